@@ -1,0 +1,47 @@
+"""A number and how it was obtained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# how -> what it means, weakest evidence first.
+HOW: dict[str, str] = {
+    "unavailable": "could not be had; the note says why",
+    "estimated": "a calibrated model; `error` is its cross-validated error",
+    "planned": "from the memory plan",
+    "emulated": "the firmware ran on an emulated core; sizes and instructions are exact",
+    "measured": "on that device",
+    "computed": "exact, from the file or the bit-exact reference",
+}
+UNITS: dict[str, str] = {
+    "latency": "ms",
+    "instructions": "",
+    "cycles": "",
+    "flash": "B",
+    "ram": "B",
+    "arena": "B",
+    "file": "B",
+    "file_gz": "B",
+    "accuracy": "",
+    "accuracy_drop": "pt",
+    "macs": "",
+    "params": "",
+}
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """metric and unit as in UNITS; value None when `how` is "unavailable"; error is relative (0.1 = 10 %) or None."""
+
+    metric: str
+    value: float | None
+    unit: str
+    how: str
+    error: float | None = None
+    note: str = ""
+    tool: str = ""
+
+
+def unavailable(metric: str, why: str) -> Measurement:
+    """A metric that cannot be had, with the reason."""
+    return Measurement(metric, None, UNITS[metric], "unavailable", None, why)
