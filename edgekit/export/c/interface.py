@@ -1,0 +1,117 @@
+"""The C names of a generated model: what a caller, a harness or a firmware project must know to use it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from edgekit.errors import BadConfig
+from edgekit.graph import DTYPE_BYTES, Quant, Shape
+
+C_TYPES: dict[str, str] = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+    "bool": "uint8_t",
+}
+# Names that C or C++ keeps for itself, or that the generated file already uses.
+RESERVED = frozenset(
+    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict "
+    "return short signed sizeof static struct switch typedef union unsigned void volatile while bool class catch delete new "
+    "namespace operator private protected public template this throw try typename using virtual true false main ek".split()
+)
+
+
+@dataclass(frozen=True)
+class Port:
+    """One input or output of a generated model.
+
+    tensor: the graph's name; name: the C parameter ("input", or "input0", "input1", ... when there are several);
+    pointer: the function of the static form that returns its address; macro: prefix of its macros, e.g. "KWS_INPUT"
+    (KWS_INPUT_SIZE elements; KWS_INPUT_SCALE and KWS_INPUT_ZERO_POINT when quantized).
+    """
+
+    tensor: str
+    name: str
+    pointer: str
+    macro: str
+    dtype: str
+    shape: Shape
+    quant: Quant | None = None
+
+    @property
+    def c_type(self) -> str:
+        return C_TYPES[self.dtype]
+
+    @property
+    def elements(self) -> int:
+        size = 1
+        for n in self.shape:
+            size *= n
+        return size
+
+    @property
+    def nbytes(self) -> int:
+        return self.elements * DTYPE_BYTES[self.dtype]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """Everything about `<name>.h` that a program generator needs.
+
+    `run`: int32_t <name>_run(<name>_state *s, const T *input..., T *output...): the caller owns inputs and outputs, all
+    parameters in the graph's order, inputs first; they must not overlap one another.
+    `run_static`: int32_t <name>_run_static(void): inputs and outputs lie in the static arena, at the addresses given by
+    each port's `pointer` function (`T *kws_input(void)`). Set every input again before each run: with `const_input` False
+    its memory is reused. Both return 0.
+    arena: bytes of <NAME>_ARENA_SIZE (inputs and outputs of the static form included).
+    """
+
+    name: str
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    arena: int
+    const_input: bool = False
+    labels: tuple[str, ...] = ()
+
+    @property
+    def prefix(self) -> str:
+        """Of every macro, without the underscore."""
+        return self.name.upper()
+
+    @property
+    def header(self) -> str:
+        return f"{self.name}.h"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Files to compile."""
+        return (f"{self.name}.c",)
+
+    @property
+    def state(self) -> str:
+        return f"{self.name}_state"
+
+    @property
+    def run(self) -> str:
+        return f"{self.name}_run"
+
+    @property
+    def run_static(self) -> str:
+        return f"{self.name}_run_static"
+
+
+def check_name(name: str) -> str:
+    """`name` when it can start every identifier of a C file. Raises BadConfig."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name.lower() in RESERVED or "__" in name:
+        raise BadConfig(f"'{name}' cannot be a C name", "use letters, digits and single underscores, starting with a letter: --name kws")
+    return name
+
+
+def port_names(name: str, kind: str, count: int) -> list[tuple[str, str, str]]:
+    """(parameter, pointer function, macro prefix) of each of `count` ports; kind is "input" or "output"."""
+    suffixes = [""] if count == 1 else [str(i) for i in range(count)]
+    return [(f"{kind}{s}", f"{name}_{kind}{s}", f"{name.upper()}_{kind.upper()}{s}") for s in suffixes]
