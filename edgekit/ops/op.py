@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn, TypeVar
 
+import numpy as np
+
+from edgekit.errors import BadModel
 from edgekit.graph import Array, Node, Shape, Tensor
 
+T = TypeVar("T")
 REQUIRED: Any = object()  # an attribute without a default
 
 # (node, input tensors) -> [(shape, dtype) of each output]; raises BadModel on inputs that do not fit the op.
@@ -18,7 +22,8 @@ FloatRule = Callable[[Node, Sequence[Array | None]], list[Array]]
 IntegerRule = Callable[[Node, Sequence[Array | None], Sequence[Tensor | None], Sequence[Tensor]], list[Array]]
 # (node, input tensors, output tensors) -> multiply-accumulates of one run.
 MacsRule = Callable[[Node, Sequence[Tensor | None], Sequence[Tensor]], int]
-# (node, input tensors, output tensors) -> groups of (tensor name, axis) that must lose the same indices together.
+# (node, input tensors, output tensors) -> groups of (tensor name, axis) that must lose the same indices together. An axis
+# of one of the node's tensors that stands in no group cannot lose indices through this node.
 CoupledRule = Callable[[Node, Sequence[Tensor | None], Sequence[Tensor]], list[list[tuple[str, int]]]]
 
 
@@ -64,3 +69,68 @@ def attr(node: Node, op: Op, name: str) -> Any:
     if default is REQUIRED:
         raise KeyError(f"{node.op} '{node.source}' needs the attribute {name}")
     return default
+
+
+def fail(node: Node, message: str) -> NoReturn:
+    """Raise BadModel, naming the node."""
+    raise BadModel(f"{node.op} '{node.source}': {message}")
+
+
+def take(node: Node, inputs: Sequence[Tensor | None], required: int, optional: int = 0) -> list[Tensor]:
+    """The required inputs. Raises BadModel when one is absent or there are too many."""
+    present = [t for t in inputs[:required] if t is not None]
+    if len(present) != required or len(inputs) > required + optional:
+        upto = f" to {required + optional}" if optional else ""
+        fail(node, f"needs {required}{upto} inputs, has {sum(t is not None for t in inputs)}")
+    return present
+
+
+def optional(items: Sequence[Any], index: int) -> Any:
+    """items[index], or None when it is not there."""
+    return items[index] if index < len(items) else None
+
+
+def whole_numbers(node: Node, name: str, count: int, least: int) -> tuple[int, ...]:
+    """A given attribute as `count` integers of at least `least`. Raises BadModel otherwise."""
+    value = node.attrs[name]
+    try:
+        numbers = tuple(int(v) for v in value)
+    except (TypeError, ValueError):
+        fail(node, f"{name}={value!r} is not a row of whole numbers")
+    if len(numbers) != count or any(n < least for n in numbers):
+        fail(node, f"{name}={value!r} must be {count} whole numbers of at least {least}")
+    return numbers
+
+
+def axis_of(node: Node, axis: Any, rank: int) -> int:
+    """The axis as an integer in 0..rank-1. Raises BadModel when it is out of range."""
+    if not isinstance(axis, int | np.integer) or not 0 <= axis < rank:
+        fail(node, f"axis {axis!r} is out of range for rank {rank}")
+    return int(axis)
+
+
+def broadcast_shapes(node: Node, *shapes: Shape) -> Shape:
+    """NumPy broadcasting. Raises BadModel when the shapes do not fit."""
+    try:
+        return tuple(int(n) for n in np.broadcast_shapes(*shapes))
+    except ValueError:
+        fail(node, f"shapes {' and '.join(str(list(s)) for s in shapes)} do not broadcast")
+
+
+def same_axes(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
+    """Coupling of an elementwise op: each output axis with every input axis that is not broadcast along it."""
+    out = outputs[0]
+    groups = []
+    for axis, size in enumerate(out.shape):
+        group = [(out.name, axis)]
+        for tensor in inputs:
+            own = axis - len(out.shape) + len(tensor.shape) if tensor is not None else -1
+            if tensor is not None and own >= 0 and tensor.shape[own] == size:
+                group.append((tensor.name, own))
+        groups.append(list(dict.fromkeys(group)))
+    return groups
+
+
+def given(items: Sequence[T | None], count: int = 1) -> list[T]:
+    """The first `count` inputs, which infer has seen to be there."""
+    return [item for item in items[:count] if item is not None]

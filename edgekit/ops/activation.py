@@ -1,0 +1,136 @@
+"""Operators of one value: the ReLU family, sigmoid, tanh, hard-swish, hard-sigmoid, ELU, PReLU and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from edgekit.graph import Array, Node, Shape, Tensor
+from edgekit.ops.op import Op, broadcast_shapes, fail, given, same_axes, take
+
+FUSED = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
+BOUNDS: dict[str, tuple[float, float]] = {
+    "NONE": (-np.inf, np.inf),
+    "RELU": (0.0, np.inf),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+}
+
+
+def fused_of(node: Node) -> str:
+    """The fused activation of a node. Raises BadModel for an unknown one."""
+    name = str(node.attrs.get("activation", "NONE"))
+    if name not in FUSED:
+        fail(node, f"activation={name!r} must be one of {', '.join(FUSED)}")
+    return name
+
+
+def clamp(x: Array, activation: str) -> Array:
+    """The fused activation on real numbers."""
+    low, high = BOUNDS[activation]
+    if activation == "NONE":
+        return x
+    return np.maximum(x, x.dtype.type(low)) if high == np.inf else np.clip(x, x.dtype.type(low), x.dtype.type(high))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), without overflow."""
+    e = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + e), e / (1 + e)).astype(x.dtype)
+
+
+# op -> its function of (x, attributes), in x's own float dtype.
+UNARY: dict[str, Callable[[Array, dict[str, Any]], Array]] = {
+    "RELU": lambda x, a: clamp(x, "RELU"),
+    "RELU6": lambda x, a: clamp(x, "RELU6"),
+    "RELU_N1_TO_1": lambda x, a: clamp(x, "RELU_N1_TO_1"),
+    "LEAKY_RELU": lambda x, a: np.where(x >= 0, x, x * x.dtype.type(a["alpha"])),
+    "ELU": lambda x, a: np.where(x >= 0, x, x.dtype.type(a["alpha"]) * np.expm1(np.minimum(x, 0))),
+    "LOGISTIC": lambda x, a: sigmoid(x),
+    "TANH": lambda x, a: np.tanh(x),
+    "HARD_SWISH": lambda x, a: x * np.clip(x + 3, 0, 6) / x.dtype.type(6),
+    "HARD_SIGMOID": lambda x, a: np.clip(x * x.dtype.type(a["alpha"]) + x.dtype.type(a["beta"]), 0, 1),
+}
+ATTRS: dict[str, dict[str, Any]] = {
+    "LEAKY_RELU": {"alpha": 0.01},
+    "ELU": {"alpha": 1.0},
+    "HARD_SIGMOID": {"alpha": 0.2, "beta": 0.5},
+}
+FIXED: dict[str, dict[str, tuple[float, int]]] = {
+    "LOGISTIC": {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)},
+    "TANH": {"int8": (1 / 128, 0), "int16": (1 / 32768, 0)},
+    "SOFTMAX": {"int8": (1 / 256, -128), "int16": (1 / 32768, 0)},
+}
+
+
+def apply_unary(node: Node, x: Array) -> Array:
+    """The real function of a one-input op of this family (not SOFTMAX), in x's float dtype."""
+    return UNARY[node.op](x, {**ATTRS.get(node.op, {}), **node.attrs})
+
+
+def infer_unary(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
+    (x,) = take(node, inputs, 1)
+    return [(x.shape, x.dtype)]
+
+
+def infer_prelu(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
+    x, slope = take(node, inputs, 2)
+    if broadcast_shapes(node, x.shape, slope.shape) != x.shape:
+        fail(node, f"slope {list(slope.shape)} does not broadcast to the input {list(x.shape)}")
+    return [(x.shape, x.dtype)]
+
+
+def infer_softmax(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
+    (x,) = take(node, inputs, 1)
+    if not x.shape:
+        fail(node, "needs an input of rank 1 or more")
+    return [(x.shape, x.dtype)]
+
+
+def real_unary(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    return [apply_unary(node, given(inputs)[0])]
+
+
+def real_prelu(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    x, slope = given(inputs, 2)
+    return [np.where(x >= 0, x, x * slope)]
+
+
+def real_softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+    (x,) = given(inputs)
+    beta = x.dtype.type(node.attrs.get("beta", 1.0))
+    e = np.exp((x - x.max(axis=-1, keepdims=True)) * beta)
+    return [e / e.sum(axis=-1, keepdims=True)]
+
+
+def leading_axes(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
+    return same_axes(node, inputs, outputs)[:-1]
+
+
+OPS: tuple[Op, ...] = (
+    *(
+        Op(
+            name,
+            infer_unary,
+            real_unary,
+            attrs=ATTRS.get(name, {}),
+            quant="fixed" if name in FIXED else "observe",
+            fixed=FIXED.get(name, {}),
+            coupled=same_axes,
+            elementwise=True,
+        )
+        for name in UNARY
+    ),
+    Op("PRELU", infer_prelu, real_prelu, coupled=same_axes, elementwise=True),
+    Op(
+        "SOFTMAX",
+        infer_softmax,
+        real_softmax,
+        attrs={"beta": 1.0},
+        quant="fixed",
+        fixed=FIXED["SOFTMAX"],
+        coupled=leading_axes,
+    ),
+)
