@@ -1,0 +1,256 @@
+"""Decode the files a data folder may hold (images, PCM .wav, .npy) and numeric .csv tables. See `edgekit.data`."""
+
+from __future__ import annotations
+
+import csv
+import wave
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import BadData, MissingTool
+from edgekit.graph import Array, InputSpec, Shape
+
+KINDS = {
+    "npy": (".npy",),
+    "image": (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".pgm", ".gif", ".webp"),
+    "wav": (".wav",),
+}
+LABEL_COLUMNS = ("label", "y")
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A folder's samples in order: class by class, then by file name. labels: the class index of each, or None."""
+
+    kind: str
+    files: tuple[Path, ...]
+    labels: tuple[int, ...] | None
+
+
+def list_folder(path: Path, classes: Sequence[str]) -> Listing:
+    """The folder's files, of one kind. Class folders are numbered as `classes` names them, else in sorted order."""
+    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+    names = [p.name for p in folders]
+    if classes and set(names) <= set(classes):
+        folders.sort(key=lambda p: list(classes).index(p.name))
+        numbers = [list(classes).index(p.name) for p in folders]
+    else:
+        numbers = list(range(len(folders)))
+    groups = [(number, _files(folder)) for number, folder in zip(numbers, folders, strict=True)]
+    labels: tuple[int, ...] | None = tuple(number for number, files in groups for _ in files)
+    files = tuple(file for _, group in groups for file in group)
+    if not files:
+        files, labels = tuple(_files(path)), None
+    kinds = sorted({_kind(file) for file in files})
+    if len(kinds) != 1:
+        found = f"files of several kinds: {', '.join(kinds)}" if kinds else "no .npy, image or .wav files"
+        raise BadData(f"{path} holds {found}")
+    return Listing(kinds[0], files, labels)
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".") and _kind(p))
+
+
+def _kind(file: Path) -> str:
+    return next((kind for kind, suffixes in KINDS.items() if file.suffix.lower() in suffixes), "")
+
+
+def decoder(
+    kind: str, files: Sequence[Path], shape: Shape, spec: InputSpec, scale: tuple[float, int] | None
+) -> tuple[Callable[[Path], Array], str]:
+    """(decode a file to one sample, what it does that the data's owner should know).
+
+    shape: the input's source shape. Images and sounds come back as float32 real numbers, .npy as saved.
+    """
+    if kind == "npy":
+        return _read_npy, ""
+    if kind == "image":
+        channels_first, height, width, channels = _image_axes(shape, spec)
+        meaning = _pixel_meaning(files[0].parent, channels, spec, scale)
+        resized = [f for f in files[:16] if _image_size(f) != (width, height)]
+        note = f"images are resized to {width}x{height} (bilinear)" if resized else ""
+        return lambda file: _read_image(file, channels_first, height, width, channels, meaning), note
+    length = max(shape)
+    if int(np.prod(shape)) != length:
+        raise BadData(
+            f"the model takes {list(shape)}, a .wav is one row of samples",
+            "compute the features in a function and give --data file.py:function",
+        )
+    cut = any(_wav_frames(f) != length for f in files[:16])
+    note = f"sounds are cut, or padded with zeros at the end, to {length} samples" if cut else ""
+    return lambda file: _read_wav(file, length, spec, scale).reshape(shape), note
+
+
+def _read_npy(file: Path) -> Array:
+    try:
+        loaded = np.load(file, allow_pickle=False)
+    except Exception as error:  # ValueError, EOFError, OSError: all mean an unreadable file
+        raise BadData(f"cannot read {file}: {error}") from error
+    if not isinstance(loaded, np.ndarray) or loaded.dtype.kind not in "iufb":
+        raise BadData(f"{file} does not hold one array of numbers")
+    return loaded
+
+
+# ----------------------------------------------------------------------------------------------------------- images
+
+
+def _image_axes(shape: Shape, spec: InputSpec) -> tuple[bool, int, int, int]:
+    """(channels come first, height, width, channels) of an image input [1, H, W, C], [1, C, H, W] or [1, H, W]."""
+    if len(shape) == 3:
+        return False, shape[1], shape[2], 1
+    if len(shape) == 4:
+        first = spec.layout == "NCHW" if spec.layout else shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4)
+        height, width, channels = (shape[2], shape[3], shape[1]) if first else (shape[1], shape[2], shape[3])
+        if channels in (1, 3, 4):
+            return first, height, width, channels
+    raise BadData(f"images cannot feed an input of shape {list(shape)}", "give the arrays in an .npz instead")
+
+
+def _pixel_meaning(folder: Path, channels: int, spec: InputSpec, scale: tuple[float, int] | None) -> tuple[Array, Array]:
+    """(multiplier, offset) per channel: real = pixel * multiplier + offset, pixel in 0..255.
+
+    From --data-scale, else the contract: mean/std in pixel units (real = (pixel - mean) / std), scale and zero point, or
+    the value range that 0..255 spans.
+    """
+    if scale is None and spec.scale is not None and spec.mean is None:
+        scale = (spec.scale, spec.zero_point or 0)
+    if scale is not None:
+        return np.full(channels, scale[0], np.float64), np.full(channels, -scale[0] * scale[1], np.float64)
+    if spec.mean is not None or spec.std is not None:
+        mean = np.broadcast_to(np.asarray(spec.mean or (0.0,), np.float64), (channels,))
+        std = np.broadcast_to(np.asarray(spec.std or (1.0,), np.float64), (channels,))
+        if np.any(std < 1.0):
+            given = f"the input contract's std is {[float(s) for s in std]}"
+            raise BadData(given, "mean and std are in pixel units (0..255): multiply them by 255")
+        return 1.0 / std, -mean / std
+    if spec.range is not None:
+        low, high = spec.range
+        return np.full(channels, (high - low) / 255.0), np.full(channels, float(low))
+    raise BadData(
+        f"{folder} holds images (pixels 0..255) and nothing says what the model takes",
+        "say it with --data-scale S,Z (real = S * (pixel - Z)): 1,0 for 0..255; 0.00392157,0 for 0..1; "
+        "0.00784314,128 for about -1..1",
+    )
+
+
+def _pillow() -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise MissingTool("image folders need Pillow", "pip install pillow") from error
+    return Image
+
+
+def _image_size(file: Path) -> tuple[int, int]:
+    image = _pillow()
+    try:
+        with image.open(file) as picture:
+            return int(picture.size[0]), int(picture.size[1])
+    except OSError as error:
+        raise BadData(f"cannot read the image {file}: {error}") from error
+
+
+def _read_image(
+    file: Path, channels_first: bool, height: int, width: int, channels: int, meaning: tuple[Array, Array]
+) -> Array:
+    image = _pillow()
+    try:
+        with image.open(file) as picture:
+            picture = picture.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
+            if picture.size != (width, height):
+                picture = picture.resize((width, height), image.Resampling.BILINEAR)
+            pixels = np.asarray(picture, np.float64).reshape(height, width, channels)
+    except OSError as error:
+        raise BadData(f"cannot read the image {file}: {error}") from error
+    real = (pixels * meaning[0] + meaning[1]).astype(np.float32)
+    return np.ascontiguousarray(real.transpose(2, 0, 1) if channels_first else real)
+
+
+# ----------------------------------------------------------------------------------------------------------- sounds
+
+
+def _wav_frames(file: Path) -> int:
+    try:
+        with wave.open(str(file), "rb") as sound:
+            return sound.getnframes()
+    except (wave.Error, EOFError, OSError) as error:
+        raise BadData(f"cannot read the sound {file}: {error}", "save it as PCM .wav (8, 16, 24 or 32 bits)") from error
+
+
+def _read_wav(file: Path, length: int, spec: InputSpec, scale: tuple[float, int] | None) -> Array:
+    """Mono PCM as float32 in [-1, 1), or scale * (q - zero point) where the contract or --data-scale says so."""
+    try:
+        with wave.open(str(file), "rb") as sound:
+            channels, width, raw = sound.getnchannels(), sound.getsampwidth(), sound.readframes(sound.getnframes())
+    except (wave.Error, EOFError, OSError) as error:
+        raise BadData(f"cannot read the sound {file}: {error}", "save it as PCM .wav (8, 16, 24 or 32 bits)") from error
+    if channels != 1:
+        raise BadData(f"{file} has {channels} channels", "mix it down to one")
+    if width == 1:
+        steps = np.frombuffer(raw, np.uint8).astype(np.int64) - 128
+    elif width == 3:
+        parts = np.frombuffer(raw, np.uint8).reshape(-1, 3).astype(np.int64)
+        steps = parts[:, 0] | parts[:, 1] << 8 | parts[:, 2] << 16
+        steps -= (steps >> 23) << 24
+    else:
+        steps = np.frombuffer(raw, "<i2" if width == 2 else "<i4").astype(np.int64)
+    if scale is None and spec.scale is not None:
+        scale = (spec.scale, spec.zero_point or 0)
+    step, zero = scale if scale is not None else (1.0 / (1 << (8 * width - 1)), 0)
+    real = np.zeros(length, np.float32)
+    kept = steps[:length]
+    real[: kept.size] = (kept - zero) * step
+    return real
+
+
+# -------------------------------------------------------------------------------------------------------------- csv
+
+
+def read_csv(path: Path, features: int) -> tuple[Array, Array | None]:
+    """(float32 [rows, features], labels [rows] or None) of a numeric table, with or without a header line.
+
+    The column named label or y holds the labels, or the last one when there is one column more than features. Labels that
+    are all whole numbers come back as int64. Raises BadData naming the line and column of what is not a number.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadData(f"cannot read {path}: {error}") from error
+    header = [cell.strip() for cell in lines[0][1]] if lines and not all(_is_number(cell) for cell in lines[0][1]) else None
+    rows = lines[1:] if header else lines
+    if not rows:
+        raise BadData(f"{path} holds no rows")
+    columns = len(rows[0][1])
+    table = np.empty((len(rows), columns), np.float64)
+    for index, (number, row) in enumerate(rows):
+        if len(row) != columns:
+            raise BadData(f"{path}, line {number}: {len(row)} columns, {columns} before")
+        for column, cell in enumerate(row):
+            if not _is_number(cell):
+                where = header[column] if header and column < len(header) else f"column {column + 1}"
+                raise BadData(f"{path}, line {number}, {where}: '{cell}' is not a number", "encode text as numbers first")
+            table[index, column] = float(cell)
+    named = [i for i, title in enumerate(header or []) if title.lower() in LABEL_COLUMNS]
+    label = named[0] if named else columns - 1 if columns == features + 1 else None
+    found = columns - (label is not None)
+    if found != features:
+        raise BadData(f"{path} has {found} value columns, the model takes {features}", "name the label column label or y")
+    if label is None:
+        return table.astype(np.float32), None
+    truth = table[:, label]
+    values = np.delete(table, label, axis=1).astype(np.float32)
+    return values, truth.astype(np.int64) if np.array_equal(truth, np.trunc(truth)) else truth.astype(np.float32)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
