@@ -1,0 +1,135 @@
+"""Read a TFLite file (float, float16 or dynamic-range weights, int8) as a Graph."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from edgekit import contract as contracts
+from edgekit.errors import BadModel, Unsupported
+from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Shape, Tensor, build
+from edgekit.load.tflite_build import Builder, Refused
+from edgekit.load.tflite_file import HINT, FileModel, FileOp, parse, read_bytes
+from edgekit.load.tflite_ops import RULES
+from edgekit.load.tflite_schema import METADATA
+
+
+def load_tflite(
+    path_or_bytes: str | Path | bytes, *, name: str | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Graph:
+    """The file's main subgraph as a Graph; inputs are NHWC when of rank 4, tensor names are the file's.
+
+    name: the Graph's (default: the one edgekit wrote, else the file's stem). shapes: {input: shape} for dynamic axes; a
+    dynamic batch is 1 by default. Raises BadModel for a damaged file, Unsupported for all operators that cannot be read.
+    """
+    where = "model" if isinstance(path_or_bytes, bytes) else str(path_or_bytes)
+    file = parse(read_bytes(path_or_bytes), where)
+    extra = own_metadata(file)
+    wanted = input_shapes(file, shapes or {})
+    resized = any(file.tensors[i].shape != shape for i, shape in wanted.items())
+    b = Builder(file, resized)
+    for index, shape in wanted.items():
+        tensor = file.tensors[index]
+        if tensor.dtype not in NUMPY_DTYPES:
+            raise Unsupported(where, [(f"input '{file.names[index]}'", f"has type {tensor.dtype}", "")])
+        b.tensors[file.names[index]] = Tensor(file.names[index], shape, tensor.dtype, None, b.quant(index))
+    problems = convert(b)
+    if problems:
+        raise Unsupported(where, problems)
+    inputs = tuple(file.names[i] for i in file.inputs)
+    outputs = tuple(b.name(i) for i in dict.fromkeys(file.outputs))
+    stem = "model" if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).stem
+    graph_name = name or str(extra.get("name") or stem)
+    history = ("load_tflite", *(f"load_tflite: {note}" for note in b.notes))
+    return build(graph_name, inputs, outputs, b.nodes, b.tensors, contract=contract_of(b, inputs, extra), history=history)
+
+
+def convert(b: Builder) -> list[tuple[str, str, str]]:
+    """All operators; what cannot be read is listed, and its outputs taken from the file so that the rest can be."""
+    problems: list[tuple[str, str, str]] = []
+    for op in b.file.ops:
+        try:
+            check_types(b, op)
+            if op.code not in RULES:
+                raise Refused("is not supported", "rewrite the model without it")
+            if not op.inputs or not op.outputs:
+                raise BadModel(f"{b.source(op)} has no {'outputs' if op.inputs else 'inputs'}", HINT)
+            RULES[op.code](b, op)
+        except Refused as refusal:
+            problems.append((b.source(op), refusal.why, refusal.fix))
+        except BadModel as error:
+            # After a refused operator the shapes are the file's guess: do not blame what follows from it.
+            if not problems:
+                raise BadModel(f"{error.message}", error.hint or HINT) from error
+        except (KeyError, IndexError) as error:
+            raise BadModel(f"{b.source(op)} lacks an option or input: {error}", HINT) from error
+        if problems:
+            for index in op.outputs:
+                tensor, name = b.file.tensors[index], b.file.names[index]
+                dtype = tensor.dtype if tensor.dtype in NUMPY_DTYPES else "float32"
+                shape = tuple(max(n, 1) for n in tensor.shape)
+                b.tensors.setdefault(name, Tensor(name, shape, dtype, None, b.quant(index)))
+    return problems
+
+
+def check_types(b: Builder, op: FileOp) -> None:
+    """Refuse activations that are neither real, int8 nor plain integers."""
+    for index in (*op.inputs, *op.outputs):
+        if index < 0:
+            continue
+        tensor = b.file.tensors[index]
+        if tensor.data is not None or tensor.scale is None or op.code in {"QUANTIZE", "DEQUANTIZE"}:
+            continue
+        if tensor.dtype in {"uint8", "int16"}:
+            raise Refused(
+                f"'{b.file.names[index]}' is a quantized {tensor.dtype} activation",
+                "quantize the float model with edgekit (int8)",
+            )
+
+
+def input_shapes(file: FileModel, shapes: Mapping[str, tuple[int, ...]]) -> dict[int, Shape]:
+    """{input index: static shape}. Raises BadModel for unknown names and for dynamic axes that nobody fixed."""
+    names = {file.names[i]: i for i in file.inputs}
+    unknown = sorted(set(shapes) - set(names))
+    if unknown:
+        raise BadModel(f"no input is named {', '.join(unknown)}", f"inputs are: {', '.join(names)}")
+    result: dict[int, Shape] = {}
+    dynamic: list[str] = []
+    for name, index in names.items():
+        tensor = file.tensors[index]
+        if name in shapes:
+            given = tuple(int(n) for n in shapes[name])
+            if len(given) != len(tensor.shape) or any(s not in {-1, n} for s, n in zip(tensor.signature, given, strict=False)):
+                raise BadModel(f"input '{name}' is {list(tensor.signature)}, cannot be {list(given)}")
+            result[index] = given
+            continue
+        if any(n == -1 for n in tensor.signature[1:]):
+            example = ",".join(str(n) if n > 0 else "?" for n in (1, *tensor.signature[1:]))
+            dynamic.append(f"--shape {name}={example}")
+            continue
+        result[index] = tuple(max(n, 1) if s == -1 else n for n, s in zip(tensor.shape, tensor.signature, strict=True))
+    if dynamic:
+        raise BadModel("the model has dynamic input axes", "fix them: " + " ".join(dynamic))
+    return result
+
+
+def own_metadata(file: FileModel) -> dict[str, object]:
+    """What edgekit wrote beside the model; {} for a file of another maker or a note that cannot be read."""
+    try:
+        found = json.loads(file.metadata.get(METADATA, b"{}").rstrip(b"\0"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def contract_of(b: Builder, inputs: tuple[str, ...], extra: Mapping[str, object]) -> InputContract:
+    """The contract edgekit wrote, or the format's own: rank 4 is NHWC."""
+    kept = extra.get("contract")
+    contract = contracts.from_json(kept) if isinstance(kept, dict) else InputContract()
+    layouts = {n: contract.input(n) for n in inputs}
+    layouts = {
+        n: replace(s, layout="NHWC") if s == InputSpec() and len(b.tensors[n].shape) == 4 else s for n, s in layouts.items()
+    }
+    return replace(contract, inputs={n: s for n, s in layouts.items() if s != InputSpec()})
