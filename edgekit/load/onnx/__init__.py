@@ -1,0 +1,339 @@
+"""ONNX files (opset 7 and later; float, and Q/DQ within the limits of `qdq`) as a Graph.
+
+Inputs keep the file's layout; TRANSPOSE nodes stand around spatial operators, and `simplify` cancels them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from edgekit import ops
+from edgekit.errors import BadModel, Unsupported
+from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, OutputSpec, Shape, Tensor, build
+from edgekit.load.onnx import compute, fold, move, qdq, spatial
+from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
+from edgekit.load.onnx.file import RESAVE, modernize, opset_of, read_model, tensor_array
+
+__all__ = ["COVERED", "load_onnx"]
+
+HANDLERS: dict[str, Handler] = spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS
+# Handled by folding alone: their values are known at load time.
+STATIC = ("Constant", "Shape", "Size")
+# Re-arrangements through which a dequantized constant keeps its integers.
+ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
+COVERED = tuple(sorted({*HANDLERS, *STATIC, "If"}))
+INSTEAD = {
+    "ConvTranspose": "upsample by other means; transposed convolution comes with the operators of the breadth issue",
+    "LSTM": "recurrent layers are not read yet",
+    "GRU": "recurrent layers are not read yet",
+    "Loop": "unroll it before export",
+    "QLinearConv": "save in QDQ format (quant_format=QuantFormat.QDQ)",
+    "QLinearMatMul": "save in QDQ format (quant_format=QuantFormat.QDQ)",
+    "DynamicQuantizeLinear": "quantize statically",
+}
+
+
+def load_onnx(
+    source: str | Path | bytes, *, name: str | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None
+) -> Graph:
+    """Read an ONNX file (path or bytes).
+
+    name: of the Graph; default the file's stem. shapes: {input name: its static shape}, overriding the file's. A symbolic
+    batch (axis 0) becomes 1; any other symbolic dimension must be given. Wide types narrow: int64 to int32, float64 and
+    float16 to float32. Raises BadModel for a damaged file, Unsupported listing every node that cannot be handled.
+    """
+    model, stem, folder = read_model(source)
+    model = modernize(model)
+    reader = _Reader(model, folder, dict(shapes or {}))
+    return reader.read(name or stem)
+
+
+class _Reader:
+    def __init__(self, model: onnx.ModelProto, folder: Path | None, shapes: Mapping[str, Shape]) -> None:
+        self.model, self.folder, self.shapes = model, folder, shapes
+        self.opset = opset_of(model)
+        self.problems: list[tuple[str, str, str]] = []
+        self.broken: set[str] = set()  # values that nodes with problems would have made
+        graph = model.graph
+        self.live = _live_nodes(graph)
+        uses: dict[str, int] = {}
+        for names in (*(n.input for n in self.live), [o.name for o in graph.output]):
+            for value in names:
+                uses[value] = uses.get(value, 0) + 1
+        taken = {n for node in graph.node for n in node.output} | {i.name for i in graph.input} | {i.name for i in graph.initializer}
+        self.b = Builder(uses, taken)
+
+    def read(self, name: str) -> Graph:
+        b, graph = self.b, self.model.graph
+        if graph.sparse_initializer:
+            raise BadModel("the model has sparse initializers", "save it with dense weights")
+        for initializer in graph.initializer:
+            b.consts[initializer.name] = tensor_array(initializer, self.folder)
+        inputs = [self.input(value) for value in graph.input if value.name not in b.consts]
+        unknown = [n for n in self.shapes if n not in inputs]
+        if unknown:
+            raise BadModel(f"--shape names no input of the model: {unknown}; inputs are {inputs}", "use one of these names")
+        for node in self.live:
+            self.node(node)
+        if self.problems:
+            raise Unsupported("reading ONNX", self.problems)
+        outputs = [self.output(value.name) for value in graph.output]
+        return self.finish(name, inputs, outputs)
+
+    # -- inputs and outputs --------------------------------------------------------------------------------------------
+    def input(self, value: onnx.ValueInfoProto) -> str:
+        kind = value.type.tensor_type
+        if not value.type.HasField("tensor_type"):
+            raise BadModel(f"input '{value.name}' is not a tensor", "export a model whose inputs are plain tensors")
+        shape = self.input_shape(value.name, kind)
+        dtype = _dtype(kind.elem_type, value.name)
+        self.b.tensors[value.name] = Tensor(value.name, shape, "int8" if dtype == "uint8" else dtype)
+        self.b.values[value.name] = value.name
+        return value.name
+
+    def input_shape(self, name: str, kind: onnx.TypeProto.Tensor) -> Shape:
+        dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or "?" for d in kind.shape.dim]
+        known = kind.HasField("shape")
+        given = self.shapes.get(name)
+        if given is not None:
+            fits = not known or (len(given) == len(dims) and all(isinstance(d, str) or d == g for d, g in zip(dims, given, strict=True)))
+            if not fits or any(g < 1 for g in given):
+                raise BadModel(f"--shape {name}={_commas(given)} does not fit the file's {_commas(dims)}", "change only its symbolic dimensions")
+            return tuple(int(g) for g in given)
+        if dims and isinstance(dims[0], str):
+            dims[0] = 1
+        if not known or any(isinstance(d, str) for d in dims):
+            example = _commas([d if isinstance(d, int) else 96 if i > 1 else 3 for i, d in enumerate(dims)]) or "1,3,96,96"
+            shown = f"[{_commas(dims)}]" if known else "unknown"
+            raise BadModel(f"input '{name}' has a dynamic shape {shown}", f"fix it with --shape {name}={example}")
+        return tuple(int(d) for d in dims)
+
+    def output(self, name: str) -> str:
+        """The graph tensor of an ONNX output, under the ONNX name."""
+        b = self.b
+        if name not in b.values and name not in b.consts:
+            raise BadModel(f"output '{name}' is never computed", RESAVE)
+        tensor = b.tensor(name)
+        if tensor != name:
+            b.call = Call("Identity", (), (name,), {}, f"output '{name}'", self.opset)
+            copy = b.one("RESHAPE", [tensor], shape=b.tensors[tensor].shape)
+            b.tensors[copy] = replace(b.tensors[copy], quant=b.tensors[tensor].quant)
+            b.tensors.pop(name, None)
+            b.rename(copy, name)
+        return name
+
+    # -- nodes ---------------------------------------------------------------------------------------------------------
+    def node(self, node: onnx.NodeProto) -> None:
+        b = self.b
+        call = self.call(node)
+        b.call = call
+        if node.op_type not in HANDLERS and node.op_type not in STATIC and node.op_type != "If" and not self.foldable(node):
+            self.problem(call, "the operator is not supported", INSTEAD.get(node.op_type, "see `edgekit inspect` for what is"))
+            return
+        if node.domain not in ("", "ai.onnx") and node.op_type not in qdq.HANDLERS:
+            self.problem(call, f"it belongs to '{node.domain}'", "export with standard ONNX operators only")
+            return
+        if any(n in self.broken for n in node.input):
+            self.broken |= set(node.output)
+            return
+        unknown = [n for n in node.input if n and n not in b.values and n not in b.consts]
+        if unknown:
+            raise BadModel(f"{call.source} reads '{unknown[0]}', which nothing makes", RESAVE)
+        start = len(b.nodes)
+        try:
+            if node.op_type == "If":
+                self.branch(call, node)
+            elif self.foldable(node):
+                self.fold(call, node)
+            elif node.op_type in STATIC:
+                self.static(call)
+            else:
+                made = HANDLERS[node.op_type](b, call)
+                self.bind(call, made, start)
+        except Cannot as refusal:
+            self.problem(call, refusal.why, refusal.fix)
+        except (ValueError, IndexError, KeyError, TypeError, AssertionError, OverflowError) as error:
+            raise BadModel(f"{call.source} is malformed: {error}", RESAVE) from error
+
+    def call(self, node: onnx.NodeProto) -> Call:
+        attrs: dict[str, Any] = {}
+        for a in node.attribute:
+            if a.type == onnx.AttributeProto.TENSOR:
+                attrs[a.name] = tensor_array(a.t, self.folder)
+            elif a.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.UNDEFINED):
+                value = onnx.helper.get_attribute_value(a)
+                attrs[a.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        outputs = list(node.output)
+        while len(outputs) > 1 and (not outputs[-1] or not self.b.uses.get(outputs[-1])) and node.op_type not in ("Split", "If"):
+            outputs.pop()
+        label = node.name or (node.output[0] if node.output else "")
+        return Call(node.op_type, tuple(n or None for n in node.input), tuple(outputs), attrs, f"{node.op_type} '{label}'", self.opset)
+
+    def foldable(self, node: onnx.NodeProto) -> bool:
+        """True when every input is constant. Q/DQ of constants keep their integers, so they have handlers instead."""
+        if node.op_type in (*qdq.HANDLERS, *STATIC, "If", "Loop", "Scan") or node.op_type in fold.RANDOM:
+            return False
+        return node.domain in ("", "ai.onnx") and bool(node.input) and all(not n or n in self.b.consts for n in node.input)
+
+    def fold(self, call: Call, node: onnx.NodeProto) -> None:
+        b = self.b
+        ins = [b.array(n) for n in call.inputs]
+        for out, value in zip([n for n in node.output if n], fold.evaluate(call, node, ins), strict=True):
+            b.consts[out] = value
+        first = call.input(0)
+        if node.op_type in ARRANGE and first in b.const_quant:
+            data, quant = b.const_quant[first]
+            if quant.scale.size == 1:
+                b.const_quant[node.output[0]] = (fold.evaluate(call, node, [data, *ins[1:]])[0], quant)
+            elif node.op_type in ("Transpose", "Identity") and quant.axis is not None:
+                perm = call.get("perm", range(data.ndim - 1, -1, -1)) if node.op_type == "Transpose" else range(data.ndim)
+                moved = fold.evaluate(call, node, [data])[0]
+                b.const_quant[node.output[0]] = (moved, replace(quant, axis=[int(p) for p in perm].index(quant.axis)))
+
+    def static(self, call: Call) -> None:
+        b = self.b
+        if call.op == "Constant":
+            b.consts[call.outputs[0]] = fold.constant_value(call)
+            return
+        shape = b.shape(call.needed(0))
+        if call.op == "Size":
+            b.consts[call.outputs[0]] = np.asarray(int(np.prod(shape)), np.int64)
+            return
+        b.consts[call.outputs[0]] = np.asarray(shape[slice(call.get("start", 0), call.get("end"))], np.int64)
+
+    def bind(self, call: Call, made: Sequence[str], start: int) -> None:
+        """ONNX output names for the tensors a handler made; aliases stay aliases."""
+        b = self.b
+        for out, tensor in zip(call.outputs, made, strict=False):
+            fresh_node = b.maker.get(tensor, -1) >= start
+            if out and fresh_node and out not in b.tensors and tensor not in b.values.values():
+                b.rename(tensor, out)
+                tensor = out
+            if out:
+                b.values[out] = tensor
+
+    def branch(self, call: Call, node: onnx.NodeProto) -> None:
+        """An If whose condition is known: the taken branch is read in place."""
+        condition = self.b.array(call.needed(0))
+        if condition is None:
+            raise Cannot("its condition is computed at run time", "export with the branch decided")
+        wanted = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
+        body = next(a.g for a in node.attribute if a.name == wanted)
+        for initializer in body.initializer:
+            self.b.consts[initializer.name] = tensor_array(initializer, self.folder)
+        for inner in body.node:
+            for n in inner.input:
+                uses = dict(self.b.uses)
+                uses[n] = uses.get(n, 0) + 2  # read in place: never the only reader
+                self.b.uses = uses
+            self.node(inner)
+        for out, value in zip(node.output, body.output, strict=True):
+            for table in (self.b.values, self.b.consts, self.b.const_quant):
+                if value.name in table:
+                    table[out] = table[value.name]  # type: ignore[index]
+
+    def problem(self, call: Call, why: str, fix: str) -> None:
+        self.problems.append((call.source, why, fix))
+        self.broken |= set(call.outputs)
+
+    # -- the Graph -----------------------------------------------------------------------------------------------------
+    def finish(self, name: str, inputs: list[str], outputs: list[str]) -> Graph:
+        b = self.b
+        nodes, tensors = list(b.nodes), dict(b.tensors)
+        if any(node.op in ("QUANTIZE", "DEQUANTIZE") for node in nodes) or b.exact:
+            nodes, tensors = qdq.Fuser(nodes, tensors, b.exact, outputs).run()
+        nodes = _needed(nodes, outputs)
+        contract, history = _metadata(self.model, inputs, outputs, tensors)
+        for value in self.model.graph.input:
+            if value.name in inputs and value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
+                spec = contract.input(value.name)
+                quant = tensors[value.name].quant
+                if quant is None:
+                    raise Unsupported("reading ONNX", [(f"input '{value.name}'", "is uint8 without a scale", "use float or int8")])
+                shifted = replace(spec, scale=float(quant.scale[0]), zero_point=int(quant.zero_point[0]) + 128)
+                contract = InputContract({**contract.inputs, value.name: shifted}, contract.outputs)
+        graph = build(name, inputs, outputs, nodes, tensors, contract=contract, history=history or (f"onnx opset {self.opset}",))
+        for node in graph.nodes:
+            for tensor, (shape, _) in zip(graph.output_tensors(node), ops.infer(node, graph.input_tensors(node)), strict=True):
+                if tensor.shape != tuple(shape):
+                    raise BadModel(f"{node.op} '{node.source}' makes {list(shape)}, not {list(tensor.shape)}")
+        return graph
+
+
+def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
+    """The nodes that outputs depend on, in order (subgraphs count their outer reads)."""
+    wanted = {o.name for o in graph.output}
+    live: list[onnx.NodeProto] = []
+    for node in reversed(graph.node):
+        if any(o in wanted for o in node.output):
+            live.append(node)
+            wanted |= set(_reads(node))
+    return live[::-1]
+
+
+def _reads(node: onnx.NodeProto) -> list[str]:
+    names = list(node.input)
+    for attribute in node.attribute:
+        if attribute.type == onnx.AttributeProto.GRAPH:
+            for inner in attribute.g.node:
+                names += _reads(inner)
+            names += [o.name for o in attribute.g.output]
+    return names
+
+
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """Nodes whose results are used."""
+    wanted, kept = set(outputs), []
+    for node in reversed(nodes):
+        if any(o in wanted for o in node.outputs):
+            kept.append(node)
+            wanted |= {n for n in node.inputs if n is not None}
+    return kept[::-1]
+
+
+def _dtype(code: int, where: str) -> str:
+    if code == onnx.TensorProto.BFLOAT16:
+        return "float32"
+    try:
+        kind = str(onnx.helper.tensor_dtype_to_np_dtype(code))
+    except (KeyError, TypeError):
+        kind = f"type {code}"
+    kind = NARROW.get(kind, kind)
+    if kind not in NUMPY_DTYPES:
+        raise BadModel(f"input '{where}' is {kind}", "use float32 or integer inputs")
+    return kind
+
+
+def _commas(values: Sequence[Any]) -> str:
+    return ",".join(str(v) for v in values)
+
+
+def _metadata(
+    model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str], tensors: Mapping[str, Tensor]
+) -> tuple[InputContract, tuple[str, ...]]:
+    """(contract, history): what edgekit itself wrote under `edgekit.*`, else what the shapes say."""
+    stored = {p.key: p.value for p in model.metadata_props if p.key.startswith("edgekit.")}
+    specs = {n: InputSpec(layout="NCHW") for n in inputs if len(tensors[n].shape) == 4}
+    results: dict[str, OutputSpec] = {}
+    try:
+        told = json.loads(stored.get("edgekit.contract", "{}"))
+        specs |= {n: _spec(InputSpec, told["inputs"][n]) for n in inputs if n in told.get("inputs", {})}
+        results |= {n: _spec(OutputSpec, told["outputs"][n]) for n in outputs if n in told.get("outputs", {})}
+        history = tuple(str(s) for s in json.loads(stored.get("edgekit.history", "[]")))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise BadModel(f"the metadata 'edgekit.*' is damaged: {error}", "delete it, or export again") from None
+    return InputContract(specs, results), history
+
+
+def _spec(kind: Any, values: Mapping[str, Any]) -> Any:
+    """A spec from its JSON object; lists are tuples again, unknown keys are ignored (a newer edgekit wrote them)."""
+    known = {f.name for f in fields(kind)}
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+

@@ -1,0 +1,88 @@
+"""From bytes to a checked ModelProto: damage, external data, opset and local functions are dealt with here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import numpy_helper
+from onnx.external_data_helper import ExternalDataInfo, uses_external_data
+
+from edgekit.errors import BadModel
+from edgekit.graph import Array
+
+OLDEST_OPSET = 7
+RESAVE = "save the model again, and check it with `python -m onnx.checker` or Netron"
+
+
+def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, str, Path | None]:
+    """(model, name, its folder or None for bytes). Raises BadModel for what is not a whole ONNX file."""
+    if isinstance(source, bytes):
+        data, where, folder = source, "the ONNX bytes", None
+    else:
+        path = Path(source)
+        where, folder = f"'{path}'", path.resolve().parent
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise BadModel(f"cannot read {where}: {error.strerror}", "give the path of an ONNX file") from None
+    if not data:
+        raise BadModel(f"{where} is empty", "the copy or download failed; fetch it again")
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(data)
+    except DecodeError:
+        raise BadModel(f"{where} is not an ONNX model, or is cut short", RESAVE) from None
+    if not model.HasField("graph") or not model.graph.output:
+        raise BadModel(f"{where} holds no ONNX graph", RESAVE)
+    if not model.opset_import:
+        raise BadModel(f"{where} names no operator set", RESAVE)
+    name = model.graph.name if isinstance(source, bytes) else Path(source).stem
+    return model, name or "model", folder
+
+
+def opset_of(model: onnx.ModelProto) -> int:
+    """The version of the standard operator set."""
+    versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
+    if not versions:
+        raise BadModel("the model imports no version of the standard ONNX operators", RESAVE)
+    return int(max(versions))
+
+
+def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Local functions inlined; an opset below 7 converted by ONNX's own converter."""
+    if model.functions:
+        from onnx import inliner
+
+        model = inliner.inline_local_functions(model)
+    version = opset_of(model)
+    if version < OLDEST_OPSET:
+        from onnx import version_converter
+
+        try:
+            return version_converter.convert_version(model, 13)
+        except Exception as error:  # the converter raises bare RuntimeErrors
+            raise BadModel(f"opset {version} is too old, and converting it failed: {error}", "export it with opset 13 or later") from None
+    return model
+
+
+def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
+    """The tensor's values. External data is read only from inside the model's own folder."""
+    if uses_external_data(tensor):
+        _check_location(tensor, folder)
+    try:
+        return numpy_helper.to_array(tensor, base_dir="" if folder is None else str(folder))
+    except Exception as error:  # wrong byte counts, missing files, unknown types: all mean a damaged file
+        raise BadModel(f"initializer '{tensor.name}' cannot be read: {error}", RESAVE) from None
+
+
+def _check_location(tensor: onnx.TensorProto, folder: Path | None) -> None:
+    location = ExternalDataInfo(tensor).location
+    if folder is None:
+        raise BadModel(f"initializer '{tensor.name}' lies in another file ('{location}')", "load the model by its path")
+    inside = (folder / location).resolve()
+    if Path(location).is_absolute() or not inside.is_relative_to(folder):
+        raise BadModel(f"initializer '{tensor.name}' points outside the model's folder: '{location}'", RESAVE)
+    if not inside.is_file():
+        raise BadModel(f"initializer '{tensor.name}' lies in '{location}', which is missing", "put it beside the model")
