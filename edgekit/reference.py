@@ -30,9 +30,9 @@ def run(graph: Graph, feeds: Mapping[str, Array], keep: Iterable[str] = ()) -> d
             values[name] = value
             if name in wanted:
                 kept[name] = value
-        for name in node.inputs:
-            if name is not None and last.get(name) == position:
-                values.pop(name, None)
+        for used in node.inputs:
+            if used is not None and last.get(used) == position:
+                values.pop(used, None)
     for name in wanted - kept.keys():
         tensor = graph[name]
         assert tensor.data is not None
@@ -52,7 +52,9 @@ def run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> list[Arra
         results = entry.integer(node, arrays, ins, outs)
     else:
         results = entry.real(node, arrays)
-    return [np.asarray(r).astype(NUMPY_DTYPES[t.dtype], copy=False).reshape(t.shape) for r, t in zip(results, outs, strict=True)]
+    return [
+        np.asarray(r).astype(NUMPY_DTYPES[t.dtype], copy=False).reshape(t.shape) for r, t in zip(results, outs, strict=True)
+    ]
 
 
 def check_feeds(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:

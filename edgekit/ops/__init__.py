@@ -8,8 +8,9 @@ from edgekit.errors import BadModel
 from edgekit.graph import Graph, Node, Shape, Tensor
 from edgekit.ops import activation, conv, dense, elementwise, move, norm, pool, quant, reduce
 from edgekit.ops.op import REQUIRED, Op, attr
+from edgekit.ops.tables import unary_table
 
-__all__ = ["REQUIRED", "TABLE", "Op", "attr", "infer", "macs", "op_of"]
+__all__ = ["REQUIRED", "TABLE", "Op", "attr", "infer", "macs", "op_of", "unary_table"]
 
 FAMILIES = (activation, conv, dense, elementwise, move, norm, pool, quant, reduce)
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES for op in family.OPS}

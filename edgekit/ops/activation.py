@@ -7,23 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from edgekit import fixedpoint
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.op import Op, broadcast_shapes, fail, given, same_axes, take
-
-FUSED = ("NONE", "RELU", "RELU6", "RELU_N1_TO_1")
-BOUNDS: dict[str, tuple[float, float]] = {
-    "NONE": (-np.inf, np.inf),
-    "RELU": (0.0, np.inf),
-    "RELU6": (0.0, 6.0),
-    "RELU_N1_TO_1": (-1.0, 1.0),
-}
+from edgekit.ops.requant import BOUNDS, int8_quant, prelu_params, softmax_params, zero_of
+from edgekit.ops.tables import look_up, unary_table
 
 
 def fused_of(node: Node) -> str:
     """The fused activation of a node. Raises BadModel for an unknown one."""
     name = str(node.attrs.get("activation", "NONE"))
-    if name not in FUSED:
-        fail(node, f"activation={name!r} must be one of {', '.join(FUSED)}")
+    if name not in BOUNDS:
+        fail(node, f"activation={name!r} must be one of {', '.join(BOUNDS)}")
     return name
 
 
@@ -105,6 +100,46 @@ def real_softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [e / e.sum(axis=-1, keepdims=True)]
 
 
+def integer_unary(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    """int8 to int8, by table."""
+    return [look_up(unary_table(node, given(ins)[0], outs[0]), given(inputs)[0])]
+
+
+def integer_prelu(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    (x, slope), (tx, ts) = given(inputs, 2), given(ins, 2)
+    above, below = prelu_params(node, tx, ts, outs[0])
+    centred = x.astype(np.int64) - zero_of(int8_quant(node, tx))
+    sloped = centred * (slope.astype(np.int64) - zero_of(int8_quant(node, ts)))
+    positive = fixedpoint.multiply_by_quantized_multiplier(centred, *above)
+    negative = fixedpoint.multiply_by_quantized_multiplier(sloped, *below)
+    shifted = np.where(centred >= 0, positive, negative) + zero_of(int8_quant(node, outs[0]))
+    return [np.clip(shifted, -128, 127).astype(np.int8)]
+
+
+def integer_softmax(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    """Over the last axis: exp and the reciprocal of their sum (12 integer bits) in gemmlowp fixed point."""
+    (x,), (tx,) = given(inputs), given(ins)
+    params = softmax_params(node, tx, outs[0])
+    diff = x.astype(np.int64) - x.max(axis=-1, keepdims=True)
+    # Only 256 differences exist: exponentiate each once.
+    every = np.arange(-255, 1, dtype=np.int64)
+    scaled = fixedpoint.saturating_rounding_doubling_high_mul(every << params.left_shift, params.multiplier)
+    counts = every >= params.diff_min
+    exps = np.where(counts, fixedpoint.exp_on_negative_values(np.where(counts, scaled, 0), 5), 0)
+    e = exps[diff + 255]
+    total = fixedpoint.rounding_divide_by_pot(exps, 12)[diff + 255].sum(axis=-1, keepdims=True)
+    scale, over = fixedpoint.reciprocal(total, 12)
+    product = fixedpoint.saturating_rounding_doubling_high_mul(e, scale)
+    result = fixedpoint.rounding_divide_by_pot(product, over + 23) - 128
+    return [np.where(diff >= params.diff_min, np.clip(result, -128, 127), -128).astype(np.int8)]
+
+
 def leading_axes(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
     return same_axes(node, inputs, outputs)[:-1]
 
@@ -115,19 +150,21 @@ OPS: tuple[Op, ...] = (
             name,
             infer_unary,
             real_unary,
+            integer_unary,
             attrs=ATTRS.get(name, {}),
-            quant="fixed" if name in FIXED else "observe",
+            quant="fixed" if name in FIXED else "same" if name in {"RELU6", "RELU_N1_TO_1"} else "observe",
             fixed=FIXED.get(name, {}),
             coupled=same_axes,
             elementwise=True,
         )
         for name in UNARY
     ),
-    Op("PRELU", infer_prelu, real_prelu, coupled=same_axes, elementwise=True),
+    Op("PRELU", infer_prelu, real_prelu, integer_prelu, coupled=same_axes, elementwise=True),
     Op(
         "SOFTMAX",
         infer_softmax,
         real_softmax,
+        integer_softmax,
         attrs={"beta": 1.0},
         quant="fixed",
         fixed=FIXED["SOFTMAX"],

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.fixedpoint import multiply_by_quantized_multiplier, wrap_int32
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
 from edgekit.ops.op import Op, fail, given, optional, take, whole_numbers
+from edgekit.ops.requant import activation_range, conv_requant, int8_quant, zero_of
 from edgekit.ops.windows import CHUNK_ELEMENTS, output_size, padded, patches, taps
 
 ATTRS: Mapping[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "activation": "NONE"}
@@ -110,6 +112,41 @@ def real_conv(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [clamp(sums if bias is None else sums + bias, fused_of(node))]
 
 
+def exact_dtype(weights: Array, reach: int) -> type[np.floating]:
+    """float32 when sums of integers up to `reach`, weighted by weights[O, ...], are exact in it; else float64.
+
+    Every partial sum is a whole number below the largest sum of absolute weights times `reach`.
+    """
+    largest = int(np.abs(weights.astype(np.int64)).reshape(weights.shape[0], -1).sum(axis=1).max(initial=0)) * reach
+    return np.float32 if largest < 1 << 24 else np.float64
+
+
+def finish(node: Node, sums: Array, bias: Array | None, requant: tuple[Array, Array], y: Tensor) -> Array:
+    """int8 outputs from exact sums (a float array of whole numbers): bias, rescale a channel, zero point, clamp."""
+    quant = int8_quant(node, y)
+    total = sums.astype(np.int64)
+    if bias is not None:
+        total = wrap_int32(total + bias)
+    scaled = multiply_by_quantized_multiplier(total, *requant) + zero_of(quant)
+    clamped: Array = np.clip(scaled, *activation_range(fused_of(node), quant)).astype(np.int8)
+    return clamped
+
+
+def integer_conv(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    """int8 x, int8 w (symmetric, one scale or one a channel), int32 bias; exact sums, modulo 2**32."""
+    (x, w), bias = given(inputs, 2), optional(inputs, 2)
+    tx, tw = given(ins, 2)
+    requant = conv_requant(node, tx, tw, outs[0])
+    dense = node.op == "CONV_2D"
+    kind = exact_dtype(w if dense else w.reshape(-1, w.shape[3]).T, 255)
+    win = window_of(node, w.shape)
+    centred = padded(x.astype(kind) - kind(zero_of(int8_quant(node, tx))), win.pad, 0)
+    sums = (correlate if dense else correlate_depthwise)(centred, w.astype(kind), win)
+    return [finish(node, sums, bias, requant, outs[0])]
+
+
 def macs(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> int:
     _, w = given(inputs, 2)
     each = w.shape[1] * w.shape[2] * (w.shape[3] if node.op == "CONV_2D" else 1)
@@ -130,6 +167,16 @@ def coupled(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tenso
 
 
 OPS: tuple[Op, ...] = (
-    Op("CONV_2D", infer_conv, real_conv, attrs=ATTRS, weights={1: 0}, bias=2, macs=macs, coupled=coupled),
-    Op("DEPTHWISE_CONV_2D", infer_depthwise, real_conv, attrs=ATTRS, weights={1: 3}, bias=2, macs=macs, coupled=coupled),
+    Op("CONV_2D", infer_conv, real_conv, integer_conv, attrs=ATTRS, weights={1: 0}, bias=2, macs=macs, coupled=coupled),
+    Op(
+        "DEPTHWISE_CONV_2D",
+        infer_depthwise,
+        real_conv,
+        integer_conv,
+        attrs=ATTRS,
+        weights={1: 3},
+        bias=2,
+        macs=macs,
+        coupled=coupled,
+    ),
 )

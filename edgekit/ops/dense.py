@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
+from edgekit.ops.conv import exact_dtype, finish
 from edgekit.ops.op import Op, fail, given, optional, take
+from edgekit.ops.requant import dense_requant, int8_quant, zero_of
 
 
 def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
@@ -36,6 +40,18 @@ def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [clamp(sums if bias is None else sums + bias, fused_of(node)).reshape(out_shape(node, x, w))]
 
 
+def integer(node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Array]:
+    """int8 x and w (one scale, or one an output), int32 bias; exact sums, modulo 2**32."""
+    (x, w), bias = given(inputs, 2), optional(inputs, 2)
+    tx, tw = given(ins, 2)
+    requant = dense_requant(node, tx, tw, outs[0])
+    assert tw.quant is not None
+    centred = w.astype(np.int64) - tw.quant.zero_point.reshape(-1, 1)
+    kind = exact_dtype(centred, 255)
+    flat = x.reshape(-1, w.shape[1]).astype(kind) - kind(zero_of(int8_quant(node, tx)))
+    return [finish(node, flat @ centred.astype(kind).T, bias, requant, outs[0]).reshape(out_shape(node, x, w))]
+
+
 def macs(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> int:
     _, w = given(inputs, 2)
     return outputs[0].elements * w.shape[1]
@@ -58,6 +74,7 @@ OPS: tuple[Op, ...] = (
         "FULLY_CONNECTED",
         infer,
         real,
+        integer,
         attrs={"activation": "NONE", "keep_dims": False},
         weights={1: 0},
         bias=2,

@@ -11,6 +11,7 @@ from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
 from edgekit.ops.conv import Window
 from edgekit.ops.op import REQUIRED, Op, fail, given, take, whole_numbers
+from edgekit.ops.requant import activation_range, int8_quant
 from edgekit.ops.windows import output_size, padded, taps
 
 ATTRS: Mapping[str, Any] = {"filter": REQUIRED, "stride": (1, 1), "pad": (0, 0, 0, 0), "activation": "NONE"}
@@ -77,12 +78,31 @@ def real_max(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [clamp(window_max(x, window_of(node), -np.inf), fused_of(node))]
 
 
+def integer_average(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    """int8, one scale in and out: sum / count, halves away from zero."""
+    (x,), win = given(inputs), window_of(node)
+    total, count = window_sum(x.astype(np.int64), win), window_count(x, win)
+    half = count // 2
+    mean = np.where(total > 0, (total + half) // count, -((half - total) // count))
+    return [np.clip(mean, *activation_range(fused_of(node), int8_quant(node, outs[0]))).astype(np.int8)]
+
+
+def integer_max(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    """int8, one scale in and out."""
+    largest = window_max(given(inputs)[0], window_of(node), -128)
+    return [np.clip(largest, *activation_range(fused_of(node), int8_quant(node, outs[0]))).astype(np.int8)]
+
+
 def coupled(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
     (x,), y = given(inputs), outputs[0]
     return [[(x.name, axis), (y.name, axis)] for axis in (0, 3)]
 
 
 OPS: tuple[Op, ...] = (
-    Op("AVERAGE_POOL_2D", infer, real_average, attrs=ATTRS, quant="same", coupled=coupled),
-    Op("MAX_POOL_2D", infer, real_max, attrs=ATTRS, quant="same", coupled=coupled),
+    Op("AVERAGE_POOL_2D", infer, real_average, integer_average, attrs=ATTRS, quant="same", coupled=coupled),
+    Op("MAX_POOL_2D", infer, real_max, integer_max, attrs=ATTRS, quant="same", coupled=coupled),
 )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekit import fixedpoint
-from edgekit.graph import NUMPY_DTYPES, Array, Node, Quant, Shape, Tensor
+from edgekit.graph import NUMPY_DTYPES, Array, Node, Shape, Tensor
 from edgekit.ops.op import Op, fail, given, same_axes, take
+from edgekit.ops.requant import requantize_params, zero_of
 
 QUANTIZED = ("int8", "int16", "int32", "uint8")
 
@@ -33,19 +34,6 @@ def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return given(inputs)
 
 
-def requantize_params(source: Quant, target: Quant) -> tuple[int, int]:
-    """(multiplier, shift) that takes integers of one per-tensor scale to another."""
-    return fixedpoint.quantize_multiplier(float(source.scale[0]) / float(target.scale[0]))
-
-
-def requantize(x: Array, source: Quant, target: Quant, dtype: str) -> Array:
-    """Integers of `source` as integers of `target`, saturated to `dtype`. Both per tensor."""
-    scaled = fixedpoint.multiply_by_quantized_multiplier(
-        x.astype(np.int64) - int(source.zero_point[0]), *requantize_params(source, target)
-    )
-    return np.clip(scaled + int(target.zero_point[0]), *fixedpoint.integer_range(dtype)).astype(NUMPY_DTYPES[dtype])
-
-
 def integer_quantize(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
@@ -55,7 +43,10 @@ def integer_quantize(
     scale, zero = target.broadcast(x.ndim)
     if source.quant is None:
         return [fixedpoint.quantize(x, scale, zero, outs[0].dtype)]
-    return [requantize(x, source.quant, target, outs[0].dtype)]
+    multiplier, shift = requantize_params(node, source, outs[0])
+    moved = fixedpoint.multiply_by_quantized_multiplier(x.astype(np.int64) - zero_of(source.quant), multiplier, shift)
+    low, high = fixedpoint.integer_range(outs[0].dtype)
+    return [np.clip(moved + zero_of(target), low, high).astype(NUMPY_DTYPES[outs[0].dtype])]
 
 
 def integer_dequantize(

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.fixedpoint import multiply_by_quantized_multiplier
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.op import REQUIRED, Op, axis_of, fail, given, take
+from edgekit.ops.requant import reduce_params
 
 REDUCERS: dict[str, Callable[..., Any]] = {"MEAN": np.mean, "SUM": np.sum, "REDUCE_MAX": np.max, "REDUCE_MIN": np.min}
 
@@ -35,6 +37,25 @@ def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     return [np.asarray(result, x.dtype)]
 
 
+def integer_sum(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    """MEAN and SUM on int8."""
+    (x,), p = given(inputs), reduce_params(node, given(ins)[0], outs[0])
+    total = np.asarray(x.sum(axis=axes_of(node), keepdims=bool(node.attrs.get("keep_dims", False)), dtype=np.int64))
+    if p.plain:
+        return [np.asarray(np.sign(total) * (np.abs(total) // p.count)).astype(np.int8)]
+    scaled = multiply_by_quantized_multiplier(total - p.zero * p.count, p.multiplier, p.shift) + p.out_zero
+    return [np.clip(scaled, -128, 127).astype(np.int8)]
+
+
+def integer_extreme(
+    node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
+) -> list[Array]:
+    """REDUCE_MAX and REDUCE_MIN compare integers: one scale in and out."""
+    return real(node, inputs)
+
+
 def coupled(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
     (x,), y = given(inputs), outputs[0]
     kept = [i for i in range(len(x.shape)) if i not in axes_of(node)]
@@ -44,8 +65,8 @@ def coupled(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tenso
 
 ATTRS: dict[str, Any] = {"axes": REQUIRED, "keep_dims": False}
 OPS: tuple[Op, ...] = (
-    Op("MEAN", infer, real, attrs=ATTRS, coupled=coupled),
-    Op("SUM", infer, real, attrs=ATTRS, coupled=coupled),
-    Op("REDUCE_MAX", infer, real, attrs=ATTRS, quant="same", coupled=coupled),
-    Op("REDUCE_MIN", infer, real, attrs=ATTRS, quant="same", coupled=coupled),
+    Op("MEAN", infer, real, integer_sum, attrs=ATTRS, coupled=coupled),
+    Op("SUM", infer, real, integer_sum, attrs=ATTRS, coupled=coupled),
+    Op("REDUCE_MAX", infer, real, integer_extreme, attrs=ATTRS, quant="same", coupled=coupled),
+    Op("REDUCE_MIN", infer, real, integer_extreme, attrs=ATTRS, quant="same", coupled=coupled),
 )

@@ -1,0 +1,195 @@
+"""How integer kernels rescale: multipliers, shifts and clamps of every op, derived from the tensors' Quants.
+
+One definition with two users, the reference (`edgekit.ops`) and the C generator. The rules are TensorFlow Lite Micro's: its
+kernels differ in which products they form in float32 and which in float64, and so do these functions. A pair (multiplier,
+shift) goes to `fixedpoint.multiply_by_quantized_multiplier`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit import fixedpoint
+from edgekit.graph import Array, Node, Quant, Tensor
+from edgekit.ops.op import fail
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "NONE": (-np.inf, np.inf),
+    "RELU": (0.0, np.inf),
+    "RELU6": (0.0, 6.0),
+    "RELU_N1_TO_1": (-1.0, 1.0),
+}
+
+
+def scale_of(quant: Quant) -> float:
+    """The scale of a per-tensor Quant as a float64 (the float32 value, exactly)."""
+    return float(quant.scale[0])
+
+
+def zero_of(quant: Quant) -> int:
+    """The zero point of a per-tensor Quant."""
+    return int(quant.zero_point[0])
+
+
+def quant_of(node: Node, tensor: Tensor) -> Quant:
+    """The tensor's per-tensor integer Quant. Raises BadModel when it has none."""
+    if tensor.quant is None or tensor.quant.scale.size != 1 or tensor.dtype not in {"int8", "int16", "int32", "uint8"}:
+        fail(node, f"'{tensor.name}' ({tensor.dtype}) needs one integer scale and zero point")
+    return tensor.quant
+
+
+def int8_quant(node: Node, tensor: Tensor) -> Quant:
+    """The tensor's per-tensor int8 Quant. Raises BadModel when it is anything else."""
+    quant = quant_of(node, tensor)
+    if tensor.dtype != "int8":
+        fail(node, f"'{tensor.name}' is {tensor.dtype}; its integer kernel takes int8")
+    return quant
+
+
+def activation_range(activation: str, quant: Quant) -> tuple[int, int]:
+    """(lowest, highest) integer a fused activation lets through, in the output's `quant`."""
+    low, high = fixedpoint.integer_range(quant.dtype)
+    bounds = []
+    for bound, edge in zip(BOUNDS[activation], (low, high), strict=True):
+        steps = fixedpoint.round_half_away(np.float32(bound) / quant.scale[0])
+        bounds.append(edge if np.isinf(bound) else int(np.clip(steps + zero_of(quant), low, high)))
+    return bounds[0], bounds[1]
+
+
+def per_channel(products: Array) -> tuple[Array, Array]:
+    """(multipliers int64[n], shifts int64[n]) of float64[n]."""
+    pairs = np.array([fixedpoint.quantize_multiplier(float(p)) for p in products], np.int64).reshape(-1, 2)
+    return pairs[:, 0], pairs[:, 1]
+
+
+def conv_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
+    """(multipliers int64[O], shifts int64[O]) of CONV_2D and DEPTHWISE_CONV_2D; O = y's channels, also for one weight scale."""
+    if w.quant is None or np.any(w.quant.zero_point != 0):
+        fail(node, f"weights '{w.name}' need a symmetric Quant")
+    product = scale_of(int8_quant(node, x)) * w.quant.scale.astype(np.float64) / scale_of(int8_quant(node, y))
+    return per_channel(np.broadcast_to(product, (y.shape[-1],)))
+
+
+def dense_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
+    """(multipliers int64[O], shifts int64[O]) of FULLY_CONNECTED; with one weight scale the product of scales is float32."""
+    if w.quant is None:
+        fail(node, f"weights '{w.name}' have no Quant")
+    if w.quant.scale.size > 1:
+        return conv_requant(node, x, w, y)
+    product = np.float32(scale_of(int8_quant(node, x))) * w.quant.scale
+    return per_channel(np.broadcast_to(product.astype(np.float64) / scale_of(int8_quant(node, y)), (y.shape[-1],)))
+
+
+@dataclass(frozen=True)
+class AddParams:
+    """ADD and SUB: each input is (q - zero) << left_shift, rescaled; their sum is rescaled and offset, then clamped."""
+
+    left_shift: int
+    zeros: tuple[int, int]
+    multipliers: tuple[int, int]
+    shifts: tuple[int, int]
+    out_multiplier: int
+    out_shift: int
+    out_zero: int
+    clamp: tuple[int, int]
+
+
+def add_params(node: Node, a: Tensor, b: Tensor, y: Tensor) -> AddParams:
+    """ADD and SUB on int8. ADD works on the scales in float64, SUB in float32. Needs an output scale above 2**-19 inputs'."""
+    qa, qb, qy = (int8_quant(node, t) for t in (a, b, y))
+    kind = np.float64 if node.op == "ADD" else np.float32
+    sa, sb, sy = (q.scale[0].astype(kind) for q in (qa, qb, qy))
+    twice = kind(2) * max(sa, sb)
+    left_shift = 20
+    ma, ha = fixedpoint.quantize_multiplier(float(sa / twice))
+    mb, hb = fixedpoint.quantize_multiplier(float(sb / twice))
+    mo, ho = fixedpoint.quantize_multiplier(float(twice / (kind(1 << left_shift) * sy)))
+    activation = str(node.attrs.get("activation", "NONE"))
+    return AddParams(
+        left_shift, (zero_of(qa), zero_of(qb)), (ma, mb), (ha, hb), mo, ho, zero_of(qy), activation_range(activation, qy)
+    )
+
+
+@dataclass(frozen=True)
+class MulParams:
+    """MUL and DIV: zero points of the inputs, one rescale, zero point of the output, clamp."""
+
+    zeros: tuple[int, int]
+    multiplier: int
+    shift: int
+    out_zero: int
+    clamp: tuple[int, int]
+
+
+def mul_params(node: Node, a: Tensor, b: Tensor, y: Tensor) -> MulParams:
+    """MUL (scales in float64) and DIV (in float32) on int8."""
+    qa, qb, qy = (int8_quant(node, t) for t in (a, b, y))
+    if node.op == "DIV":
+        real = float(qa.scale[0] / (qb.scale[0] * qy.scale[0]))
+    else:
+        real = scale_of(qa) * scale_of(qb) / scale_of(qy)
+    multiplier, shift = fixedpoint.quantize_multiplier(real)
+    activation = str(node.attrs.get("activation", "NONE"))
+    return MulParams((zero_of(qa), zero_of(qb)), multiplier, shift, zero_of(qy), activation_range(activation, qy))
+
+
+def requantize_params(node: Node, x: Tensor, y: Tensor) -> tuple[int, int]:
+    """(multiplier, shift) from x's scale to y's: QUANTIZE of integers, RELU, SUM, the positive side of PRELU."""
+    return fixedpoint.quantize_multiplier(scale_of(quant_of(node, x)) / scale_of(quant_of(node, y)))
+
+
+def prelu_params(node: Node, x: Tensor, slope: Tensor, y: Tensor) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((multiplier, shift) of inputs >= zero, the same of (input * slope) below zero)."""
+    product = scale_of(int8_quant(node, x)) * scale_of(int8_quant(node, slope))
+    return requantize_params(node, x, y), fixedpoint.quantize_multiplier(product / scale_of(int8_quant(node, y)))
+
+
+@dataclass(frozen=True)
+class ReduceParams:
+    """MEAN and SUM of `count` integers: y = clamp(rescale(sum - zero * count) + out_zero).
+
+    `plain` (MEAN between equal Quants): y = sum / count instead, truncated towards zero, with no rescale.
+    """
+
+    count: int
+    zero: int
+    multiplier: int
+    shift: int
+    out_zero: int
+    plain: bool
+
+
+def reduce_params(node: Node, x: Tensor, y: Tensor) -> ReduceParams:
+    """MEAN and SUM on int8. MEAN's 1 / count is folded into the multiplier by an integer division, as TFLM does."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    count = int(np.prod([x.shape[a] for a in node.attrs["axes"]], dtype=np.int64))
+    multiplier, shift = requantize_params(node, x, y)
+    if node.op == "MEAN":
+        drop = min(count.bit_length() - 1, 32, 31 + shift)
+        multiplier, shift = (multiplier << drop) // count, shift - drop
+    return ReduceParams(count, zero_of(qx), multiplier, shift, zero_of(qy), node.op == "MEAN" and qx.same_as(qy))
+
+
+@dataclass(frozen=True)
+class SoftmaxParams:
+    """SOFTMAX: a difference to the row's maximum below diff_min counts as nothing; others are (d << left_shift) * multiplier
+    / 2**31, a number with 5 integer bits for `fixedpoint.exp_on_negative_values`."""
+
+    multiplier: int
+    left_shift: int
+    diff_min: int
+
+
+def softmax_params(node: Node, x: Tensor, y: Tensor) -> SoftmaxParams:
+    """SOFTMAX on int8; its output is 1/256, -128."""
+    quant = int8_quant(node, y)
+    if quant.scale[0] != np.float32(1 / 256) or zero_of(quant) != -128:
+        fail(node, f"its output '{y.name}' must have scale 1/256 and zero point -128")
+    beta = float(np.float32(node.attrs.get("beta", 1.0)))
+    real = min(beta * scale_of(int8_quant(node, x)) * (1 << 26), (1 << 31) - 1.0)
+    multiplier, left_shift = fixedpoint.quantize_multiplier(real)
+    if left_shift < 0:
+        fail(node, f"its input '{x.name}' has a scale too small for a softmax")
+    return SoftmaxParams(multiplier, left_shift, -fixedpoint.input_radius(5, left_shift))

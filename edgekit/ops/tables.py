@@ -1,0 +1,122 @@
+"""int8 -> int8 functions as tables of 256 entries: the whole integer meaning of a one-input elementwise op."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgekit import fixedpoint
+from edgekit.graph import Array, Node, Tensor
+from edgekit.ops.op import fail
+from edgekit.ops.requant import activation_range, int8_quant, requantize_params, scale_of, zero_of
+
+INPUTS: Array = np.arange(-128, 128, dtype=np.int64)
+
+
+def rescaled(node: Node, x: Tensor, y: Tensor) -> Array:
+    """Each int8 of x's scale, in y's: int64, not clamped."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    moved = fixedpoint.multiply_by_quantized_multiplier(INPUTS - zero_of(qx), *requantize_params(node, x, y))
+    return moved + zero_of(qy)
+
+
+def relu_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """RELU rescales, then clamps. RELU6 (and RELU_N1_TO_1) between equal scales only clamps, which is all TFLM does."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    values = INPUTS if qx.same_as(qy) else rescaled(node, x, y)
+    return np.clip(values, *activation_range(node.op, qy))
+
+
+def leaky_relu_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """One multiplier a side, both from float32 products."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    alpha = np.float32(node.attrs.get("alpha", 0.01))
+    centred = INPUTS - zero_of(qx)
+    positive = fixedpoint.quantize_multiplier(float(qx.scale[0] / qy.scale[0]))
+    negative = fixedpoint.quantize_multiplier(float(qx.scale[0] * alpha / qy.scale[0]))
+    sides = [fixedpoint.multiply_by_quantized_multiplier(centred, *pair) for pair in (positive, negative)]
+    return np.where(centred >= 0, sides[0], sides[1]) + zero_of(qy)
+
+
+def sigmoid_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """LOGISTIC and TANH: gemmlowp fixed point with 4 integer bits; the output scale is 1/256 (zero -128) or 1/128 (zero 0)."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    function, bits, zero = (fixedpoint.logistic, 8, -128) if node.op == "LOGISTIC" else (fixedpoint.tanh, 7, 0)
+    fraction = 1 << bits
+    if qy.scale[0] != np.float32(1 / fraction) or zero_of(qy) != zero:
+        fail(node, f"its output '{y.name}' must have scale 1/{fraction} and zero point {zero}")
+    multiplier, left_shift = fixedpoint.quantize_multiplier(scale_of(qx) * (1 << 27))
+    radius = fixedpoint.input_radius(4, max(left_shift, 0))
+    centred = INPUTS - zero_of(qx)
+    inside = np.where(np.abs(centred) < radius, centred, 0)
+    raw = function(fixedpoint.multiply_by_quantized_multiplier(inside, multiplier, left_shift), 4)
+    values = fixedpoint.rounding_divide_by_pot(raw, 31 - bits) + zero
+    return np.where(centred <= -radius, -128, np.where(centred >= radius, 127, values))
+
+
+def hard_swish_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """x * relu6(x + 3) / 6 in 16 bits: x on a fine output scale times a multiplier in [0, 1] that grows over [-3, 3]."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    fine = np.float32(1 / 128) * qx.scale[0]
+    out_multiplier, out_shift = fixedpoint.quantize_multiplier(float(fine / qy.scale[0]))
+    gate_multiplier, gate_shift = fixedpoint.quantize_multiplier(float(fine / np.float32(3 / 32768)))
+    if out_shift > 0:
+        fail(node, f"its output scale is less than 1/128 of its input's, '{x.name}'")
+    value = (INPUTS - zero_of(qx)) << 7
+    product = fixedpoint.high_mul_int16(value, fixedpoint.downscale_multiplier(out_multiplier))
+    gate = value
+    if gate_shift > 0:
+        gate = np.clip(gate << (gate_shift - 1), -32768, 32767)
+    gate = fixedpoint.high_mul_int16(gate, fixedpoint.downscale_multiplier(gate_multiplier))
+    gate = np.clip(gate << 1, -32768, 32767) if gate_shift > 0 else fixedpoint.rounding_divide_by_pot(gate, -gate_shift)
+    gate = (gate + (1 << 15)) >> 1
+    scaled = fixedpoint.high_mul_int16(gate, product, rounding=False)
+    return fixedpoint.rounding_divide_by_pot(scaled, -out_shift) + zero_of(qy)
+
+
+def elu_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """alpha * (exp(x) - 1) below zero, in float32 (TFLM has alpha = 1)."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    real = fixedpoint.dequantize(INPUTS, qx.scale[0], zero_of(qx))
+    power = np.exp(np.minimum(real, 0).astype(np.float64)).astype(np.float32)
+    below = (power - np.float32(1)) * np.float32(node.attrs.get("alpha", 1.0))
+    steps = np.where(real < 0, below, real) * (np.float32(1) / qy.scale[0])
+    whole: Array = fixedpoint.round_half_away(steps).astype(np.int64)
+    return whole + zero_of(qy)
+
+
+def hard_sigmoid_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """quantize(clip(alpha * dequantize(q) + beta, 0, 1)) in float32: edgekit's own, TFLM has no such op."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    real = fixedpoint.dequantize(INPUTS, qx.scale[0], zero_of(qx))
+    alpha, beta = (np.float32(node.attrs.get(name, default)) for name, default in (("alpha", 0.2), ("beta", 0.5)))
+    return fixedpoint.quantize(np.clip(real * alpha + beta, 0, 1), qy.scale[0], zero_of(qy))
+
+
+TABLES: dict[str, Callable[[Node, Tensor, Tensor], Array]] = {
+    "RELU": relu_table,
+    "RELU6": relu_table,
+    "RELU_N1_TO_1": relu_table,
+    "LEAKY_RELU": leaky_relu_table,
+    "ELU": elu_table,
+    "LOGISTIC": sigmoid_table,
+    "TANH": sigmoid_table,
+    "HARD_SWISH": hard_swish_table,
+    "HARD_SIGMOID": hard_sigmoid_table,
+    "QUANTIZE": rescaled,
+}
+
+
+def unary_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """int8[256]: the output for input q stands at q + 128. For the ops of TABLES, int8 in and out (both per tensor).
+
+    Raises BadModel when a Quant is missing or not what the op fixes.
+    """
+    return np.clip(TABLES[node.op](node, x, y), -128, 127).astype(np.int8)
+
+
+def look_up(table: Array, q: Array) -> Array:
+    """table[q + 128] for int8 q of any shape."""
+    found: Array = table[q.view(np.uint8) ^ np.uint8(128)]
+    return found
