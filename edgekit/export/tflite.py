@@ -1,0 +1,90 @@
+"""Write a Graph as a TFLite file (float32 or int8). The graph must be legal for TFLite as it stands."""
+
+from __future__ import annotations
+
+import json
+
+from edgekit import contract as contracts
+from edgekit.errors import Unsupported
+from edgekit.export.tflite_ops import RULES, Refused, Written, dtype_problem
+from edgekit.export.tflite_pack import Packer
+from edgekit.export.tflite_versions import min_runtime, version_of
+from edgekit.graph import Graph, Node, Tensor
+from edgekit.load.tflite_schema import METADATA
+
+MIN_RUNTIME = "min_runtime_version"
+SIGNATURE = "serving_default"
+
+
+def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False) -> bytes:
+    """The file's bytes: the same for the same graph and name, everywhere.
+
+    Input and output names are kept, with a signature; names=True keeps the inner ones too. The input contract travels in
+    the metadata `edgekit`. Raises Unsupported listing every node that TFLite cannot spell (see `tflite_problems`).
+    """
+    written, problems = translate(graph)
+    if problems:
+        raise Unsupported("TFLite", problems)
+    packer = Packer()
+    edge = {*graph.inputs, *graph.outputs}
+    index: dict[str, int] = {}
+
+    def place(tensor: Tensor) -> int:
+        if tensor.name not in index:
+            index[tensor.name] = packer.tensor(tensor, tensor.name if names or tensor.name in edge else "")
+        return index[tensor.name]
+
+    def operand(value: str | Tensor | None) -> int:
+        if value is None:
+            return -1
+        return packer.tensor(value, "") if isinstance(value, Tensor) else place(graph[value])
+
+    for input_name in graph.inputs:
+        place(graph[input_name])
+    versions: list[tuple[str, int]] = []
+    for node, op in written:
+        ins = [None if v is None else v if isinstance(v, Tensor) else graph[v] for v in op.inputs]
+        data_first = ins[::-1] if op.code == "SPLIT" else ins
+        version = version_of(op.code, data_first, graph.output_tensors(node), op.attrs)
+        versions.append((op.code, version))
+        inputs = [operand(v) for v in op.inputs]
+        packer.operator(op.code, version, inputs, [place(graph[o]) for o in node.outputs], op.options)
+    inputs, outputs = [place(graph[n]) for n in graph.inputs], [place(graph[n]) for n in graph.outputs]
+    packer.metadata(MIN_RUNTIME, min_runtime(versions).encode().ljust(16, b"\0"))
+    title = name or graph.name
+    packer.metadata(METADATA, json.dumps(extra(graph, title), separators=(",", ":"), sort_keys=True).encode())
+    signature = (SIGNATURE, list(zip(graph.inputs, inputs, strict=True)), list(zip(graph.outputs, outputs, strict=True)))
+    return packer.finish(title, inputs, outputs, signature)
+
+
+def extra(graph: Graph, title: str) -> dict[str, object]:
+    """What TFLite cannot spell."""
+    contract = contracts.to_json(graph.contract)
+    return {"name": title} | ({"contract": contract} if contract else {})
+
+
+def tflite_problems(graph: Graph) -> list[tuple[str, str, str]]:
+    """Every node that TFLite cannot spell, as (where, why, what to do); empty when `export_tflite` will do."""
+    return translate(graph)[1]
+
+
+def translate(graph: Graph) -> tuple[list[tuple[Node, Written]], list[tuple[str, str, str]]]:
+    """(nodes as builtins, problems)."""
+    written: list[tuple[Node, Written]] = []
+    problems: list[tuple[str, str, str]] = []
+    for node in graph.nodes:
+        where = node.source or node.op
+        try:
+            if node.op not in RULES:
+                raise Refused(f"TFLite has no {node.op}")
+            for tensor in (*graph.input_tensors(node), *graph.output_tensors(node)):
+                why = None if tensor is None else dtype_problem(tensor)
+                if why is not None:
+                    raise Refused(why, "quantize to int8 or keep it float32")
+            written.append((node, RULES[node.op](graph, node)))
+        except Refused as refusal:
+            problems.append((where, refusal.why, refusal.fix))
+    problems += [
+        (f"state '{state.input}'", "TFLite files that edgekit writes hold no state", "export C") for state in graph.states
+    ]
+    return written, problems

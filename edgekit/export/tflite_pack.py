@@ -1,0 +1,211 @@
+"""Flatbuffer packing: tensors, shared buffers (16-byte aligned) and operators -> the bytes of a TFLite file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import flatbuffers
+import numpy as np
+
+from edgekit.export.tflite_ops import TYPE_CODES
+from edgekit.graph import Array, Tensor
+from edgekit.load.tflite_schema import schema
+
+ALIGNMENT = 16
+Signature = tuple[str, list[tuple[str, int]], list[tuple[str, int]]]
+
+
+class Packer:
+    """Collects a model and writes it. Equal constants share a buffer; equal strings and vectors one copy."""
+
+    def __init__(self) -> None:
+        self.schema = schema()
+        self.buffers: list[bytes] = [b""]
+        self.where: dict[bytes, int] = {b"": 0}
+        self.tensors: list[tuple[Tensor, str, int]] = []
+        self.constants: dict[tuple[object, ...], int] = {}
+        self.codes: list[tuple[str, int]] = []
+        self.operators: list[tuple[int, list[int], list[int], Any]] = []
+        self.extras: list[tuple[str, int]] = []
+
+    def buffer(self, data: bytes) -> int:
+        if data not in self.where:
+            self.where[data] = len(self.buffers)
+            self.buffers.append(data)
+        return self.where[data]
+
+    def tensor(self, tensor: Tensor, name: str) -> int:
+        """The tensor's index. Nameless constants with the same content are one tensor."""
+        data = b"" if tensor.data is None else np.ascontiguousarray(tensor.data).tobytes()
+        key: tuple[object, ...] = ()
+        if tensor.data is not None and not name:
+            quant = tensor.quant
+            scales = None if quant is None else (quant.scale.tobytes(), quant.zero_point.tobytes(), quant.axis)
+            key = (tensor.dtype, tensor.shape, data, scales)
+            if key in self.constants:
+                return self.constants[key]
+        self.tensors.append((tensor, name, self.buffer(data)))
+        if key:
+            self.constants[key] = len(self.tensors) - 1
+        return len(self.tensors) - 1
+
+    def operator(self, code: str, version: int, inputs: list[int], outputs: list[int], options: Any) -> None:
+        if (code, version) not in self.codes:
+            self.codes.append((code, version))
+        self.operators.append((self.codes.index((code, version)), inputs, outputs, options))
+
+    def metadata(self, name: str, data: bytes) -> None:
+        self.extras.append((name, self.buffer(data)))
+
+    def finish(self, name: str, inputs: list[int], outputs: list[int], signature: Signature) -> bytes:
+        """The file's bytes."""
+        s, b = self.schema, flatbuffers.Builder(1 << 16)
+        writer = _Writer(b)
+        buffers = writer.tables([self.write_buffer(b, data) for data in self.buffers])
+        tensors = writer.tables([self.write_tensor(b, writer, *entry) for entry in self.tensors])
+        operators = writer.tables([self.write_operator(b, writer, *entry) for entry in self.operators])
+        codes = writer.tables([self.write_code(b, *entry) for entry in self.codes])
+        title, ins, outs = writer.text(name), writer.int32(inputs), writer.int32(outputs)
+        s.SubGraphStart(b)
+        s.SubGraphAddTensors(b, tensors)
+        s.SubGraphAddInputs(b, ins)
+        s.SubGraphAddOutputs(b, outs)
+        s.SubGraphAddOperators(b, operators)
+        s.SubGraphAddName(b, title)
+        graphs = writer.tables([s.SubGraphEnd(b)])
+        extras = writer.tables([self.write_metadata(b, writer, *entry) for entry in self.extras])
+        signatures = writer.tables([self.write_signature(b, writer, signature)])
+        description = writer.text("edgekit")
+        s.ModelStart(b)
+        s.ModelAddVersion(b, 3)
+        s.ModelAddOperatorCodes(b, codes)
+        s.ModelAddSubgraphs(b, graphs)
+        s.ModelAddDescription(b, description)
+        s.ModelAddBuffers(b, buffers)
+        s.ModelAddMetadata(b, extras)
+        s.ModelAddSignatureDefs(b, signatures)
+        b.Finish(s.ModelEnd(b), b"TFL3")
+        return bytes(b.Output())
+
+    def write_buffer(self, b: Any, data: bytes) -> int:
+        vector = 0
+        if data:
+            b.StartVector(1, len(data), ALIGNMENT)
+            b.head -= len(data)
+            b.Bytes[b.head : b.head + len(data)] = data
+            vector = b.EndVector()
+        self.schema.BufferStart(b)
+        if data:
+            self.schema.BufferAddData(b, vector)
+        offset: int = self.schema.BufferEnd(b)
+        return offset
+
+    def write_tensor(self, b: Any, writer: _Writer, tensor: Tensor, name: str, buffer: int) -> int:
+        s = self.schema
+        shape, title, quant = writer.int32(tensor.shape), writer.text(name) if name else 0, 0
+        if tensor.quant is not None:
+            scale, zero = writer.numbers(tensor.quant.scale, 4), writer.numbers(tensor.quant.zero_point, 8)
+            s.QuantizationParametersStart(b)
+            s.QuantizationParametersAddScale(b, scale)
+            s.QuantizationParametersAddZeroPoint(b, zero)
+            s.QuantizationParametersAddQuantizedDimension(b, tensor.quant.axis or 0)
+            quant = s.QuantizationParametersEnd(b)
+        s.TensorStart(b)
+        s.TensorAddShape(b, shape)
+        s.TensorAddType(b, getattr(s.TensorType, TYPE_CODES[tensor.dtype]))
+        s.TensorAddBuffer(b, buffer)
+        if name:
+            s.TensorAddName(b, title)
+        if quant:
+            s.TensorAddQuantization(b, quant)
+        offset: int = s.TensorEnd(b)
+        return offset
+
+    def write_operator(self, b: Any, writer: _Writer, code: int, inputs: list[int], outputs: list[int], options: Any) -> int:
+        s = self.schema
+        ins, outs = writer.int32(inputs), writer.int32(outputs)
+        packed = options.Pack(b) if options is not None else 0
+        s.OperatorStart(b)
+        s.OperatorAddOpcodeIndex(b, code)
+        s.OperatorAddInputs(b, ins)
+        s.OperatorAddOutputs(b, outs)
+        if options is not None:
+            kind = type(options).__name__.removesuffix("T")
+            s.OperatorAddBuiltinOptionsType(b, getattr(s.BuiltinOptions, kind))
+            s.OperatorAddBuiltinOptions(b, packed)
+        offset: int = s.OperatorEnd(b)
+        return offset
+
+    def write_code(self, b: Any, code: str, version: int) -> int:
+        s = self.schema
+        number = getattr(s.BuiltinOperator, code)
+        s.OperatorCodeStart(b)
+        # Runtimes before schema 3a read only the 8-bit field.
+        s.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
+        s.OperatorCodeAddBuiltinCode(b, number)
+        s.OperatorCodeAddVersion(b, version)
+        offset: int = s.OperatorCodeEnd(b)
+        return offset
+
+    def write_metadata(self, b: Any, writer: _Writer, name: str, buffer: int) -> int:
+        title = writer.text(name)
+        self.schema.MetadataStart(b)
+        self.schema.MetadataAddName(b, title)
+        self.schema.MetadataAddBuffer(b, buffer)
+        offset: int = self.schema.MetadataEnd(b)
+        return offset
+
+    def write_signature(self, b: Any, writer: _Writer, signature: Signature) -> int:
+        s, (key, inputs, outputs) = self.schema, signature
+        maps = []
+        for entries in (inputs, outputs):
+            offsets = []
+            for name, index in entries:
+                title = writer.text(name)
+                s.TensorMapStart(b)
+                s.TensorMapAddName(b, title)
+                s.TensorMapAddTensorIndex(b, index)
+                offsets.append(s.TensorMapEnd(b))
+            maps.append(writer.tables(offsets))
+        title = writer.text(key)
+        s.SignatureDefStart(b)
+        s.SignatureDefAddInputs(b, maps[0])
+        s.SignatureDefAddOutputs(b, maps[1])
+        s.SignatureDefAddSignatureKey(b, title)
+        offset: int = s.SignatureDefEnd(b)
+        return offset
+
+
+class _Writer:
+    """Vectors and strings, one copy of each content."""
+
+    def __init__(self, builder: Any) -> None:
+        self.builder = builder
+        self.known: dict[tuple[str, bytes], int] = {}
+
+    def numbers(self, values: Array, size: int) -> int:
+        data = np.ascontiguousarray(values).tobytes()
+        key = (f"v{size}", data)
+        if key not in self.known:
+            self.builder.StartVector(size, len(data) // size, size)
+            self.builder.head -= len(data)
+            self.builder.Bytes[self.builder.head : self.builder.head + len(data)] = data
+            self.known[key] = self.builder.EndVector()
+        return self.known[key]
+
+    def int32(self, values: Sequence[int]) -> int:
+        return self.numbers(np.asarray(values, "<i4"), 4)
+
+    def text(self, value: str) -> int:
+        key = ("s", value.encode())
+        if key not in self.known:
+            self.known[key] = self.builder.CreateString(value)
+        return self.known[key]
+
+    def tables(self, offsets: list[int]) -> int:
+        self.builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self.builder.PrependUOffsetTRelative(offset)
+        vector: int = self.builder.EndVector()
+        return vector

@@ -1,0 +1,164 @@
+"""Operator versions, and the first TensorFlow Lite release that runs each.
+
+Facts of TensorFlow's own versioning tables (tensorflow/lite/tools/versioning: op_version.cc, runtime_version.cc), for the
+operators that edgekit writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from edgekit.graph import Tensor
+
+# builtin -> {dtype of the first data input: version}; 1 for any other dtype.
+BY_DTYPE: dict[str, dict[str, int]] = {
+    "ADD": {"int8": 2, "int16": 3, "int64": 4},
+    "AVERAGE_POOL_2D": {"int8": 2, "int16": 3},
+    "CONCATENATION": {"int8": 2, "int16": 3},
+    "DEQUANTIZE": {"int8": 2, "int16": 3, "float16": 3},
+    "GATHER": {"int8": 2, "bool": 3, "int16": 4},
+    "LEAKY_RELU": {"int16": 2},
+    "LOGISTIC": {"int8": 2, "int16": 3},
+    "MAXIMUM": {"int8": 2, "int16": 4},
+    "MAX_POOL_2D": {"int8": 2, "int16": 3},
+    "MEAN": {"int8": 2, "int16": 3},
+    "MINIMUM": {"int8": 2, "int16": 4},
+    "MUL": {"int8": 2, "int16": 4, "int64": 5},
+    "PAD": {"int8": 2, "int16": 3},
+    "PADV2": {"int8": 2, "int16": 3},
+    "REDUCE_MAX": {"int8": 2, "int16": 3},
+    "REDUCE_MIN": {"int8": 2, "int16": 3},
+    "RELU": {"int8": 2, "uint8": 2, "int16": 3},
+    "RELU6": {"int8": 2, "int16": 3},
+    "SLICE": {"int8": 2, "int16": 4},
+    "SOFTMAX": {"int8": 2, "int16": 3},
+    "SPLIT": {"int8": 2, "int32": 3, "int16": 4},
+    "STRIDED_SLICE": {"int8": 2, "bool": 3},
+    "SUB": {"int8": 2, "int64": 4, "int16": 5},
+    "SUM": {"int8": 2},
+    "TANH": {"int8": 2, "int16": 3},
+    "TRANSPOSE": {"int8": 2, "bool": 3, "int16": 5},
+}
+# builtin -> version when an operand has more than four axes.
+HIGH_RANK = {"PAD": 4, "PADV2": 4, "SLICE": 5, "STRIDED_SLICE": 4, "TRANSPOSE": 4}
+HIGH_RANK_BROADCAST = {"DIV": 2, "MAXIMUM": 3, "MINIMUM": 3, "SUB": 3}
+# (builtin, version) -> release. Versions that are not here run since 1.14.0.
+RUNTIME: dict[tuple[str, int], str] = {
+    ("ADD", 1): "1.5.0",
+    ("ADD", 3): "2.4.0",
+    ("ADD", 4): "2.6.0",
+    ("AVERAGE_POOL_2D", 1): "1.5.0",
+    ("AVERAGE_POOL_2D", 3): "2.3.0",
+    ("CAST", 1): "1.5.0",
+    ("CONCATENATION", 1): "1.5.0",
+    ("CONCATENATION", 3): "2.3.0",
+    ("CONV_2D", 1): "1.5.0",
+    ("CONV_2D", 6): "2.9.0",
+    ("DEPTHWISE_CONV_2D", 1): "1.5.0",
+    ("DEPTHWISE_CONV_2D", 2): "1.12.0",
+    ("DEQUANTIZE", 1): "1.13.1",
+    ("DEQUANTIZE", 3): "1.15.0",
+    ("DEQUANTIZE", 5): "2.7.0",
+    ("DIV", 1): "1.6.0",
+    ("DIV", 2): "2.3.0",
+    ("FULLY_CONNECTED", 1): "1.5.0",
+    ("FULLY_CONNECTED", 5): "2.0.0",
+    ("FULLY_CONNECTED", 6): "2.1.0",
+    ("GATHER", 1): "1.6.0",
+    ("GATHER", 3): "1.15.0",
+    ("GATHER", 4): "2.4.0",
+    ("HARD_SWISH", 1): "1.15.0",
+    ("LEAKY_RELU", 1): "1.13.1",
+    ("LEAKY_RELU", 2): "2.3.0",
+    ("LOGISTIC", 3): "2.3.0",
+    ("MAXIMUM", 3): "2.3.0",
+    ("MAXIMUM", 4): "2.3.0",
+    ("MAX_POOL_2D", 1): "1.5.0",
+    ("MAX_POOL_2D", 3): "2.3.0",
+    ("MEAN", 1): "1.6.0",
+    ("MEAN", 3): "2.4.0",
+    ("MINIMUM", 3): "2.3.0",
+    ("MINIMUM", 4): "2.3.0",
+    ("MUL", 1): "1.5.0",
+    ("MUL", 3): "1.15.0",
+    ("MUL", 4): "2.3.0",
+    ("MUL", 5): "2.6.0",
+    ("PAD", 1): "1.5.0",
+    ("PAD", 3): "2.4.0",
+    ("PAD", 4): "2.6.0",
+    ("PADV2", 1): "1.9.0",
+    ("PADV2", 3): "2.4.0",
+    ("PADV2", 4): "2.6.0",
+    ("PRELU", 1): "1.8.0",
+    ("REDUCE_MAX", 1): "1.11.0",
+    ("REDUCE_MAX", 3): "2.5.0",
+    ("REDUCE_MIN", 1): "1.11.0",
+    ("REDUCE_MIN", 3): "2.5.0",
+    ("RELU", 1): "1.5.0",
+    ("RELU", 2): "2.1.0",
+    ("RELU6", 1): "1.5.0",
+    ("RELU6", 3): "2.5.0",
+    ("RELU_N1_TO_1", 1): "1.5.0",
+    ("RESHAPE", 1): "1.5.0",
+    ("SLICE", 4): "2.4.0",
+    ("SLICE", 5): "2.5.0",
+    ("SOFTMAX", 1): "1.5.0",
+    ("SOFTMAX", 3): "2.3.0",
+    ("SPLIT", 1): "1.5.0",
+    ("SPLIT", 4): "2.3.0",
+    ("SPLIT_V", 1): "1.13.1",
+    ("STRIDED_SLICE", 1): "1.6.0",
+    ("STRIDED_SLICE", 3): "2.1.0",
+    ("STRIDED_SLICE", 4): "2.2.0",
+    ("SUB", 1): "1.6.0",
+    ("SUB", 3): "2.3.0",
+    ("SUB", 4): "2.4.0",
+    ("SUB", 5): "2.4.0",
+    ("SUM", 1): "1.10.0",
+    ("SUM", 2): "1.15.0",
+    ("TANH", 3): "2.3.0",
+    ("TRANSPOSE", 1): "1.6.0",
+    ("TRANSPOSE", 3): "1.15.0",
+    ("TRANSPOSE", 4): "2.3.0",
+    ("TRANSPOSE", 5): "2.4.0",
+}
+OLDEST, COMMON = "1.5.0", "1.14.0"
+
+
+def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], attrs: Mapping[str, Any]) -> int:
+    """The lowest version whose kernels know these types and options. ins: the data inputs first."""
+    x = ins[0]
+    assert x is not None
+    int8 = x.dtype == "int8"
+    ranks = [len(t.shape) for t in ins if t is not None]
+    if code == "CONV_2D":
+        weights = ins[1]
+        return 6 if weights is not None and x.shape[3] != weights.shape[3] else 3 if int8 else 1
+    if code == "DEPTHWISE_CONV_2D":
+        return 3 if int8 else 2 if tuple(attrs.get("dilation", (1, 1))) != (1, 1) else 1
+    if code == "FULLY_CONNECTED":
+        return 6 if len(ins) < 3 or ins[2] is None else 5 if attrs.get("keep_dims") else 4 if int8 else 1
+    if code == "MUL" and int8 and rescale(ins, outs) >= 1.0:
+        return 3
+    if code == "DEQUANTIZE" and x.quant is not None and x.quant.scale.size > 1:
+        return 5
+    if code == "QUANTIZE":
+        return 2 if outs[0].dtype == "int16" else 1
+    if max(ranks) > 4 and code in HIGH_RANK:
+        return HIGH_RANK[code]
+    if max(ranks) > 4 and code in HIGH_RANK_BROADCAST and len({t.shape for t in ins if t is not None}) > 1:
+        return HIGH_RANK_BROADCAST[code]
+    return BY_DTYPE.get(code, {}).get(x.dtype, 1)
+
+
+def rescale(ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> float:
+    """The product of the inputs' scales over the output's."""
+    scales = [t.quant.scale[0] if t is not None and t.quant is not None else 0.0 for t in (ins[0], ins[1], outs[0])]
+    return float(scales[0] * scales[1] / scales[2]) if scales[2] else 0.0
+
+
+def min_runtime(versions: Sequence[tuple[str, int]]) -> str:
+    """The first release that runs all of these (builtin, version)."""
+    releases = [RUNTIME.get(key, COMMON) for key in versions] or [OLDEST]
+    return max(releases, key=lambda release: [int(part) for part in release.split(".")])
