@@ -21,7 +21,8 @@ def round_half_away(x: Array | float) -> Array:
     wide: Array = np.asarray(x, np.float64)
     # trunc(x + 0.5) would send 0.49999999999999994 to 1.
     whole: Array = np.trunc(wide)
-    return whole + np.where(np.abs(wide - whole) >= 0.5, np.copysign(1.0, wide), 0.0)
+    with np.errstate(invalid="ignore"):  # infinities stay what they are
+        return whole + np.where(np.abs(wide - whole) >= 0.5, np.copysign(1.0, wide), 0.0)
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:

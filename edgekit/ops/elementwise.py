@@ -70,8 +70,11 @@ def integer_mul(
 def integer_div(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """DIV on int8 through a fixed-point reciprocal. TFLM leaves division by zero undefined; here x / 0 saturates by the
-    sign of x, and 0 / 0 is 0."""
+    """DIV on int8 through a fixed-point reciprocal.
+
+    TFLM's kernel leaves two cases undefined in C. Division by zero: here x / 0 saturates by the sign of x, and 0 / 0 is 0.
+    A final right shift of 32 and more (quotients well below half a step): here it gives 0, in TFLM anything.
+    """
     ta, tb = given(ins, 2)
     p = mul_params(node, ta, tb, outs[0])
     a, b = np.broadcast_arrays(*(q.astype(np.int64) - zero for q, zero in zip(given(inputs, 2), p.zeros, strict=True)))

@@ -43,8 +43,6 @@ def integer_sum(
     """MEAN and SUM on int8."""
     (x,), p = given(inputs), reduce_params(node, given(ins)[0], outs[0])
     total = np.asarray(x.sum(axis=axes_of(node), keepdims=bool(node.attrs.get("keep_dims", False)), dtype=np.int64))
-    if p.plain:
-        return [np.asarray(np.sign(total) * (np.abs(total) // p.count)).astype(np.int8)]
     scaled = multiply_by_quantized_multiplier(total - p.zero * p.count, p.multiplier, p.shift) + p.out_zero
     return [np.clip(scaled, -128, 127).astype(np.int8)]
 

@@ -53,7 +53,7 @@ def activation_range(activation: str, quant: Quant) -> tuple[int, int]:
     low, high = fixedpoint.integer_range(quant.dtype)
     bounds = []
     for bound, edge in zip(BOUNDS[activation], (low, high), strict=True):
-        steps = fixedpoint.round_half_away(np.float32(bound) / quant.scale[0])
+        steps = 0.0 if np.isinf(bound) else float(fixedpoint.round_half_away(np.float32(bound) / quant.scale[0]))
         bounds.append(edge if np.isinf(bound) else int(np.clip(steps + zero_of(quant), low, high)))
     return bounds[0], bounds[1]
 
@@ -148,17 +148,13 @@ def prelu_params(node: Node, x: Tensor, slope: Tensor, y: Tensor) -> tuple[tuple
 
 @dataclass(frozen=True)
 class ReduceParams:
-    """MEAN and SUM of `count` integers: y = clamp(rescale(sum - zero * count) + out_zero).
-
-    `plain` (MEAN between equal Quants): y = sum / count instead, truncated towards zero, with no rescale.
-    """
+    """MEAN and SUM of `count` integers: y = clamp(rescale(sum - zero * count) + out_zero)."""
 
     count: int
     zero: int
     multiplier: int
     shift: int
     out_zero: int
-    plain: bool
 
 
 def reduce_params(node: Node, x: Tensor, y: Tensor) -> ReduceParams:
@@ -169,7 +165,7 @@ def reduce_params(node: Node, x: Tensor, y: Tensor) -> ReduceParams:
     if node.op == "MEAN":
         drop = min(count.bit_length() - 1, 32, 31 + shift)
         multiplier, shift = (multiplier << drop) // count, shift - drop
-    return ReduceParams(count, zero_of(qx), multiplier, shift, zero_of(qy), node.op == "MEAN" and qx.same_as(qy))
+    return ReduceParams(count, zero_of(qx), multiplier, shift, zero_of(qy))
 
 
 @dataclass(frozen=True)
