@@ -1,0 +1,107 @@
+"""Post-training quantization: observe -> choose -> apply, with plain data between.
+
+wanted tensors -> Observations (ranges, histograms) -> Choice (scales) -> integer Graph
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from edgekit.errors import BadModel, Unsupported
+from edgekit.graph import Array, Graph
+from edgekit.passes.quantize.apply import IO, apply
+from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, wanted
+from edgekit.passes.quantize.observe import Observations, observe
+from edgekit.passes.quantize.sqnr import LayerSqnr, layer_sqnr
+
+__all__ = [
+    "SCHEMES",
+    "Choice",
+    "LayerSqnr",
+    "Observations",
+    "QuantReport",
+    "Scheme",
+    "apply",
+    "choose",
+    "find_scheme",
+    "layer_sqnr",
+    "observe",
+    "quantize",
+    "quantize_with_report",
+    "wanted",
+]
+
+ObserverName = Literal["minmax", "percentile", "mse"]
+
+
+@dataclass(frozen=True)
+class QuantReport:
+    """What quantizing did that a reader should know.
+
+    islands: (operator, source node, why) of every node that stayed float. requantizes: (tensor, its fixed scale, the scale
+    it is moved in). flushed: (weight tensor, channels set to zero, channels). samples: how many were observed.
+    """
+
+    choice: Choice
+    islands: tuple[tuple[str, str, str], ...]
+    requantizes: tuple[tuple[str, float, float], ...]
+    flushed: tuple[tuple[str, int, int], ...]
+    samples: int
+
+
+def quantize(
+    graph: Graph,
+    data: Iterable[Mapping[str, Array]],
+    *,
+    scheme: str = "int8",
+    observer: ObserverName = "minmax",
+    io: IO = "int8",
+) -> Graph:
+    """The integer graph of a float graph that was simplified ("deploy") and legalized; see `quantize_with_report`."""
+    return quantize_with_report(graph, data, scheme=scheme, observer=observer, io=io)[0]
+
+
+def quantize_with_report(
+    graph: Graph,
+    data: Iterable[Mapping[str, Array]],
+    *,
+    scheme: str = "int8",
+    observer: ObserverName = "minmax",
+    io: IO = "int8",
+) -> tuple[Graph, QuantReport]:
+    """Quantize on `data` (samples in the source model's layout, read once) and say what was done.
+
+    Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer or io, BadData for
+    data that does not fit.
+    """
+    if graph.is_quantized:
+        raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
+    if graph.states:
+        raise Unsupported("quantize", [(state.input, "is carried from run to run", "") for state in graph.states])
+    kind = find_scheme(scheme)
+    seen = observe(graph, data, wanted(graph, kind), histograms=observer != "minmax")
+    choice = choose(graph, seen, scheme=kind, observer=observer)
+    return apply(graph, choice, io=io), describe(graph, choice, seen.samples)
+
+
+def describe(graph: Graph, choice: Choice, samples: int) -> QuantReport:
+    """The report of a choice made for `graph`."""
+    islands = tuple(
+        (n.op, n.source or n.outputs[0], choice.islands[n.outputs[0]]) for n in graph.nodes if n.outputs[0] in choice.islands
+    )
+    requantizes = tuple((name, choice.activations[name][0], group[0]) for name, group in choice.requantize.items())
+    flushed = tuple((name, len(channels), _channels(graph, name)) for name, channels in choice.flushed.items())
+    return QuantReport(choice, islands, requantizes, flushed, samples)
+
+
+def _channels(graph: Graph, weight: str) -> int:
+    from edgekit.ops import op_of
+
+    return next(
+        graph[weight].shape[axis]
+        for node in graph.nodes
+        for index, axis in op_of(node).weights.items()
+        if index < len(node.inputs) and node.inputs[index] == weight
+    )

@@ -1,0 +1,277 @@
+"""Choose: from what was observed to a scale for every tensor. The choice is plain data: print it, save it, diff it, re-use it.
+
+Ranges come from the observer (min-max, percentile, least squared error), always hold zero, and are shared by the values
+that an operator only moves (union-find over the op table's "same" rule). Values with a fixed scale (softmax and the like)
+keep it; where they meet others in such a group, a requantize is put between and reported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import BadConfig, BadModel
+from edgekit.fixedpoint import integer_range
+from edgekit.graph import Array, Graph, Node, Tensor
+from edgekit.ops import op_of
+from edgekit.ops.op import Op
+from edgekit.passes.quantize.observe import Observations, Observed
+from edgekit.passes.quantize.ranges import OBSERVERS
+
+SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (highest) value there is", not a range to hold
+SMALLEST_SCALE = 2.0**-40
+LARGEST_BIAS = 1 << 30  # leaves the accumulator as much again for the products
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Which integers a graph is made of. per_channel: the operators whose weights have a scale an output channel.
+
+    FULLY_CONNECTED is per tensor by default: TensorFlow Lite Micro and LiteRT both take per-channel dense weights only in
+    recent versions, and gain little from them.
+    """
+
+    name: str
+    weights: str = "int8"
+    activations: str = "int8"
+    per_channel: tuple[str, ...] = ("CONV_2D", "DEPTHWISE_CONV_2D")
+
+
+SCHEMES: dict[str, Scheme] = {"int8": Scheme("int8")}
+
+Affine = tuple[float, int]  # (scale, zero point)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a float graph becomes integers.
+
+    activations: tensor -> (scale, zero point). weights: weight tensor -> one scale, or one a channel.
+    requantize: a tensor of fixed scale -> the (scale, zero point) that the operators which move it read it in.
+    flushed: weight tensor -> channels set to zero because they cannot move the output by half a step.
+    islands: first output of each node that stays float -> why.
+    """
+
+    scheme: str
+    observer: str
+    activations: Mapping[str, Affine]
+    weights: Mapping[str, tuple[float, ...]]
+    requantize: Mapping[str, Affine] = field(default_factory=dict)
+    flushed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    islands: Mapping[str, str] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Choice:
+        """The choice that `to_json` gave, after a round trip through JSON. Raises BadConfig."""
+        try:
+            return Choice(
+                scheme=str(data["scheme"]),
+                observer=str(data["observer"]),
+                activations={n: (float(v[0]), int(v[1])) for n, v in data["activations"].items()},
+                weights={n: tuple(float(s) for s in v) for n, v in data["weights"].items()},
+                requantize={n: (float(v[0]), int(v[1])) for n, v in data["requantize"].items()},
+                flushed={n: tuple(int(c) for c in v) for n, v in data["flushed"].items()},
+                islands=dict(data["islands"]),
+            )
+        except (KeyError, TypeError, ValueError, IndexError) as error:
+            raise BadConfig(f"not a saved choice of quantization: {error!r}") from error
+
+
+def find_scheme(name: str) -> Scheme:
+    """The scheme of that name. Raises BadConfig."""
+    if name not in SCHEMES:
+        raise BadConfig(f"there is no quantization scheme {name}", f"schemes: {', '.join(SCHEMES)}")
+    return SCHEMES[name]
+
+
+def choose(graph: Graph, seen: Observations, *, scheme: Scheme = SCHEMES["int8"], observer: str = "minmax") -> Choice:
+    """A Choice for a float graph from what its tensors (`wanted`) were seen to hold. Raises BadConfig, BadModel."""
+    if observer not in OBSERVERS:
+        raise BadConfig(f"there is no observer {observer}", f"observers: {', '.join(OBSERVERS)}")
+    groups = Groups(graph, scheme)
+    sources = {name: OBSERVERS[observer](_observed(seen, name), scheme.activations) for name in groups.sources}
+    activations, requantize = groups.solve(sources)
+    weights, flushed = _weights(graph, groups, activations, scheme)
+    return Choice(scheme.name, observer, activations, weights, requantize, flushed, groups.islands)
+
+
+def wanted(graph: Graph, scheme: Scheme = SCHEMES["int8"]) -> list[str]:
+    """The tensors whose ranges `choose` needs: graph inputs and whatever is not a moved or fixed-scale value."""
+    return list(Groups(graph, scheme).sources)
+
+
+def _observed(seen: Observations, name: str) -> Observed:
+    if name not in seen.tensors or not math.isfinite(seen.tensors[name].low):
+        raise BadModel(f"'{name}' was not observed", "observe every tensor that choose.wanted lists")
+    return seen.tensors[name]
+
+
+def affine(low: float, high: float, dtype: str) -> Affine:
+    """(scale, zero point) for low..high widened to hold zero, zero exact, scale a float32.
+
+    Jacob et al. 2018, Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference, sec. 3.
+    """
+    low, high = min(low, 0.0), max(high, 0.0)
+    smallest, largest = integer_range(dtype)
+    scale = float(np.float32((high - low) / (largest - smallest)))
+    if scale < SMALLEST_SCALE:
+        return 1.0, 0  # the value is always zero: any scale will do, a tiny one would overflow multipliers
+    zero = smallest - low / scale
+    return scale, int(min(largest, max(smallest, math.floor(zero + 0.5))))
+
+
+def why_float(graph: Graph, node: Node) -> str:
+    """Why a node with float values cannot be made of integers; "" when it can."""
+    op = op_of(node)
+    if op.integer is None or op.quant == "none":
+        return f"{node.op} has no int8 meaning"
+    for index in (*op.weights, *([] if op.bias is None else [op.bias])):
+        tensor = graph.tensor(node.inputs[index]) if index < len(node.inputs) else None
+        if tensor is not None and not tensor.is_const:
+            return "its weights are not constant"
+    return ""
+
+
+class Groups:
+    """The float graph's activations, united where one scale must hold for all (see `Op.quant`)."""
+
+    def __init__(self, graph: Graph, scheme: Scheme) -> None:
+        self.graph, self.scheme = graph, scheme
+        self.islands: dict[str, str] = {}
+        self.pins: dict[str, Affine] = {}  # outputs of fixed scale
+        self.bounds: dict[str, list[float]] = {}  # constants and padding that a group must be able to hold
+        self.parent: dict[str, str] = {}
+        self.moving: list[Node] = []
+        self.sources: dict[str, None] = dict.fromkeys(n for n in graph.inputs if self._is_real(n))
+        for name in self.sources:
+            self._find(name)
+        for node in graph.nodes:
+            self._add(node)
+
+    def _is_real(self, name: str | None) -> bool:
+        return name is not None and self.graph[name].dtype == "float32"
+
+    def _add(self, node: Node) -> None:
+        op = op_of(node)
+        outputs = [n for n in node.outputs if self._is_real(n)]
+        if not outputs and not any(self._is_real(n) for n in node.inputs):
+            return  # works on ids
+        why = why_float(self.graph, node)
+        for name in outputs:
+            self._find(name)
+        if why:
+            self.islands[node.outputs[0]] = why
+            self.sources |= dict.fromkeys(outputs)
+        elif op.quant == "fixed":
+            self.pins |= dict.fromkeys(outputs, op.fixed[self.scheme.activations])
+        elif op.quant == "same":
+            self._move(node, op, outputs)
+        else:
+            self.sources |= dict.fromkeys(outputs)
+        if not why:
+            for index in op.data_inputs(node):
+                tensor = self.graph[str(node.inputs[index])]
+                if tensor.is_const and self._is_real(tensor.name):
+                    self._find(tensor.name)
+                    self._bound(tensor.name, tensor.real())
+
+    def _move(self, node: Node, op: Op, outputs: list[str]) -> None:
+        self.moving.append(node)
+        reals = [node.inputs[i] for i in op.data_inputs(node) if self._is_real(node.inputs[i])]
+        for name in [*(n for n in reals if n is not None), *outputs]:
+            self.parent[self._find(name)] = self._find(outputs[0])
+        if node.op == "PAD":
+            self._bound(outputs[0], np.array([node.attrs.get("value", 0.0)]))
+
+    def _bound(self, name: str, values: Array) -> None:
+        held = values[np.abs(values) < SATURATED]
+        self.bounds.setdefault(name, []).extend([float(held.min()), float(held.max())] if held.size else [])
+
+    def _find(self, name: str) -> str:
+        root = name
+        while self.parent.setdefault(root, root) != root:
+            root = self.parent[root]
+        while self.parent[name] != root:
+            self.parent[name], name = root, self.parent[name]
+        return root
+
+    def solve(self, sources: Mapping[str, tuple[float, float]]) -> tuple[dict[str, Affine], dict[str, Affine]]:
+        """({tensor: scale and zero point}, {pinned tensor: what its movers read it in}) from the sources' ranges."""
+        members: dict[str, list[str]] = {}
+        for name in self.parent:
+            members.setdefault(self._find(name), []).append(name)
+        activations: dict[str, Affine] = {}
+        requantize: dict[str, Affine] = {}
+        for names in members.values():
+            free = [v for n in names for v in (*sources.get(n, ()), *self.bounds.get(n, ()))]
+            pinned = {n: self.pins[n] for n in names if n in self.pins}
+            group = self._pin_that_holds(pinned, free)
+            if group is None:
+                reach = [v for pin in pinned.values() for v in self._reach(pin)]
+                group = affine(min([0.0, *free, *reach]), max([0.0, *free, *reach]), self.scheme.activations)
+                requantize |= dict.fromkeys(pinned, group)
+            activations |= {n: pinned.get(n, group) for n in names}
+        return activations, requantize
+
+    def _pin_that_holds(self, pinned: Mapping[str, Affine], free: list[float]) -> Affine | None:
+        """The one fixed scale of a group, when it is one and holds every other value of the group to half a step."""
+        if len(set(pinned.values())) != 1:
+            return None
+        pin = next(iter(pinned.values()))
+        low, high = self._reach(pin)
+        return pin if all(low - pin[0] / 2 <= v <= high + pin[0] / 2 for v in free) else None
+
+    def _reach(self, pin: Affine) -> tuple[float, float]:
+        smallest, largest = integer_range(self.scheme.activations)
+        return pin[0] * (smallest - pin[1]), pin[0] * (largest - pin[1])
+
+
+def _weights(
+    graph: Graph, groups: Groups, activations: Mapping[str, Affine], scheme: Scheme
+) -> tuple[dict[str, tuple[float, ...]], dict[str, tuple[int, ...]]]:
+    """Scales of every weight, and the channels to flush. A weight that two nodes share gets what suits both."""
+    scales: dict[str, Array] = {}
+    dead: dict[str, set[int]] = {}
+    for node in graph.nodes:
+        op = op_of(node)
+        if not op.weights or node.outputs[0] in groups.islands:
+            continue
+        for index, axis in op.weights.items():
+            weight = graph[str(node.inputs[index])]
+            found, flushed = _weight_scales(graph, node, op, weight, axis, activations, scheme)
+            scales[weight.name] = np.maximum(scales[weight.name], found) if weight.name in scales else found
+            dead[weight.name] = dead[weight.name] & flushed if weight.name in dead else flushed
+    plain = {name: tuple(float(s) for s in array) for name, array in scales.items()}
+    return plain, {name: tuple(sorted(channels)) for name, channels in dead.items() if channels}
+
+
+def _weight_scales(
+    graph: Graph, node: Node, op: Op, weight: Tensor, axis: int, activations: Mapping[str, Affine], scheme: Scheme
+) -> tuple[Array, set[int]]:
+    """(float32 scales: one, or one a channel; channels that can be zero) of a node's weights.
+
+    A channel's scale is its largest |weight| / 127, at least what keeps its bias within LARGEST_BIAS steps of
+    input scale * weight scale. A channel is dead when no input of the calibrated range moves its output by half a step.
+    """
+    data = weight.real().astype(np.float64)
+    rows = np.moveaxis(data, axis, 0).reshape(weight.shape[axis], -1)
+    (in_scale, in_zero), (out_scale, _) = activations[str(node.inputs[0])], activations[node.outputs[0]]
+    smallest, largest = integer_range(scheme.activations)
+    reach = in_scale * max(in_zero - smallest, largest - in_zero)
+    dead = np.abs(rows).sum(axis=1) * reach < out_scale / 2
+    bias = graph.tensor(node.inputs[op.bias]) if op.bias is not None and op.bias < len(node.inputs) else None
+    floor = np.zeros(rows.shape[0]) if bias is None else np.abs(bias.real().astype(np.float64)) / (in_scale * LARGEST_BIAS)
+    # A dead channel is its bias alone: 1/256 of an output step is precise enough.
+    wanted_scale = np.where(dead, out_scale / in_scale / 256, np.abs(rows).max(axis=1) / integer_range(scheme.weights)[1])
+    found = np.maximum(wanted_scale, floor)
+    if node.op not in scheme.per_channel:
+        live = found[~dead] if not dead.all() else found
+        found = np.array([max(live.max(), floor.max())])
+    return np.maximum(found, SMALLEST_SCALE).astype(np.float32), {int(i) for i in np.flatnonzero(dead)}

@@ -1,0 +1,179 @@
+"""Observe: run the float graph on data and record, per tensor, the values seen. Streaming; the record is plain data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgekit import reference
+from edgekit.boundary import to_feeds
+from edgekit.errors import BadData, BadModel, Unsupported
+from edgekit.graph import Array, Graph
+
+BINS = 2048
+# Values of all tensors asked of one session together: what one sample costs in memory, whatever the model.
+SESSION_BYTES = 256 << 20
+
+
+@dataclass(eq=False)
+class Histogram:
+    """Counts of values on a grid of width 2**exponent; bin i holds [(start + i), (start + i + 1)) * 2**exponent.
+
+    The grid coarsens by merging whole bins as the range grows, so counts are exact and at least BINS / 2 bins are in use
+    once the range has been seen. Zero is always a bin's edge.
+    """
+
+    exponent: int
+    start: int
+    counts: Array
+
+    @staticmethod
+    def empty() -> Histogram:
+        return Histogram(-64, 0, np.zeros(BINS, np.int64))
+
+    def add(self, values: Array, low: float, high: float) -> None:
+        """Count `values` (float32, finite), whose extremes are low and high."""
+        used = np.flatnonzero(self.counts)
+        if used.size:
+            low = min(low, math.ldexp(self.start + int(used[0]), self.exponent))
+            high = max(high, math.ldexp(self.start + int(used[-1]), self.exponent))
+        self._cover(low, high)
+        # float64: float32 cannot hold the scaled value of a subnormal, nor its index where start is large.
+        index = np.floor(np.ldexp(values.reshape(-1).astype(np.float64), -self.exponent)).astype(np.int64) - self.start
+        self.counts += np.bincount(index, minlength=BINS)
+
+    def _cover(self, low: float, high: float) -> None:
+        exponent = self.exponent
+        while math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= BINS:
+            exponent += 1
+        start = math.floor(math.ldexp(low, -exponent))
+        if exponent == self.exponent and self.start <= start and math.floor(math.ldexp(high, -exponent)) < self.start + BINS:
+            return
+        used = np.flatnonzero(self.counts)
+        moved = ((self.start + used) >> (exponent - self.exponent)) - start
+        counts = np.zeros(BINS, np.int64)
+        np.add.at(counts, moved, self.counts[used])
+        self.exponent, self.start, self.counts = exponent, start, counts
+
+    @property
+    def centers(self) -> Array:
+        """The middle of each bin, float64."""
+        return np.asarray(np.ldexp(self.start + np.arange(BINS) + 0.5, self.exponent))
+
+
+@dataclass(eq=False)
+class Observed:
+    """What one tensor held: smallest and largest value, and (if asked) where its values lie."""
+
+    low: float = math.inf
+    high: float = -math.inf
+    histogram: Histogram | None = None
+
+
+@dataclass(eq=False)
+class Observations:
+    """tensor name -> what it held over `samples` runs."""
+
+    tensors: dict[str, Observed] = field(default_factory=dict)
+    samples: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data, for saving; `from_json` reads it back exactly."""
+        tensors: dict[str, Any] = {}
+        for name, seen in self.tensors.items():
+            entry: dict[str, Any] = {"low": seen.low, "high": seen.high}
+            if seen.histogram is not None:
+                used = seen.histogram.counts.tolist()
+                entry["histogram"] = {"exponent": seen.histogram.exponent, "start": seen.histogram.start, "counts": used}
+            tensors[name] = entry
+        return {"samples": self.samples, "tensors": tensors}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Observations:
+        tensors = {}
+        for name, entry in data["tensors"].items():
+            grid = entry.get("histogram")
+            histogram = None if grid is None else Histogram(grid["exponent"], grid["start"], np.array(grid["counts"], np.int64))
+            tensors[name] = Observed(entry["low"], entry["high"], histogram)
+        return Observations(tensors, data["samples"])
+
+
+def observe(
+    graph: Graph, data: Iterable[Mapping[str, Array]], tensors: Sequence[str], *, histograms: bool = False
+) -> Observations:
+    """Run `graph` (float) on every sample of `data` and record what each of `tensors` held.
+
+    data: samples in the source model's layout (see `edgekit.data`); read once, one sample in memory at a time.
+    Raises BadData when there are no samples, BadModel naming the tensor and sample where values stop being finite.
+    """
+    seen = Observations({name: Observed(histogram=Histogram.empty() if histograms else None) for name in tensors})
+    fed = [name for name in tensors if name in graph.inputs]
+    runs = [_runner(graph, group) for group in _groups(graph, [n for n in tensors if n not in graph.inputs])]
+    for sample in data:
+        feeds = to_feeds(graph, sample)
+        for name in fed:
+            _record(seen, name, feeds[name])
+        for run in runs:
+            for name, values in run(feeds).items():
+                _record(seen, name, values)
+        seen.samples += 1
+    if not seen.samples:
+        raise BadData("there are no samples to calibrate on", "give --data with at least one sample; 100 or more are better")
+    return seen
+
+
+def _runner(graph: Graph, tensors: list[str]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+    """feeds -> {name: values} of `tensors`: on ONNX Runtime, or the NumPy reference where ONNX cannot spell the graph."""
+    from edgekit.export.onnx import export_onnx  # heavy imports
+
+    try:
+        model = export_onnx(graph, keep=tensors)
+    except Unsupported:
+        return lambda feeds: {
+            name: values for name, values in reference.run(graph, feeds, tensors).items() if name in set(tensors)
+        }
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 3
+    options.intra_op_num_threads = 1
+    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    fed = {entry.name for entry in session.get_inputs()}
+
+    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+        values = session.run(tensors, {name: array for name, array in feeds.items() if name in fed})
+        return dict(zip(tensors, values, strict=True))
+
+    return run
+
+
+def _record(seen: Observations, name: str, values: Array) -> None:
+    if values.size == 0:
+        return
+    low, high = float(values.min()), float(values.max())
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise BadModel(
+            f"'{name}' is not finite on calibration sample {seen.samples}: {low} to {high}",
+            "the float model overflows on this sample; check the data's scale, or clamp masks of -inf",
+        )
+    entry = seen.tensors[name]
+    entry.low, entry.high = min(entry.low, low), max(entry.high, high)
+    if entry.histogram is not None:
+        entry.histogram.add(values, low, high)
+
+
+def _groups(graph: Graph, tensors: Sequence[str]) -> list[list[str]]:
+    """`tensors`, in as few sessions as keep each one's values of a sample under SESSION_BYTES."""
+    groups: list[list[str]] = []
+    size = SESSION_BYTES
+    for name in tensors:
+        if size + graph[name].nbytes > SESSION_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(name)
+        size += graph[name].nbytes
+    return groups

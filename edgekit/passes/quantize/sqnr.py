@@ -1,0 +1,97 @@
+"""Where precision is lost: signal to quantization noise of every layer, between a float graph and its integer graph."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgekit import fixedpoint, reference
+from edgekit.boundary import to_feeds
+from edgekit.errors import BadData
+from edgekit.graph import Array, Graph, Node, Tensor
+
+
+@dataclass(frozen=True)
+class LayerSqnr:
+    """One value of the network. dB: `cumulative` with all errors before it, `isolated` those of its own node only."""
+
+    tensor: str
+    op: str
+    source: str
+    cumulative: float
+    isolated: float
+
+
+def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[str, Array]]) -> list[LayerSqnr]:
+    """Every value both graphs hold, worst cumulative SQNR first (ties: in execution order).
+
+    int8_graph: what `apply` made of float_graph (values are matched by name). samples: source layout, real numbers.
+    isolated: the node's integer meaning on inputs quantized from the float run, against the float run. Raises BadData
+    when there are no samples.
+    """
+    pairs = _pairs(float_graph, int8_graph)
+    makers = int8_graph.producers()
+    power = dict.fromkeys(pairs, 0.0)
+    noise = {kind: dict.fromkeys(pairs, 0.0) for kind in ("cumulative", "isolated")}
+    count = 0
+    for sample in samples:
+        count += 1
+        floats = reference.run(float_graph, to_feeds(float_graph, sample), list(pairs))
+        integers = reference.run(int8_graph, to_feeds(int8_graph, sample), list(pairs.values()))
+        alone = {own: _quantized(floats[name], int8_graph[own]) for name, own in pairs.items()}
+        for name, own in pairs.items():
+            truth = floats[name].astype(np.float64)
+            power[name] += float(np.sum(truth**2))
+            noise["cumulative"][name] += _error(truth, integers[own], int8_graph[own])
+            result = _isolated(int8_graph, makers[own], own, alone)
+            noise["isolated"][name] += _error(truth, result, int8_graph[own])
+    if not count:
+        raise BadData("there are no samples to compare on")
+    layers = []
+    for name, own in pairs.items():
+        node = makers[own]
+        decibels = [_decibels(power[name], noise[kind][name]) for kind in ("cumulative", "isolated")]
+        layers.append(LayerSqnr(name, node.op, node.source or name, decibels[0], decibels[1]))
+    return sorted(layers, key=lambda layer: layer.cumulative)
+
+
+def _pairs(float_graph: Graph, int8_graph: Graph) -> dict[str, str]:
+    """float graph's tensor -> its int8 form, for everything a node computes (moved and copied values included)."""
+    pairs = {}
+    made = int8_graph.producers()
+    for node in float_graph.nodes:
+        for name in node.outputs:
+            for own in (name, f"{name}_int8"):
+                tensor = int8_graph.tensors.get(own)
+                if tensor is not None and tensor.quant is not None and own in made and tensor.shape == float_graph[name].shape:
+                    pairs[name] = own
+                    break
+    return pairs
+
+
+def _quantized(real: Array, tensor: Tensor) -> Array:
+    assert tensor.quant is not None
+    scale, zero = tensor.quant.broadcast(real.ndim)
+    return fixedpoint.quantize(real, scale, zero, tensor.quant.dtype)
+
+
+def _isolated(graph: Graph, node: Node, own: str, exact: Mapping[str, Array]) -> Array:
+    """The node's result on exact inputs; where an input has no float counterpart, its own rounded value stands in."""
+    inputs = [n for n in node.inputs if n is not None and not graph[n].is_const]
+    if not all(name in exact for name in inputs):
+        return exact[own]
+    return reference.run_node(graph, node, exact)[node.outputs.index(own)]
+
+
+def _error(truth: Array, integers: Array, tensor: Tensor) -> float:
+    assert tensor.quant is not None
+    scale, zero = tensor.quant.broadcast(truth.ndim)
+    return float(np.sum((fixedpoint.dequantize(integers, scale, zero).astype(np.float64) - truth) ** 2))
+
+
+def _decibels(power: float, noise: float) -> float:
+    if noise == 0.0:
+        return float("inf")
+    return float(10.0 * np.log10(power / noise)) if power > 0.0 else float("-inf")
