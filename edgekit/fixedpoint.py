@@ -25,22 +25,24 @@ def round_half_away(x: Array | float) -> Array:
         return whole + np.where(np.abs(wide - whole) >= 0.5, np.copysign(1.0, wide), 0.0)
 
 
-def quantize_multiplier(real: float) -> tuple[int, int]:
-    """real as (multiplier int32, shift): real ~ multiplier * 2**(shift - 31), 2**30 <= |multiplier| < 2**31, or zero.
+def quantize_multipliers(real: Array) -> tuple[Array, Array]:
+    """float64[n] as (multipliers int64[n], shifts int64[n]): real ~ multiplier * 2**(shift - 31).
 
-    A shift below -31 gives (0, 0). A negative real (the slope of LEAKY_RELU) gives a negative multiplier. TFLite
-    `QuantizeMultiplier`.
+    2**30 <= |multiplier| < 2**31, or zero. A shift below -31 gives (0, 0). A negative real (the slope of LEAKY_RELU) gives
+    a negative multiplier. TFLite `QuantizeMultiplier`.
     """
-    if real == 0.0:
-        return 0, 0
-    fraction, shift = math.frexp(real)
-    multiplier = int(round_half_away(fraction * (1 << 31)))
-    if multiplier == 1 << 31:
-        multiplier //= 2
-        shift += 1
-    if shift < -31:
-        return 0, 0
-    return multiplier, shift
+    fraction, exponent = np.frexp(np.asarray(real, np.float64))
+    multiplier = round_half_away(fraction * (1 << 31)).astype(np.int64)
+    full = multiplier == 1 << 31
+    multiplier, shift = np.where(full, 1 << 30, multiplier), exponent.astype(np.int64) + full
+    lost = (multiplier == 0) | (shift < -31)
+    return np.where(lost, 0, multiplier), np.where(lost, 0, shift)
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """`quantize_multipliers` of one number."""
+    multiplier, shift = quantize_multipliers(np.array(real))
+    return int(multiplier), int(shift)
 
 
 def saturating_rounding_doubling_high_mul(a: Array, b: Array | int) -> Array:

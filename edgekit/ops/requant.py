@@ -58,18 +58,12 @@ def activation_range(activation: str, quant: Quant) -> tuple[int, int]:
     return bounds[0], bounds[1]
 
 
-def per_channel(products: Array) -> tuple[Array, Array]:
-    """(multipliers int64[n], shifts int64[n]) of float64[n]."""
-    pairs = np.array([fixedpoint.quantize_multiplier(float(p)) for p in products], np.int64).reshape(-1, 2)
-    return pairs[:, 0], pairs[:, 1]
-
-
 def conv_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
     """(multipliers int64[O], shifts int64[O]) of CONV_2D and DEPTHWISE_CONV_2D; O = y's channels, also for one weight scale."""
     if w.quant is None or np.any(w.quant.zero_point != 0):
         fail(node, f"weights '{w.name}' need a symmetric Quant")
     product = scale_of(int8_quant(node, x)) * w.quant.scale.astype(np.float64) / scale_of(int8_quant(node, y))
-    return per_channel(np.broadcast_to(product, (y.shape[-1],)))
+    return fixedpoint.quantize_multipliers(np.broadcast_to(product, (y.shape[-1],)))
 
 
 def dense_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
@@ -79,7 +73,9 @@ def dense_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, A
     if w.quant.scale.size > 1:
         return conv_requant(node, x, w, y)
     product = np.float32(scale_of(int8_quant(node, x))) * w.quant.scale
-    return per_channel(np.broadcast_to(product.astype(np.float64) / scale_of(int8_quant(node, y)), (y.shape[-1],)))
+    return fixedpoint.quantize_multipliers(
+        np.broadcast_to(product.astype(np.float64) / scale_of(int8_quant(node, y)), (y.shape[-1],))
+    )
 
 
 @dataclass(frozen=True)
