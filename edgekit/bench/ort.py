@@ -36,13 +36,19 @@ class Session:
     def run(self, feeds: Mapping[str, Array]) -> dict[str, Array]:
         """{output name: array} for one sample; feeds in the model's own dtype and layout."""
         try:
-            results = self._session.run(None, {name: np.ascontiguousarray(feeds[name]) for name in self.inputs if name in feeds})
+            results = self._session.run(
+                None, {name: np.ascontiguousarray(feeds[name]) for name in self.inputs if name in feeds}
+            )
         except Exception as error:
-            raise EdgekitError(f"ONNX Runtime failed: {_first_line(error)}", "check names, shapes and dtypes of the data") from None
+            raise EdgekitError(
+                f"ONNX Runtime failed: {_first_line(error)}", "check names, shapes and dtypes of the data"
+            ) from None
         return dict(zip(self.outputs, results, strict=True))
 
 
-def run_onnx(model: bytes, samples: Sequence[Mapping[str, Array]], *, threads: int = 1, optimize: bool = True) -> list[dict[str, Array]]:
+def run_onnx(
+    model: bytes, samples: Sequence[Mapping[str, Array]], *, threads: int = 1, optimize: bool = True
+) -> list[dict[str, Array]]:
     """Outputs by name, one dict a sample. Raises BadModel or EdgekitError with ONNX Runtime's own words."""
     session = Session(model, threads, optimize)
     return [session.run(sample) for sample in samples]

@@ -77,7 +77,11 @@ class Writer:
 
     # -- names and constants -------------------------------------------------------------------------------------------
     def unused(self, base: str) -> str:
-        name = base if base not in self.used and base not in self.graph.tensors else fresh(self.used | set(self.graph.tensors), base)
+        name = (
+            base
+            if base not in self.used and base not in self.graph.tensors
+            else fresh(self.used | set(self.graph.tensors), base)
+        )
         self.used.add(name)
         return name
 
@@ -96,7 +100,11 @@ class Writer:
         data = np.ascontiguousarray(data).reshape(np.shape(data))
         key = (str(data.dtype), data.shape, data.tobytes())
         if key not in self._pool:
-            name = base if base in self.graph.tensors and base not in self.used and base not in self.reserved else self.unused(base)
+            name = (
+                base
+                if base in self.graph.tensors and base not in self.used and base not in self.reserved
+                else self.unused(base)
+            )
             self.used.add(name)
             self.initializers[name] = numpy_helper.from_array(data, name)
             self._pool[key] = name
@@ -205,7 +213,14 @@ class Writer:
         return out
 
     def put(
-        self, t: Tensor, layout: str, op: str, inputs: Sequence[str], activation: str = "NONE", quantize: bool = True, **attrs: Any
+        self,
+        t: Tensor,
+        layout: str,
+        op: str,
+        inputs: Sequence[str],
+        activation: str = "NONE",
+        quantize: bool = True,
+        **attrs: Any,
     ) -> None:
         """Make tensor t in `layout`: the node, its fused activation, and (`quantize`) QuantizeLinear when t is quantized."""
         last = self.name_for(t.name, layout)

@@ -85,7 +85,7 @@ def fully_connected(w: Writer, node: Node) -> None:
 def pool(w: Writer, node: Node) -> None:
     top, bottom, left, right = _get(node, "pad")
     maximum = node.op == "MAX_POOL_2D"
-    attrs = {} if maximum else {"count_include_pad": 0}
+    attrs: dict[str, Any] = {} if maximum else {"count_include_pad": 0}
     w.put(
         _y(w, node), NCHW, "MaxPool" if maximum else "AveragePool", [w.real(_x(node), NCHW)], _get(node, "activation"),
         kernel_shape=list(_get(node, "filter")), strides=list(_get(node, "stride")), pads=[top, left, bottom, right], **attrs,
@@ -138,7 +138,7 @@ UNARY = {
 def unary(w: Writer, node: Node) -> None:
     layout = w.choose(node, [_x(node)])
     extra = w.activation(node.op)[1] if UNARY[node.op] == "Clip" else []
-    attrs = {name: float(_get(node, name)) for name in op_of(node).attrs}
+    attrs: dict[str, Any] = {name: float(_get(node, name)) for name in op_of(node).attrs}
     w.put(_y(w, node), layout, UNARY[node.op], [w.real(_x(node), layout), *extra], **attrs)
 
 
@@ -191,7 +191,9 @@ def concatenation(w: Writer, node: Node) -> None:
 def split(w: Writer, node: Node) -> None:
     layout, axis = w.choose(node, [_x(node)]), int(_get(node, "axis"))
     sizes = w.ints(_get(node, "sizes"), f"{node.outputs[0]}/sizes")
-    parts = [w.unused(f"{name}/split") if w.graph[name].quant is not None else w.name_for(name, layout) for name in node.outputs]
+    parts = [
+        w.unused(f"{name}/split") if w.graph[name].quant is not None else w.name_for(name, layout) for name in node.outputs
+    ]
     w.node("Split", [w.real(_x(node), layout), sizes], parts, axis=NCHW_AXIS[axis] if layout == NCHW else axis)
     for name, part in zip(node.outputs, parts, strict=True):
         t = w.graph[name]
@@ -234,7 +236,9 @@ def gather(w: Writer, node: Node) -> None:
     y, axis, rows = _y(w, node), int(_get(node, "axis")), str(node.inputs[1])
     flat = len(w.graph[rows].shape) == 1
     layout = w.choose(node, [_x(node)]) if flat else OWN
-    w.put(y, layout, "Gather", [w.real(_x(node), layout), w.stored(rows, OWN)], axis=NCHW_AXIS[axis] if layout == NCHW else axis)
+    w.put(
+        y, layout, "Gather", [w.real(_x(node), layout), w.stored(rows, OWN)], axis=NCHW_AXIS[axis] if layout == NCHW else axis
+    )
 
 
 def cast(w: Writer, node: Node) -> None:

@@ -67,7 +67,11 @@ class _Reader:
         for names in (*(n.input for n in self.live), [o.name for o in graph.output]):
             for value in names:
                 uses[value] = uses.get(value, 0) + 1
-        taken = {n for node in graph.node for n in node.output} | {i.name for i in graph.input} | {i.name for i in graph.initializer}
+        taken = (
+            {n for node in graph.node for n in node.output}
+            | {i.name for i in graph.input}
+            | {i.name for i in graph.initializer}
+        )
         self.b = Builder(uses, taken)
 
     def read(self, name: str) -> Graph:
@@ -103,9 +107,14 @@ class _Reader:
         known = kind.HasField("shape")
         given = self.shapes.get(name)
         if given is not None:
-            fits = not known or (len(given) == len(dims) and all(isinstance(d, str) or d == g for d, g in zip(dims, given, strict=True)))
+            fits = not known or (
+                len(given) == len(dims) and all(isinstance(d, str) or d == g for d, g in zip(dims, given, strict=True))
+            )
             if not fits or any(g < 1 for g in given):
-                raise BadModel(f"--shape {name}={_commas(given)} does not fit the file's {_commas(dims)}", "change only its symbolic dimensions")
+                raise BadModel(
+                    f"--shape {name}={_commas(given)} does not fit the file's {_commas(dims)}",
+                    "change only its symbolic dimensions",
+                )
             return tuple(int(g) for g in given)
         if dims and isinstance(dims[0], str):
             dims[0] = 1
@@ -171,10 +180,14 @@ class _Reader:
                 value = onnx.helper.get_attribute_value(a)
                 attrs[a.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         outputs = list(node.output)
-        while len(outputs) > 1 and (not outputs[-1] or not self.b.uses.get(outputs[-1])) and node.op_type not in ("Split", "If"):
+        while (
+            len(outputs) > 1 and (not outputs[-1] or not self.b.uses.get(outputs[-1])) and node.op_type not in ("Split", "If")
+        ):
             outputs.pop()
         label = node.name or (node.output[0] if node.output else "")
-        return Call(node.op_type, tuple(n or None for n in node.input), tuple(outputs), attrs, f"{node.op_type} '{label}'", self.opset)
+        return Call(
+            node.op_type, tuple(n or None for n in node.input), tuple(outputs), attrs, f"{node.op_type} '{label}'", self.opset
+        )
 
     def foldable(self, node: onnx.NodeProto) -> bool:
         """True when every input is constant. Q/DQ of constants keep their integers, so they have handlers instead."""
@@ -235,9 +248,10 @@ class _Reader:
                 self.b.uses = uses
             self.node(inner)
         for out, value in zip(node.output, body.output, strict=True):
-            for table in (self.b.values, self.b.consts, self.b.const_quant):
+            tables: tuple[dict[str, Any], ...] = (self.b.values, self.b.consts, self.b.const_quant)
+            for table in tables:
                 if value.name in table:
-                    table[out] = table[value.name]  # type: ignore[index]
+                    table[out] = table[value.name]
 
     def problem(self, call: Call, why: str, fix: str) -> None:
         self.problems.append((call.source, why, fix))
@@ -256,10 +270,14 @@ class _Reader:
                 spec = contract.input(value.name)
                 quant = tensors[value.name].quant
                 if quant is None:
-                    raise Unsupported("reading ONNX", [(f"input '{value.name}'", "is uint8 without a scale", "use float or int8")])
+                    raise Unsupported(
+                        "reading ONNX", [(f"input '{value.name}'", "is uint8 without a scale", "use float or int8")]
+                    )
                 shifted = replace(spec, scale=float(quant.scale[0]), zero_point=int(quant.zero_point[0]) + 128)
                 contract = InputContract({**contract.inputs, value.name: shifted}, contract.outputs)
-        graph = build(name, inputs, outputs, nodes, tensors, contract=contract, history=history or (f"onnx opset {self.opset}",))
+        graph = build(
+            name, inputs, outputs, nodes, tensors, contract=contract, history=history or (f"onnx opset {self.opset}",)
+        )
         for node in graph.nodes:
             for tensor, (shape, _) in zip(graph.output_tensors(node), ops.infer(node, graph.input_tensors(node)), strict=True):
                 if tensor.shape != tuple(shape):
@@ -336,4 +354,3 @@ def _spec(kind: Any, values: Mapping[str, Any]) -> Any:
     """A spec from its JSON object; lists are tuples again, unknown keys are ignored (a newer edgekit wrote them)."""
     known = {f.name for f in fields(kind)}
     return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
-

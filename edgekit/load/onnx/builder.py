@@ -13,7 +13,14 @@ from edgekit.graph import NUMPY_DTYPES, Array, Node, Quant, Shape, Tensor, const
 
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 # Wide types are narrowed on load: ids fit in 32 bits, and edgekit computes in float32.
-NARROW = {"int64": "int32", "float64": "float32", "float16": "float32", "bfloat16": "float32", "uint16": "int32", "uint32": "int32"}
+NARROW = {
+    "int64": "int32",
+    "float64": "float32",
+    "float16": "float32",
+    "bfloat16": "float32",
+    "uint16": "int32",
+    "uint32": "int32",
+}
 VIEWS = ("TRANSPOSE", "RESHAPE")
 Handler = Callable[["Builder", "Call"], list[str]]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -35,7 +36,11 @@ def gemm(b: Builder, c: Call) -> list[str]:
         x = b.tensor(right) if flip_right else b.transpose(b.tensor(right), (1, 0))
         y = b.transpose(b.one("FULLY_CONNECTED", [x, w, None]), (1, 0))
     if extra is not None:
-        addend = b.tensor(extra) if beta == 1.0 else b.one("MUL", [b.tensor(extra), b.constant(np.float32([beta]), "beta")])
+        addend = (
+            b.tensor(extra)
+            if beta == 1.0
+            else b.one("MUL", [b.tensor(extra), b.constant(np.asarray([beta], np.float32), "beta")])
+        )
         y = b.one("ADD", [y, addend])
     return [y]
 
@@ -83,12 +88,21 @@ def add(b: Builder, c: Call) -> list[str]:
             continue
         units = b.tensors[b.values[x]].shape[-1]
         if data.size == units and (data.ndim == 1 or data.shape[-1] == units) and data.ndim <= len(b.shape(x)):
-            bias = b.weight(other, f"bias{units}", lambda a: _vector(a, units))
+            bias = b.weight(other, f"bias{units}", partial(_vector, units=units))
             return [b.one("FULLY_CONNECTED", [*maker.inputs[:2], bias], **maker.attrs)]
     return chain(b, c)
 
 
-CHAINS = {"Add": "ADD", "Sub": "SUB", "Mul": "MUL", "Div": "DIV", "Sum": "ADD", "Mean": "ADD", "Max": "MAXIMUM", "Min": "MINIMUM"}
+CHAINS = {
+    "Add": "ADD",
+    "Sub": "SUB",
+    "Mul": "MUL",
+    "Div": "DIV",
+    "Sum": "ADD",
+    "Mean": "ADD",
+    "Max": "MAXIMUM",
+    "Min": "MINIMUM",
+}
 
 
 def chain(b: Builder, c: Call) -> list[str]:
@@ -98,12 +112,12 @@ def chain(b: Builder, c: Call) -> list[str]:
     for name in names[1:]:
         y = b.one(CHAINS[c.op], [y, name])
     if c.op == "Mean" and len(names) > 1:
-        y = b.one("MUL", [y, b.constant(np.float32([1.0 / len(names)]), "share")])
+        y = b.one("MUL", [y, b.constant(np.asarray([1.0 / len(names)], np.float32), "share")])
     return [y]
 
 
 def negate(b: Builder, c: Call) -> list[str]:
-    return [b.one("MUL", [b.tensor(c.needed(0)), b.constant(np.float32([-1.0]), "minus_one")])]
+    return [b.one("MUL", [b.tensor(c.needed(0)), b.constant(np.asarray([-1.0], np.float32), "minus_one")])]
 
 
 def unary(op: str) -> Callable[[Builder, Call], list[str]]:
@@ -203,7 +217,7 @@ def same(b: Builder, c: Call) -> list[str]:
 def swish(b: Builder, c: Call) -> list[str]:
     x = b.tensor(c.needed(0))
     alpha = float(c.get("alpha", 1.0))
-    inner = x if alpha == 1.0 else b.one("MUL", [x, b.constant(np.float32([alpha]), "alpha")])
+    inner = x if alpha == 1.0 else b.one("MUL", [x, b.constant(np.asarray([alpha], np.float32), "alpha")])
     return [b.one("MUL", [x, b.one("LOGISTIC", [inner])])]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
@@ -32,7 +31,7 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, str, Path |
     model = onnx.ModelProto()
     try:
         model.ParseFromString(data)
-    except DecodeError:
+    except Exception:  # protobuf's DecodeError; its module ships no types
         raise BadModel(f"{where} is not an ONNX model, or is cut short", RESAVE) from None
     if not model.HasField("graph") or not model.graph.output:
         raise BadModel(f"{where} holds no ONNX graph", RESAVE)
@@ -63,7 +62,9 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
         try:
             return version_converter.convert_version(model, 13)
         except Exception as error:  # the converter raises bare RuntimeErrors
-            raise BadModel(f"opset {version} is too old, and converting it failed: {error}", "export it with opset 13 or later") from None
+            raise BadModel(
+                f"opset {version} is too old, and converting it failed: {error}", "export it with opset 13 or later"
+            ) from None
     return model
 
 

@@ -24,7 +24,9 @@ def constant_value(call: Call) -> Array:
     """What a Constant node holds."""
     for key in ("value", "value_float", "value_int", "value_floats", "value_ints"):
         if key in call.attrs:
-            kind = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}.get(key)
+            kind = {"value_float": np.float32, "value_floats": np.float32, "value_int": np.int64, "value_ints": np.int64}.get(
+                key
+            )
             return np.asarray(call.attrs[key], kind)
     raise BadModel(f"{call.source} holds no numbers", "use a dense numeric constant")
 

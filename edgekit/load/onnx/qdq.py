@@ -95,7 +95,9 @@ def dequantize_linear(b: Builder, c: Call) -> list[str]:
         raise Cannot("it dequantizes an activation per channel", "quantize activations per tensor")
     if tensor.quant is None:
         if b.made_by(tensor.name) is not None:
-            raise Cannot("its integer input has no scale of its own", "put QuantizeLinear / DequantizeLinear around every operator")
+            raise Cannot(
+                "its integer input has no scale of its own", "put QuantizeLinear / DequantizeLinear around every operator"
+            )
         b.tensors[tensor.name] = replace(tensor, dtype=quant.dtype, quant=quant)
     elif not quant.same_as(tensor.quant):
         raise Cannot("its scale differs from the QuantizeLinear before it", "use the same scale and zero point on both")
@@ -110,7 +112,9 @@ HANDLERS: dict[str, Handler] = {"QuantizeLinear": quantize_linear, "DequantizeLi
 class Fuser:
     """Turns DEQUANTIZE -> float node [-> activation] -> QUANTIZE into one integer node."""
 
-    def __init__(self, nodes: Sequence[Node], tensors: Mapping[str, Tensor], exact: Mapping[str, Tensor], outputs: Iterable[str]):
+    def __init__(
+        self, nodes: Sequence[Node], tensors: Mapping[str, Tensor], exact: Mapping[str, Tensor], outputs: Iterable[str]
+    ):
         self.tensors, self.exact, self.outputs = dict(tensors), exact, set(outputs)
         self.readers: dict[str, list[Node]] = {}
         for node in nodes:
@@ -209,7 +213,7 @@ class Fuser:
         assert want is not None
         if entry.quant == "same":
             # One scale for all: several inputs meet at the output's, a single one is rescaled after.
-            live = [i for i in entry.data_inputs(node)]
+            live = entry.data_inputs(node)
             if len(live) > 1:
                 for i in live:
                     inputs[i] = self.at_scale(str(inputs[i]), want, node.source)
@@ -241,7 +245,9 @@ class Fuser:
         new = fresh(self.tensors, f"{name}/rescaled")
         if tensor.data is not None:
             scales, zeros = want.broadcast(len(tensor.shape))
-            self.tensors[new] = replace(tensor, name=new, data=fixedpoint.quantize(tensor.real(), scales, zeros, want.dtype), quant=want)
+            self.tensors[new] = replace(
+                tensor, name=new, data=fixedpoint.quantize(tensor.real(), scales, zeros, want.dtype), quant=want
+            )
             return new
         self.tensors[new] = replace(tensor, name=new, quant=want)
         self.rescale(name, new, where)
@@ -256,12 +262,13 @@ class Fuser:
                 return None
             scale = (x.quant.scale.astype(np.float32) * w.quant.scale).astype(np.float32)
             real = self.tensors[name]
-            if stored is not None and stored.dtype == "int32" and stored.quant is not None:
-                if np.allclose(stored.quant.scale, scale, rtol=1e-5):
-                    return self.store(stored, name)
+            if stored is not None and stored.quant is not None and np.allclose(stored.quant.scale, scale, rtol=1e-5):
+                return self.store(stored, name)
             size = real.shape[0]
             quant = Quant.per_channel(np.broadcast_to(scale, (size,)), 0, "int32")
-            steps = np.clip(fixedpoint.round_half_away(real.real().astype(np.float64) / quant.scale), *fixedpoint.integer_range("int32"))
+            steps = np.clip(
+                fixedpoint.round_half_away(real.real().astype(np.float64) / quant.scale), *fixedpoint.integer_range("int32")
+            )
             data = steps.astype(np.int32)
             return self.store(Tensor(name, real.shape, "int32", data, quant), name)
         if stored is None or stored.quant is None:

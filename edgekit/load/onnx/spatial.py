@@ -21,7 +21,9 @@ def pair(values: Sequence[int] | None, rank: int, default: int = 1) -> tuple[int
     return (default, given[0]) if rank == 3 else (given[0], given[1])
 
 
-def conv_pads(c: Call, rank: int, size: Sequence[int], window: Sequence[int], stride: Sequence[int]) -> tuple[int, int, int, int]:
+def conv_pads(
+    c: Call, rank: int, size: Sequence[int], window: Sequence[int], stride: Sequence[int]
+) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) from pads or auto_pad; `window` is the dilated kernel."""
     auto = c.get("auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
@@ -110,7 +112,10 @@ def pool(b: Builder, c: Call) -> list[str]:
 def pool_output(
     size: Sequence[int], window: Sequence[int], stride: Sequence[int], pad: tuple[int, int, int, int], ceil: bool
 ) -> tuple[tuple[int, int], tuple[int, int, int, int]]:
-    """((rows, columns), pads with which floor() gives them). With ceil, a last window must start inside input or front padding."""
+    """((rows, columns), pads with which floor() gives them).
+
+    With ceil, a last window must start inside the input or the front padding.
+    """
     out: list[int] = []
     grown = list(pad)
     for axis in (0, 1):
@@ -140,7 +145,9 @@ def sliced_pool(
     for row, column in product(range(kernel[0]), range(kernel[1])):
         top, left = row * dilation[0], column * dilation[1]
         piece = b.one("SLICE", [data], begin=(0, top, left, 0), size=(n, *out, channels), stride=(1, *stride, 1))
-        count += valid[top : top + (out[0] - 1) * stride[0] + 1 : stride[0], left : left + (out[1] - 1) * stride[1] + 1 : stride[1]]
+        count += valid[
+            top : top + (out[0] - 1) * stride[0] + 1 : stride[0], left : left + (out[1] - 1) * stride[1] + 1 : stride[1]
+        ]
         total = piece if total is None else b.one("MAXIMUM" if maximum else "ADD", [total, piece])
     assert total is not None
     if maximum:
