@@ -1,0 +1,273 @@
+"""An emulated Cortex-M that runs one firmware image: exact instruction counts, faults by name, semihosted printing.
+
+Instructions are counted by a block hook (a small C function, since it runs millions of times) that decodes Thumb lengths;
+see counter.c. Every BKPT stops the core: BKPT 0xAB is Arm semihosting (Arm IHI 0084), any other is handed to the caller.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.metadata
+import importlib.resources
+import importlib.util
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgekit.bench.emulate.elf import STT_FUNC, Elf
+from edgekit.bench.toolchain import INSTALL, shared_library
+from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
+from edgekit.target import Core
+
+PAGE = 4096
+PAINT = 0xA5A5A5A5
+OVERFLOW = 1 << 20  # a fault this close below the stack's memory is the stack growing out of it
+SYS_OPEN, SYS_CLOSE, SYS_WRITEC, SYS_WRITE0, SYS_WRITE, SYS_EXIT, SYS_EXIT_EXTENDED = 0x01, 0x02, 0x03, 0x04, 0x05, 0x18, 0x20
+SEMIHOSTING = 0xAB
+# QEMU's exception numbers (target/arm/cpu.h), as Unicorn passes them to an interrupt hook.
+EXCP_BKPT = 7
+EXCEPTIONS = {1: "undefined instruction", 2: "SVC", 3: "jump to where there is no code", 4: "unaligned or forbidden access"}
+
+
+class _Counter(ctypes.Structure):
+    """The struct `counter` of counter.c."""
+
+    _fields_ = (
+        ("base", ctypes.c_uint64),
+        ("bytes", ctypes.c_uint64),
+        ("code", ctypes.c_void_p),
+        ("known", ctypes.c_void_p),
+        ("issued", ctypes.c_void_p),
+        ("total", ctypes.c_uint64),
+        ("budget", ctypes.c_uint64),
+        ("stop", ctypes.c_void_p),
+        ("stray", ctypes.c_uint64),
+        ("unaligned", ctypes.c_uint64),
+    )
+
+
+@dataclass(frozen=True)
+class Region:
+    """Memory the core may touch; everything else faults. base and size in bytes, whole pages."""
+
+    name: str
+    base: int
+    size: int
+    writable: bool
+
+
+def unicorn_version() -> str:
+    """Version of the emulator. Raises MissingTool."""
+    if importlib.util.find_spec("unicorn") is None:
+        raise MissingTool("the emulator (package unicorn) is not installed", INSTALL)
+    return importlib.metadata.version("unicorn")
+
+
+def emulator_name(core: Core) -> str:
+    """Emulator, version and core model, for reports. Raises Unsupported when it cannot run `core`."""
+    version = unicorn_version()
+    if not core.unicorn:
+        helium = "Helium" in core.isa
+        why = f"Unicorn {version} has no {core.title}" + (" and no Helium" if helium else "")
+        raise Unsupported("cannot emulate", [(core.title, why, "a Cortex-M0+, M3, M4, M7 or M33 board")])
+    return f"unicorn {version} {core.unicorn}"
+
+
+class Machine:
+    """One core with one image loaded, before its first instruction. Not thread-safe; deterministic."""
+
+    def __init__(self, image: Elf, core: Core, regions: Sequence[Region]) -> None:
+        """regions: all the memory there is besides the system control space; RAM is painted to find the stack's depth."""
+        emulator_name(core)
+        import unicorn  # heavy: only where a firmware is run
+        from unicorn import arm_const
+
+        self._unicorn, self._registers = unicorn, arm_const
+        self.image, self.text = image, ""
+        self.exit_code: int | None = None
+        self._pending = -1  # number of the BKPT reached
+        self._fault = ""
+        self._stack = next((region for region in regions if region.name == "stack"), None)
+        self._overflow = 0
+        self._uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
+        uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{core.unicorn}"))
+        for region in regions:
+            access = unicorn.UC_PROT_READ | (unicorn.UC_PROT_WRITE if region.writable else unicorn.UC_PROT_EXEC)
+            uc.mem_map(region.base, region.size, access)
+            if region.writable:
+                uc.mem_write(region.base, struct.pack("<I", PAINT) * (region.size // 4))
+        uc.mem_map(0xE000E000, PAGE, unicorn.UC_PROT_READ | unicorn.UC_PROT_WRITE)  # system control space: plain memory
+        for segment in image.segments:
+            if segment.data:
+                uc.mem_write(segment.load, segment.data)
+        self._counter = self._count(regions, core)
+        uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
+        uc.hook_add(unicorn.UC_HOOK_INSN_INVALID, self._on_invalid)
+        uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_memory)
+        stack, reset = struct.unpack("<2I", self.read(image.symbol("vectors").address, 8))
+        uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
+        self._pc = reset
+
+    def _count(self, regions: Sequence[Region], core: Core) -> _Counter:
+        """Install the native hooks of counter.c."""
+        first = next(segment.load for segment in self.image.segments if segment.executable)
+        code = next(region for region in regions if region.base <= first < region.base + region.size)
+        size = code.size
+        self._code = ctypes.create_string_buffer(bytes(self._uc.mem_read(code.base, size)), size)
+        self._known = (ctypes.c_uint32 * (size // 2))()
+        self._issued = (ctypes.c_uint64 * (size // 2))()
+        uclib = self._unicorn.unicorn_py3.unicorn.uclib
+        stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
+        arrays = [ctypes.addressof(array) for array in (self._code, self._known, self._issued)]
+        counter = _Counter(code.base, size, *arrays, 0, 2**63, stop, 0, 0)
+        source = importlib.resources.files(__package__).joinpath("counter.c").read_text(encoding="ascii")
+        self._library = ctypes.CDLL(str(shared_library(source, "counter")))
+        hooks = [(self._library.edgekit_block, self._unicorn.UC_HOOK_BLOCK)]
+        if core.aligned_only:  # Unicorn does not fault them itself
+            hooks.append((self._library.edgekit_access, self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE))
+        for function, kind in hooks:
+            handle, begin, end = ctypes.c_size_t(), ctypes.c_uint64(1), ctypes.c_uint64(0)  # begin > end: everywhere
+            hook, user = ctypes.cast(function, ctypes.c_void_p), ctypes.byref(counter)
+            if status := uclib.uc_hook_add(self._uc._uch, ctypes.byref(handle), kind, hook, user, begin, end):
+                raise EdgekitError(f"the emulator refused the instruction counter (error {status})")
+        return counter
+
+    @property
+    def instructions(self) -> int:
+        """Issued since reset, BKPT instructions included."""
+        return int(self._counter.total)
+
+    def read(self, address: int, size: int) -> bytes:
+        return bytes(self._uc.mem_read(address, size))
+
+    def write(self, address: int, data: bytes) -> None:
+        self._uc.mem_write(address, data)
+
+    def register(self, index: int) -> int:
+        """R0..R3."""
+        return int(self._uc.reg_read(self._registers.UC_ARM_REG_R0 + index))
+
+    def run(self, budget: int) -> int | None:
+        """Run to the next BKPT that is not semihosting and return its number, or None when the firmware exits.
+
+        Semihosted output is appended to `text`. Raises EdgekitError on a fault, naming the address and the nearest symbol,
+        and when more than `budget` instructions are issued.
+        """
+        self._counter.budget = self._counter.total + budget
+        while True:
+            number = self._to_breakpoint(budget)
+            if number != SEMIHOSTING:
+                return number
+            if self._semihost():
+                return None
+
+    def _to_breakpoint(self, budget: int) -> int:
+        """Run to the next BKPT, of any number, and step over it."""
+        self._pending, self._fault, error = -1, "", ""
+        try:
+            self._uc.emu_start(self._pc | 1, 0xFFFFFFFE)
+        except self._unicorn.UcError as exception:
+            error = str(exception)
+        here = int(self._uc.reg_read(self._registers.UC_ARM_REG_PC))
+        place = self.image.near(here)
+        if self._overflow:
+            raise DoesNotFit(
+                f"the stack overflowed in {place}: at least {self._overflow:,} bytes needed, more than RAM has left",
+                "use a smaller model or a larger board",
+            )
+        if self._fault or error:
+            if place == "?":
+                place += f", called from {self.image.near(int(self._uc.reg_read(self._registers.UC_ARM_REG_LR)) & ~1)}"
+            raise EdgekitError(f"the firmware crashed in {place} (pc 0x{here:08x}): {self._fault or error}")
+        if self._counter.stray:
+            raise EdgekitError(f"the firmware jumped outside its code, to 0x{self._counter.stray:08x}")
+        if self._counter.unaligned:
+            at = int(self._counter.unaligned)
+            raise EdgekitError(f"the firmware crashed in {place}: unaligned access to 0x{at:08x}, {self.image.near(at)}")
+        if self._pending < 0:
+            raise EdgekitError(
+                f"the firmware did not finish within {budget:,} instructions; it was in {place}",
+                "raise the instruction budget if the model is that large",
+            )
+        self._pc = here + 2
+        return self._pending
+
+    def _on_interrupt(self, uc: Any, number: int, _: object) -> None:
+        pc = int(uc.reg_read(self._registers.UC_ARM_REG_PC))
+        if number == EXCP_BKPT:
+            self._pending = struct.unpack("<H", self.read(pc, 2))[0] & 0xFF
+        else:
+            self._fault = EXCEPTIONS.get(number, f"exception {number}")
+        uc.emu_stop()
+
+    def _on_invalid(self, uc: Any, _: object) -> bool:
+        self._fault = "undefined instruction"
+        return False
+
+    def _on_memory(self, uc: Any, access: int, address: int, size: int, value: int, _: object) -> bool:
+        kinds = {
+            self._unicorn.UC_MEM_READ_UNMAPPED: "read of",
+            self._unicorn.UC_MEM_WRITE_UNMAPPED: "write to",
+            self._unicorn.UC_MEM_FETCH_UNMAPPED: "jump to",
+            self._unicorn.UC_MEM_WRITE_PROT: "write to read-only memory at",
+            self._unicorn.UC_MEM_READ_PROT: "read of protected memory at",
+            self._unicorn.UC_MEM_FETCH_PROT: "jump into data at",
+        }
+        stack = self._stack
+        if stack and stack.base - OVERFLOW <= address < stack.base:
+            self._overflow = stack.size + stack.base - address
+        kind = kinds.get(access, "access to")
+        self._fault = f"{kind} {size} byte(s) at 0x{address:08x}, {self.image.near(address)}"
+        return False
+
+    def _semihost(self) -> bool:
+        """Serve one semihosting call; True when the firmware asked to exit."""
+        call, argument = self.register(0), self.register(1)
+        result = 0
+        if call == SYS_WRITEC:
+            self.text += self.read(argument, 1).decode("latin-1")
+        elif call == SYS_WRITE0:
+            self.text += self._string(argument)
+        elif call == SYS_OPEN:
+            result = 1  # ":tt", the console
+        elif call == SYS_WRITE:
+            _, data, size = struct.unpack("<3I", self.read(argument, 12))
+            self.text += self.read(data, size).decode("latin-1")
+        elif call == SYS_EXIT:
+            self.exit_code = 0 if argument == 0x20026 else 1  # ADP_Stopped_ApplicationExit
+            return True
+        elif call == SYS_EXIT_EXTENDED:
+            reason, code = struct.unpack("<2I", self.read(argument, 8))
+            self.exit_code = code if reason == 0x20026 else 1
+            return True
+        elif call != SYS_CLOSE:
+            raise EdgekitError(f"the firmware asked for semihosting call 0x{call:02x}, which the emulator does not serve")
+        self._uc.reg_write(self._registers.UC_ARM_REG_R0, result)
+        return False
+
+    def _string(self, address: int) -> str:
+        out = bytearray()
+        while (byte := self.read(address + len(out), 1)) != b"\0":
+            out += byte
+        return out.decode("latin-1")
+
+    def stack_used(self, base: int, top: int) -> int:
+        """Bytes between the deepest painted-over word and `top`, in the stack's memory [base, top)."""
+        touched = np.flatnonzero(np.frombuffer(self.read(base, top - base), "<u4") != PAINT)
+        return top - base - 4 * int(touched[0]) if touched.size else 0
+
+    def by_function(self) -> dict[str, int]:
+        """Instructions issued since reset, by function name."""
+        base = int(self._counter.base)
+        functions = sorted((s.address, s.name) for s in self.image.symbols if s.kind == STT_FUNC)
+        totals: dict[str, int] = {}
+        at, name = 0, "?"
+        for index, count in enumerate(self._issued):
+            while at < len(functions) and functions[at][0] <= base + 2 * index:
+                name, at = functions[at][1], at + 1
+            if count:
+                totals[name] = totals.get(name, 0) + count
+        return totals

@@ -1,0 +1,296 @@
+"""Devices: what a core is to the tools (`CORES`) and what a board has (`Target`, one TOML file each in targets/)."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgekit.errors import BadTarget
+
+
+@dataclass(frozen=True)
+class Core:
+    """A processor core as compilers and the emulator name it. Facts: Arm's technical reference manuals."""
+
+    name: str
+    title: str
+    isa: str
+    zig_cpu: str
+    zig_abi: str
+    gcc: tuple[str, ...]
+    unicorn: str = ""  # model in the Unicorn emulator; empty: it has none
+    fpu: bool = False
+    aligned_only: bool = False  # every unaligned load or store faults
+
+
+_M55 = ("-mcpu=cortex-m55", "-mfloat-abi=hard")
+# zig's bare cortex_m4/m7/m33 enable neither the FPU nor (m33) the DSP extension, so they are spelled out.
+CORES: dict[str, Core] = {
+    core.name: core
+    for core in (
+        Core(
+            "cortex-m0plus",
+            "Cortex-M0+",
+            "ARMv6-M",
+            "cortex_m0plus",
+            "eabi",
+            ("-mcpu=cortex-m0plus",),
+            "CORTEX_M0",
+            False,
+            True,
+        ),
+        Core("cortex-m3", "Cortex-M3", "ARMv7-M", "cortex_m3", "eabi", ("-mcpu=cortex-m3",), "CORTEX_M3"),
+        Core(
+            name="cortex-m4",
+            title="Cortex-M4F",
+            isa="ARMv7E-M: DSP, single-precision FPU",
+            zig_cpu="cortex_m4+vfp4d16sp",
+            zig_abi="eabihf",
+            gcc=("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+            unicorn="CORTEX_M4",
+            fpu=True,
+        ),
+        Core(
+            name="cortex-m7",
+            title="Cortex-M7",
+            isa="ARMv7E-M: DSP, FPU",
+            zig_cpu="cortex_m7+fp_armv8d16sp",
+            zig_abi="eabihf",
+            gcc=("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+            unicorn="CORTEX_M7",
+            fpu=True,
+        ),
+        Core(
+            name="cortex-m33",
+            title="Cortex-M33",
+            isa="ARMv8-M Mainline: DSP, single-precision FPU",
+            zig_cpu="cortex_m33+dsp+fp_armv8d16sp",
+            zig_abi="eabihf",
+            gcc=("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+            unicorn="CORTEX_M33",
+            fpu=True,
+        ),
+        Core("cortex-m55", "Cortex-M55", "ARMv8.1-M Mainline: DSP, FPU, Helium", "cortex_m55+mve_fp", "eabihf", _M55, "", True),
+    )
+}
+CLASSES: dict[str, str] = {"mcu": "nucleo-l4r5zi", "rpi": "raspberry-pi-4", "phone": "pixel-4"}
+KINDS = ("mcu", "sbc", "phone")
+ENGINES = ("c", "tflm", "tflite", "onnx")
+SCHEMES = ("int8", "dynamic", "float32")
+# Every one of these that a profile gives must have its source in [sources].
+FIGURES = ("clock_mhz", "cores", "flash", "ram", "flash_origin", "ram_origin", "flash_wait_states", "memory_bandwidth_gbs")
+TEXTS = ("name", "title", "kind", "core", "isa", "note")
+LISTS = ("aliases", "engines", "schemes", "unverified")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A device. flash, ram: bytes the program may use (None: no such limit is known); origins: their addresses.
+
+    core: a key of CORES for microcontrollers, free text otherwise. engines: what can run models there, best first.
+    schemes: quantizations that make sense there, best first. sources: figure -> where it is from; unverified: figures whose
+    source was not checked. note: what to tell the user beside the name ("class default, not your board").
+    """
+
+    name: str
+    title: str
+    kind: str
+    core: str
+    isa: str = ""
+    clock_mhz: float | None = None
+    cores: int = 1
+    flash: int | None = None
+    ram: int | None = None
+    flash_origin: int = 0
+    ram_origin: int = 0x20000000
+    flash_wait_states: int | None = None
+    memory_bandwidth_gbs: float | None = None
+    engines: tuple[str, ...] = ("c",)
+    schemes: tuple[str, ...] = ("int8",)
+    aliases: tuple[str, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    unverified: tuple[str, ...] = ()
+    note: str = ""
+
+    @property
+    def cpu(self) -> Core:
+        """The core as compilers know it. Raises BadTarget when firmware cannot be built for it."""
+        if self.core not in CORES:
+            raise BadTarget(f"'{self.name}' ({self.core}) is not a Cortex-M board", f"cores with firmware: {', '.join(CORES)}")
+        return CORES[self.core]
+
+    @property
+    def memory(self) -> tuple[int, int]:
+        """(flash, ram) in bytes. Raises BadTarget when the profile lacks one."""
+        if self.flash is None or self.ram is None:
+            raise BadTarget(f"the profile of '{self.name}' has no flash or RAM size", "use a microcontroller's profile")
+        return self.flash, self.ram
+
+
+def parse_size(text: str | int) -> int:
+    """Bytes of '512K', '2 MiB', '1.5MB', '4096' (K, M, G are powers of 1024). Raises BadTarget."""
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmg]?)(?:i?b)?\s*", str(text), re.IGNORECASE)
+    if not match:
+        raise BadTarget(f"'{text}' is not a size", "write it as 512K or 1.5M")
+    return round(float(match[1]) * 1024.0 ** " kmg".index(match[2].lower() or " "))
+
+
+def _folders() -> list[Path]:
+    """Where profiles lie: in an installed package, or beside the package in a checkout."""
+    here = Path(__file__).resolve().parent
+    return [folder for folder in (here / "_targets", here.parent / "targets") if folder.is_dir()]
+
+
+def profiles() -> dict[str, Path]:
+    """Profile name -> its TOML file, sorted by name."""
+    found = {path.stem: path for folder in reversed(_folders()) for path in folder.glob("*.toml")}
+    return dict(sorted(found.items()))
+
+
+def _key(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text.lower())
+
+
+def load_target(path: Path) -> Target:
+    """Read one profile. Raises BadTarget, naming the file and every fault in it."""
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadTarget(f"cannot read the device profile {path}: {error}") from error
+    return from_table(table, str(path))
+
+
+def from_table(table: Mapping[str, Any], where: str) -> Target:
+    """A Target from a parsed profile. Raises BadTarget with every fault: unknown keys, wrong types, figures without source."""
+    faults: list[str] = []
+    known = (*TEXTS, *LISTS, *FIGURES, "sources")
+    for key in table:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, 1)
+            faults.append(f"unknown key '{key}'" + (f", did you mean '{close[0]}'?" if close else ""))
+    values: dict[str, Any] = {}
+    for key in TEXTS:
+        if key in table:
+            values[key] = _typed(table, key, str, "a text", faults)
+    for key in LISTS:
+        if key in table:
+            items = _typed(table, key, list, "a list of texts", faults) or []
+            if not all(isinstance(item, str) for item in items):
+                faults.append(f"'{key}' must be a list of texts")
+            values[key] = tuple(items)
+    for key in FIGURES:
+        if key in table:
+            values[key] = _figure(table, key, faults)
+    sources = _typed(table, "sources", dict, "a table", faults) if "sources" in table else {}
+    values["sources"] = dict(sources or {})
+    faults += [f"'{key}' is missing" for key in ("name", "title", "kind", "core") if key not in table]
+    for key, allowed in (("kind", KINDS), ("engines", ENGINES), ("schemes", SCHEMES)):
+        given = [values[key]] if key == "kind" and key in values else values.get(key, ())
+        faults += [f"'{key}' has '{item}', not one of {', '.join(allowed)}" for item in given if item not in allowed]
+    if values.get("kind") == "mcu":
+        if values.get("core") not in CORES:
+            faults.append(f"'core' of a microcontroller must be one of {', '.join(CORES)}")
+        faults += [f"'{key}' is missing (a microcontroller needs it)" for key in ("flash", "ram") if key not in table]
+    sourced, doubted = values["sources"], values.get("unverified", ())
+    faults += [f"'{key}' has no source in [sources]" for key in FIGURES if key in table and not sourced.get(key)]
+    faults += [f"[sources] names '{key}', which this profile does not give" for key in sourced if key not in table]
+    faults += [f"'unverified' names '{key}', which this profile does not give" for key in doubted if key not in table]
+    if faults:
+        raise BadTarget(f"the device profile {where} is not valid:\n  " + "\n  ".join(faults))
+    if "isa" not in values and values["core"] in CORES:
+        values["isa"] = CORES[values["core"]].isa
+    return Target(**values)
+
+
+def _typed(table: Mapping[str, Any], key: str, kind: type, what: str, faults: list[str]) -> Any:
+    if isinstance(table[key], kind):
+        return table[key]
+    faults.append(f"'{key}' must be {what}")
+    return None
+
+
+def _figure(table: Mapping[str, Any], key: str, faults: list[str]) -> float | int | None:
+    value = table[key]
+    if key in {"flash", "ram"}:
+        try:
+            size = parse_size(value)
+        except BadTarget:
+            faults.append(f"'{key}' is not a size like \"512 KiB\"")
+            return None
+        if size <= 0:
+            faults.append(f"'{key}' must be positive")
+        return size
+    whole = key not in {"clock_mhz", "memory_bandwidth_gbs"}
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < 0:
+        faults.append(f"'{key}' must be a {'whole ' if whole else ''}number, not negative")
+        return None
+    return value
+
+
+def _inline(text: str) -> Target:
+    """cortex-m4:flash=512K,ram=128K,clock=84M"""
+    core, _, rest = text.partition(":")
+    form = "write it as cortex-m4:flash=512K,ram=128K,clock=84M"
+    options: dict[str, str] = {}
+    for item in rest.split(","):
+        key, equals, value = item.partition("=")
+        if not equals or key.strip() not in {"flash", "ram", "clock"}:
+            raise BadTarget(f"'{item}' in the inline board '{text}' is not flash=, ram= or clock=", form)
+        options[key.strip()] = value.strip()
+    if missing := [key for key in ("flash", "ram") if key not in options]:
+        raise BadTarget(f"the inline board '{text}' lacks {' and '.join(missing)}", form)
+    clock = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG]?)(?:Hz)?", options.get("clock", "0"), re.IGNORECASE)
+    if not clock:
+        raise BadTarget(f"'{options['clock']}' is not a clock rate", "write it as 84M")
+    mhz = float(clock[1]) * {"": 1e-6, "M": 1.0, "G": 1e3}[clock[2].upper()]
+    flash, ram = parse_size(options["flash"]), parse_size(options["ram"])
+    sources = dict.fromkeys(["flash", "ram", *(["clock_mhz"] if mhz else [])], "command line")
+    return Target(
+        name=text.replace(" ", ""),
+        title=f"a {CORES[core].title} board",
+        kind="mcu",
+        core=core,
+        isa=CORES[core].isa,
+        clock_mhz=mhz or None,
+        flash=flash,
+        ram=ram,
+        engines=("c", "tflm"),
+        sources=sources,
+    )
+
+
+def find_target(text: str) -> Target:
+    """The device `text` names: a profile's name or alias (case, spaces and punctuation do not matter), a .toml file, an
+    inline board (cortex-m4:flash=512K,ram=128K,clock=84M) or a class (mcu, rpi, phone). Raises BadTarget with near names."""
+    text = text.strip()
+    core = text.partition(":")[0].strip().lower()
+    if ":" in text and core in CORES:
+        return _inline(core + text[text.index(":") :])
+    if text.endswith(".toml"):
+        return load_target(Path(text))
+    paths = profiles()
+    if text.lower() in CLASSES:
+        return replace(load_target(paths[CLASSES[text.lower()]]), note=f"default of the class '{text.lower()}', not your board")
+    if text.lower() in paths:
+        return load_target(paths[text.lower()])
+    names: dict[str, str] = {}
+    for name, path in paths.items():
+        target = load_target(path)
+        for label in (name, target.title, *target.aliases):
+            names.setdefault(_key(label), name)
+    if _key(text) in names:
+        return load_target(paths[names[_key(text)]])
+    if core in CORES:
+        raise BadTarget(f"'{text}' is a core, not a board", f"say its memory: {core}:flash=512K,ram=128K,clock=84M")
+    close = [names[label] for label in difflib.get_close_matches(_key(text), names, 3, 0.6)]
+    near = f"did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
+    raise BadTarget(
+        f"unknown target '{text}'", f"{near}`edgekit targets list` shows all; or describe it: cortex-m4:flash=512K,ram=128K"
+    )
