@@ -260,7 +260,7 @@ class _Reader:
     # -- the Graph -----------------------------------------------------------------------------------------------------
     def finish(self, name: str, inputs: list[str], outputs: list[str]) -> Graph:
         b = self.b
-        nodes, tensors = list(b.nodes), dict(b.tensors)
+        nodes, tensors = _needed(b.nodes, outputs), dict(b.tensors)
         if any(node.op in ("QUANTIZE", "DEQUANTIZE") for node in nodes) or b.exact:
             nodes, tensors = qdq.Fuser(nodes, tensors, b.exact, outputs).run()
         nodes = _needed(nodes, outputs)

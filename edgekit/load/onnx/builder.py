@@ -193,6 +193,17 @@ class Builder:
                 self._cache[key] = self.one(op, [x], **attrs)
         return self._cache[key]
 
+    def under_views(self, x: str, emit: Callable[[str], str]) -> str:
+        """An elementwise node put before the TRANSPOSE / RESHAPE nodes that made x, so that it stays beside its producer."""
+        views: list[Node] = []
+        while (maker := self.made_by(x)) is not None and maker.op in VIEWS:
+            views.append(maker)
+            x = str(maker.inputs[0])
+        y = emit(x)
+        for view in reversed(views):
+            y = self.transpose(y, view.attrs["perm"]) if view.op == "TRANSPOSE" else self.reshape(y, view.attrs["shape"])
+        return y
+
     def to_spatial(self, x: str) -> str:
         """[N,C,H,W] or [N,C,L] as [N,H,W,C] (H = 1 for the latter). Cannot for other ranks."""
         shape = self.tensors[x].shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -120,21 +121,25 @@ def negate(b: Builder, c: Call) -> list[str]:
     return [b.one("MUL", [b.tensor(c.needed(0)), b.constant(np.asarray([-1.0], np.float32), "minus_one")])]
 
 
+def elementwise(b: Builder, x: str, op: str, **attrs: Any) -> list[str]:
+    return [b.under_views(x, lambda source: b.one(op, [source], **attrs))]
+
+
 def unary(op: str) -> Callable[[Builder, Call], list[str]]:
-    return lambda b, c: [b.one(op, [b.tensor(c.needed(0))])]
+    return lambda b, c: elementwise(b, b.tensor(c.needed(0)), op)
 
 
 def leaky_relu(b: Builder, c: Call) -> list[str]:
-    return [b.one("LEAKY_RELU", [b.tensor(c.needed(0))], alpha=float(c.get("alpha", 0.01)))]
+    return elementwise(b, b.tensor(c.needed(0)), "LEAKY_RELU", alpha=float(c.get("alpha", 0.01)))
 
 
 def elu(b: Builder, c: Call) -> list[str]:
-    return [b.one("ELU", [b.tensor(c.needed(0))], alpha=float(c.get("alpha", 1.0)))]
+    return elementwise(b, b.tensor(c.needed(0)), "ELU", alpha=float(c.get("alpha", 1.0)))
 
 
 def hard_sigmoid(b: Builder, c: Call) -> list[str]:
     alpha, beta = float(c.get("alpha", 0.2)), float(c.get("beta", 0.5))
-    return [b.one("HARD_SIGMOID", [b.tensor(c.needed(0))], alpha=alpha, beta=beta)]
+    return elementwise(b, b.tensor(c.needed(0)), "HARD_SIGMOID", alpha=alpha, beta=beta)
 
 
 def prelu(b: Builder, c: Call) -> list[str]:
@@ -161,7 +166,7 @@ def clip(b: Builder, c: Call) -> list[str]:
     high = None if high is not None and high >= 3.4e38 else high
     named = {(0.0, 6.0): "RELU6", (0.0, None): "RELU", (-1.0, 1.0): "RELU_N1_TO_1"}.get((low, high))  # type: ignore[arg-type]
     if named and b.tensors[x].dtype == "float32":
-        return [b.one(named, [x])]
+        return elementwise(b, x, named)
     kind = b.tensors[x].dtype
     if low is not None:
         x = b.one("MAXIMUM", [x, b.constant(np.asarray([low], kind), "min")])

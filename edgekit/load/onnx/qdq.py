@@ -65,15 +65,13 @@ def quantize_linear(b: Builder, c: Call) -> list[str]:
         raise Cannot("it quantizes an activation per channel", "quantize activations per tensor")
     if quant.dtype == "int32":
         raise Cannot("it quantizes an activation to int32", "use int8 or uint8")
-    tensor, views = b.values[x], []
-    while (maker := b.made_by(tensor)) is not None and maker.op in VIEWS:
-        views.append(maker)
-        tensor = str(maker.inputs[0])
-    y = b.one("QUANTIZE", [tensor])
-    b.tensors[y] = replace(b.tensors[y], dtype=quant.dtype, quant=quant)
-    for view in reversed(views):
-        y = b.transpose(y, view.attrs["perm"]) if view.op == "TRANSPOSE" else b.reshape(y, view.attrs["shape"])
-    return [y]
+
+    def emit(source: str) -> str:
+        y = b.one("QUANTIZE", [source])
+        b.tensors[y] = replace(b.tensors[y], dtype=quant.dtype, quant=quant)
+        return y
+
+    return [b.under_views(b.values[x], emit)]
 
 
 def dequantize_linear(b: Builder, c: Call) -> list[str]:
