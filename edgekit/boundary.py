@@ -54,3 +54,24 @@ def from_outputs(graph: Graph, outputs: Mapping[str, Array], real: bool = True) 
         perm = graph.contract.output(name).perm
         result[name] = array if perm is None else np.ascontiguousarray(array.transpose(perm))
     return result
+
+
+def random_feeds(graph: Graph, count: int, seed: int = 0) -> list[dict[str, Array]]:
+    """`count` feeds of random values in the graph's own dtypes: integers over their whole range (ids: 0 or 1, which every
+    table has), floats within the contract's range, or normal. Same seed, same feeds."""
+    rng = np.random.default_rng(seed)
+    feeds = []
+    for _ in range(count):
+        feed: dict[str, Array] = {}
+        for name in graph.inputs:
+            tensor, spec = graph[name], graph.contract.input(name)
+            if tensor.quant is not None:
+                low, high = fixedpoint.integer_range(tensor.quant.dtype)
+                values = rng.integers(low, high + 1, tensor.shape)
+            elif tensor.dtype.startswith("float"):
+                values = rng.normal(size=tensor.shape) if spec.range is None else rng.uniform(*spec.range, size=tensor.shape)
+            else:
+                values = rng.integers(0, 2, tensor.shape)
+            feed[name] = values.astype(NUMPY_DTYPES[tensor.dtype])
+        feeds.append(feed)
+    return feeds

@@ -1,0 +1,200 @@
+"""The verbs of the command line as functions. Each takes a model as the command does and returns plain data; none writes a file:
+results carry `files`, {name: bytes}, for the caller to save."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from edgekit import evaluate
+from edgekit.bench.measuring import measure
+from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data
+from edgekit.errors import BadConfig
+from edgekit.exporting import Exported, export_files
+from edgekit.graph import Graph
+from edgekit.inspection import Inspection, inspect_graph
+from edgekit.load import load as load  # the first verb, as it is
+from edgekit.measure import Measurement
+from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, layer_sqnr
+from edgekit.passes.quantize.apply import IO
+from edgekit.pipeline import Layout, Source, open_model, quantize_graph
+from edgekit.report.model import RunReport
+from edgekit.target import Target, find_target
+
+__all__ = ["bench", "export", "inspect", "load", "quantize", "verify"]
+
+# Samples that per-layer SQNR is measured on: it runs the network in NumPy, layer by layer.
+SQNR_SAMPLES = 8
+# Samples that a benchmark runs on the emulated core when data is given (instruction counts hardly vary with the data).
+BENCH_SAMPLES = 4
+
+
+def inspect(model: str | Path | Graph, target: str | Target | None = None, **load_options: Any) -> Inspection:
+    """The facts of a model; with a target, only that target's engines are checked."""
+    source = open_model(model, **load_options)
+    return inspect_graph(source.graph, *([_target(target).engines] if target is not None else []))
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """files: {file name: bytes}, one file. graph: the integer Graph. float_accuracy, accuracy, accuracy_drop: on the
+    evaluation data, or unavailable with the reason. layers: per-layer SQNR on calibration samples, worst first."""
+
+    source: Source
+    files: Mapping[str, bytes]
+    graph: Graph
+    report: QuantReport
+    float_accuracy: Measurement
+    accuracy: Measurement
+    accuracy_drop: Measurement
+    layers: tuple[LayerSqnr, ...]
+    notes: tuple[str, ...]
+
+
+def quantize(
+    model: str | Path | Graph,
+    out: str | Path,
+    data: str | Path | Dataset,
+    *,
+    eval: str | Path | Dataset | None = None,
+    split: float | str | None = None,
+    scheme: str = "int8",
+    observer: ObserverName = "minmax",
+    samples: int = DEFAULT_SAMPLES,
+    io: IO = "int8",
+    io_layout: Layout | None = None,
+    target: str | Target | None = None,
+    data_scale: Scale | None = None,
+    **load_options: Any,
+) -> QuantizeResult:
+    """Calibrate on `data` and quantize. `out`'s suffix picks the engine (.tflite, .onnx); a microcontroller `target` holds
+    a .tflite to what TFLite-Micro has. Accuracy is judged on `eval`, or on the share `split` keeps from `data`.
+    Raises BadConfig, BadData, BadModel, Unsupported."""
+    source = open_model(model, **load_options)
+    path = Path(out)
+    engine = _file_engine(path, None if target is None else _target(target))
+    calibration = _dataset(data, source.graph, samples, data_scale, split, "train")
+    judged = calibration.held_out if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
+    done = quantize_graph(source.graph, calibration, engine, scheme=scheme, observer=observer, io=io, layout=io_layout)
+    before = evaluate.accuracy(done.before, judged)
+    after = evaluate.accuracy(done.after, judged)
+    return QuantizeResult(
+        source,
+        {path.name: write_model(done.after, engine)},
+        done.after,
+        done.report,
+        before,
+        after,
+        evaluate.drop(before, after),
+        tuple(layer_sqnr(done.before, done.after, islice(calibration, SQNR_SAMPLES))),
+        calibration.notes,
+    )
+
+
+def export(
+    model: str | Path | Graph,
+    target: str | Target,
+    *,
+    format: str | None = None,
+    project: str | None = None,
+    name: str | None = None,
+    data: str | Path | Dataset | None = None,
+    samples: int = DEFAULT_SAMPLES,
+    const_input: bool = False,
+    io_layout: Layout | None = None,
+    data_scale: Scale | None = None,
+    **load_options: Any,
+) -> Exported:
+    """Deployable files for a target: format "c" (default on microcontrollers), "tflm", "tflite" (default elsewhere), "onnx".
+
+    A float model for an int8-only target is quantized with `data`; without data, BadModel says the exact line.
+    Golden vectors of the project come from `data`, or are random. Raises DoesNotFit when the plan exceeds the board.
+    """
+    source, board = open_model(model, **load_options), _target(target)
+    dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "train")
+    return export_files(
+        source, board, format=format, project=project, name=name, data=dataset, const_input=const_input, layout=io_layout
+    )
+
+
+def bench(
+    model: str | Path | Graph,
+    targets: str | Target | list[str | Target],
+    *,
+    runner: str = "auto",
+    data: str | Path | Dataset | None = None,
+    eval: str | Path | Dataset | None = None,
+    samples: int = BENCH_SAMPLES,
+    opt: str = "-O2",
+    data_scale: Scale | None = None,
+    **load_options: Any,
+) -> RunReport:
+    """Every metric of a model on every target, each saying how it was obtained, or why it could not be.
+
+    data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy.
+    """
+    source = open_model(model, **load_options)
+    feed = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
+    judged = None if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
+    boards = [_target(t) for t in (targets if isinstance(targets, list) else [targets])]
+    results = measure(source.graph, boards, runner=runner, feed=feed, judged=judged, opt=opt)
+    return RunReport(source.text, source.sha256, tuple(results))
+
+
+def verify(
+    model: str | Path | Graph,
+    *,
+    against: str | Path | Graph | None = None,
+    data: str | Path | Dataset | None = None,
+    samples: int | None = None,
+    tolerance: float | None = None,
+    require: tuple[str, ...] = (),
+    engines: tuple[str, ...] | None = None,
+    target: str | Target = "mcu",
+    data_scale: Scale | None = None,
+    **load_options: Any,
+) -> Any:
+    """Run the model on every engine that can, and compare: bit for bit with the reference where that is the law, by SQNR and
+    argmax elsewhere; with `against`, its source model too. Returns a verify.VerifyReport."""
+    from edgekit import verify as judge
+
+    source = open_model(model, **load_options)
+    other = None if against is None else open_model(against).graph
+    dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
+    return judge.verify_model(
+        source.graph, engines, dataset, against=other, tolerance=tolerance, require=require, target=_target(target)
+    )
+
+
+def write_model(graph: Graph, engine: str) -> bytes:
+    """The graph as one file of the engine's format."""
+    if engine == "onnx":
+        from edgekit.export.onnx import export_onnx
+
+        return export_onnx(graph)
+    from edgekit.export.tflite import export_tflite
+
+    return export_tflite(graph)
+
+
+def _file_engine(out: Path, target: Target | None) -> str:
+    if out.suffix == ".onnx":
+        return "onnx"
+    if out.suffix == ".tflite":
+        return "tflm" if target is not None and target.kind == "mcu" else "tflite"
+    raise BadConfig(f"cannot tell the format of '{out}' from its suffix", "name the output .tflite or .onnx")
+
+
+def _target(target: str | Target) -> Target:
+    return target if isinstance(target, Target) else find_target(target)
+
+
+def _dataset(
+    data: str | Path | Dataset, graph: Graph, samples: int | None, scale: Scale | None, split: float | str | None, role: str
+) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    return open_data(data, graph, samples=samples, scale=scale, split=split, role=role)

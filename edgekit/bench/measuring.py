@@ -1,0 +1,106 @@
+"""Every metric of one model on several targets: the numbers behind `edgekit bench`."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Sequence
+
+from edgekit import evaluate, ops
+from edgekit.bench.emulate import emulate
+from edgekit.boundary import random_feeds, to_feeds
+from edgekit.data import Dataset
+from edgekit.errors import BadConfig, EdgekitError
+from edgekit.export.c import export_c, interface
+from edgekit.export.onnx import export_onnx
+from edgekit.export.tflite import export_tflite
+from edgekit.graph import Graph
+from edgekit.inspection import params
+from edgekit.measure import UNITS, Measurement, unavailable
+from edgekit.pipeline import prepare
+from edgekit.report.model import TargetResult
+from edgekit.target import Target
+
+RANDOM_RUNS = 2
+NO_TIME = "an emulator counts instructions, not time; no runner has reached the device"
+NO_DEVICE = "no runner has reached the device; a time taken on this machine would not be its time"
+NOT_A_BOARD = "only a microcontroller's firmware has it"
+
+
+def measure(
+    graph: Graph,
+    targets: Sequence[Target],
+    *,
+    runner: str = "auto",
+    feed: Dataset | None = None,
+    judged: Dataset | None = None,
+    opt: str = "-O2",
+) -> list[TargetResult]:
+    """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware.
+
+    Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason.
+    """
+    if runner not in {"auto", "emulate"}:
+        raise BadConfig(f"there is no runner '{runner}'", "--runner auto, or emulate for microcontrollers")
+    shared = [
+        Measurement("macs", ops.macs(prepare(graph, "c")), UNITS["macs"], "computed"),
+        Measurement("params", params(graph), UNITS["params"], "computed"),
+        evaluate.accuracy(graph, judged),
+        unavailable("accuracy_drop", "nothing to compare with: `edgekit quantize --eval` prints it"),
+    ]
+    return [_on_target(graph, target, shared, feed, opt) for target in targets]
+
+
+def _on_target(graph: Graph, target: Target, shared: list[Measurement], feed: Dataset | None, opt: str) -> TargetResult:
+    board = target.kind == "mcu"
+    engine = "c" if board else target.engines[0]
+    own = _firmware(graph, target, feed, opt) if board else []
+    found = {m.metric: m for m in (*own, *_file(graph, "onnx" if engine == "onnx" else "tflite"), *shared)}
+    missing = {
+        "latency": NO_TIME if board else NO_DEVICE,
+        "cycles": NO_TIME if board else NOT_A_BOARD,
+    }
+    measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in UNITS]
+    return TargetResult(target.name, engine, tuple(measurements), target.note)
+
+
+def _file(graph: Graph, engine: str) -> list[Measurement]:
+    """Size of the model as one file of the engine's format, plain and through gzip."""
+    try:
+        prepared = prepare(graph, engine)
+        data = export_onnx(prepared) if engine == "onnx" else export_tflite(prepared)
+    except EdgekitError as error:
+        return [unavailable(metric, error.message) for metric in ("file", "file_gz")]
+    packed = len(gzip.compress(data, 9, mtime=0))
+    note = f"as .{engine}"
+    return [
+        Measurement("file", len(data), UNITS["file"], "computed", None, note),
+        Measurement("file_gz", packed, UNITS["file_gz"], "computed", None, f"{note}, gzip -9"),
+    ]
+
+
+def _firmware(graph: Graph, target: Target, feed: Dataset | None, opt: str) -> list[Measurement]:
+    """Flash, RAM, arena and instructions of the generated C on the target's emulated core."""
+    metrics = ("instructions", "flash", "ram", "arena")
+    try:
+        prepared = prepare(graph, "c")
+        name = "model"
+        files, iface = export_c(prepared, name), interface(prepared, name)
+        feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
+        run = emulate(files, iface, target, feeds, opt=opt)
+    except EdgekitError as error:
+        return [unavailable(metric, str(error)) for metric in metrics]
+    inputs = f"mean of {len(feeds)} runs on " + ("random inputs" if feed is None else feed.name)
+    notes = {
+        "instructions": f"{inputs}; start-up apart: {run.init_instructions:,}",
+        "flash": _parts(run.flash_parts),
+        "ram": _parts(run.ram_parts),
+        "arena": "inputs and outputs included",
+    }
+    values = {"instructions": run.mean_instructions, "flash": run.flash, "ram": run.ram, "arena": run.arena}
+    return [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
+
+
+def _parts(parts: dict[str, int]) -> str:
+    """ "weights 22,604 + code 5,120": the parts that are not empty, largest first."""
+    shown = sorted(((size, name) for name, size in parts.items() if size), reverse=True)
+    return " + ".join(f"{name} {size:,}" for size, name in shown)

@@ -1,0 +1,82 @@
+"""The way from a loaded Graph to what an engine gets: simplify, layout of the edge, legalize; and quantization on top."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from edgekit.data import Dataset
+from edgekit.errors import BadModel
+from edgekit.graph import Graph
+from edgekit.load import load
+from edgekit.passes.io_layout import io_layout
+from edgekit.passes.legalize import legalize
+from edgekit.passes.quantize import ObserverName, QuantReport, quantize_with_report
+from edgekit.passes.quantize.apply import IO
+from edgekit.passes.simplify import simplify
+
+Layout = Literal["source", "nhwc"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as the user named it. sha256: of the file (and of the weights file after it, if there is one)."""
+
+    text: str
+    sha256: str
+    graph: Graph
+
+
+def open_model(model: str | Path | Graph, **load_options: Any) -> Source:
+    """Load a model with the hash of its bytes. A Graph passes as it is."""
+    if isinstance(model, Graph):
+        return Source(model.name, "", model)
+    graph = load(str(model), **load_options)
+    digest = hashlib.sha256(model_file(model).read_bytes())
+    if load_options.get("weights"):
+        digest.update(Path(load_options["weights"]).read_bytes())
+    return Source(str(model), digest.hexdigest(), graph)
+
+
+def model_file(model: str | Path) -> Path:
+    """The file of MODEL, without the ":function" of a Python one."""
+    text = str(model)
+    head, colon, tail = text.rpartition(":")
+    return Path(head) if colon and head.endswith(".py") and tail.isidentifier() else Path(text)
+
+
+def prepare(graph: Graph, engine: str, layout: Layout | None = None) -> Graph:
+    """What `engine` ("onnx", "tflite", "tflm", "c") gets: simplified, its edge in `layout` (default: "source" for ONNX,
+    "nhwc" else), only operators the engine has. Integer outputs do not change. Raises Unsupported."""
+    chosen: Layout = layout or ("source" if engine == "onnx" else "nhwc")
+    deployed = io_layout(simplify(graph, "deploy"), chosen)
+    return simplify(legalize(deployed, engine), "deploy")
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """before: the float graph that was calibrated; after: its integer form; report: what was done."""
+
+    before: Graph
+    after: Graph
+    report: QuantReport
+
+
+def quantize_graph(
+    graph: Graph,
+    data: Dataset,
+    engine: str,
+    *,
+    scheme: str = "int8",
+    observer: ObserverName = "minmax",
+    io: IO = "int8",
+    layout: Layout | None = None,
+) -> Quantized:
+    """Prepare a float graph for `engine` and quantize it on `data`. Raises BadModel when it is quantized already."""
+    if graph.is_quantized:
+        raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
+    before = prepare(graph, engine, layout)
+    after, report = quantize_with_report(before, data, scheme=scheme, observer=observer, io=io)
+    return Quantized(before, simplify(after, "deploy"), report)
