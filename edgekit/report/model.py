@@ -1,0 +1,85 @@
+"""What a benchmark found, and its JSON form (the form of `bench --json` and of run files)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from edgekit import __version__
+from edgekit.errors import BadData
+from edgekit.measure import HOW, UNITS, Measurement
+
+FORM = "a run file is what `edgekit bench -o run.json` writes"
+
+
+@dataclass(frozen=True)
+class TargetResult:
+    """All measurements of one model on one target with one engine. note: what to know about the target ("class default")."""
+
+    target: str
+    engine: str
+    measurements: tuple[Measurement, ...]
+    note: str = ""
+
+    def get(self, metric: str) -> Measurement | None:
+        """The measurement of `metric`, None when it is not there."""
+        return next((m for m in self.measurements if m.metric == metric), None)
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """The results of one model. source: the file as the user named it; sha256 of its bytes."""
+
+    source: str
+    sha256: str
+    results: tuple[TargetResult, ...]
+    edgekit: str = field(default=__version__)
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON form; `value` and `error` are null when there is none."""
+        return {
+            "edgekit": self.edgekit,
+            "model": {"source": self.source, "sha256": self.sha256},
+            "results": [asdict(result) for result in self.results],
+        }
+
+
+def from_json(data: Any, where: str) -> RunReport:
+    """The RunReport that `to_json` wrote. Raises BadData naming what is wrong with it."""
+    try:
+        results = tuple(_result(item) for item in data["results"])
+        model = data["model"]
+        return RunReport(str(model["source"]), str(model["sha256"]), results, str(data["edgekit"]))
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        what = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise BadData(f"{where} is not a run file: {what}", FORM) from error
+
+
+def read_run(path: Path) -> RunReport:
+    """Read a run file. Raises BadData."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadData(f"cannot read {path}: {error}", FORM) from error
+    return from_json(data, str(path))
+
+
+def _result(item: Mapping[str, Any]) -> TargetResult:
+    measurements = tuple(_measurement(m) for m in item["measurements"])
+    return TargetResult(str(item["target"]), str(item["engine"]), measurements, str(item.get("note", "")))
+
+
+def _measurement(item: Mapping[str, Any]) -> Measurement:
+    metric, how, value, error = item["metric"], item["how"], item["value"], item.get("error")
+    if metric not in UNITS:
+        raise ValueError(f"unknown metric '{metric}'")
+    if how not in HOW:
+        raise ValueError(f"'{how}' is not a way to obtain a number ({', '.join(HOW)})")
+    if not (value is None or isinstance(value, (int, float))) or not (error is None or isinstance(error, (int, float))):
+        raise ValueError(f"the value of '{metric}' is not a number")
+    if (value is None) != (how == "unavailable"):
+        raise ValueError(f"'{metric}' is {how} but its value is {value}")
+    return Measurement(metric, value, UNITS[metric], how, error, str(item.get("note", "")), str(item.get("tool", "")))

@@ -1,0 +1,71 @@
+"""A RunReport for people: one table, a column pair a target, and why any number is missing."""
+
+from __future__ import annotations
+
+from edgekit.measure import UNITS, Measurement
+from edgekit.report.model import RunReport
+from edgekit.report.numbers import amount, evidence
+from edgekit.report.table import markdown_table, text_table
+
+
+def run_text(report: RunReport) -> str:
+    """Title, table and notes as plain text."""
+    header, rows, right = _grid(report)
+    return "\n".join([f"{report.source}", "", text_table(header, rows, right), *_spaced([f"  {n}" for n in notes(report)])])
+
+
+def run_markdown(report: RunReport) -> str:
+    """The same as markdown."""
+    header, rows, right = _grid(report)
+    return "\n".join(
+        [f"### {report.source}", "", markdown_table(header, rows, right), *_spaced([f"- {n}" for n in notes(report)])]
+    )
+
+
+def notes(report: RunReport) -> list[str]:
+    """What to know about the numbers, each once, with the metrics (and the target, if there are several) it is about."""
+    about: dict[str, list[str]] = {}
+    targets: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for result in report.results:
+        if result.note:
+            lines.append(f"{result.target}: {result.note}")
+        for measurement in result.measurements:
+            for text in (_why(measurement), measurement.tool and f"by {measurement.tool}"):
+                if text:
+                    about.setdefault(text, [])
+                    targets.setdefault(text, [])
+                    if measurement.metric not in about[text]:
+                        about[text].append(measurement.metric)
+                    if result.target not in targets[text]:
+                        targets[text].append(result.target)
+    for text, metrics in about.items():
+        where = f" on {', '.join(targets[text])}" if len(targets[text]) < len(report.results) else ""
+        lines.append(f"{', '.join(metrics)}{where}: {text}")
+    return lines
+
+
+def _why(measurement: Measurement) -> str:
+    if measurement.value is None:
+        return f"unavailable, {measurement.note.removeprefix('unavailable: ')}"
+    return measurement.note
+
+
+def _grid(report: RunReport) -> tuple[list[str], list[list[str]], list[int]]:
+    header = [""]
+    for result in report.results:
+        header += [f"{result.target} ({result.engine})", "how"]
+    rows: list[list[str]] = []
+    for metric in UNITS:
+        found = [result.get(metric) for result in report.results]
+        if any(found):
+            rows.append([metric, *(cell for m in found for cell in _cells(m))])
+    return header, rows, list(range(1, len(header), 2))
+
+
+def _cells(measurement: Measurement | None) -> tuple[str, str]:
+    return ("", "") if measurement is None else (amount(measurement.metric, measurement.value), evidence(measurement))
+
+
+def _spaced(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
