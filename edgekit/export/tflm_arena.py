@@ -1,0 +1,207 @@
+"""Plan the tensor arena that TFLite-Micro needs on a 32-bit core, without running it there.
+
+The rules are those of TFLM at commit 90b983c2 with CMSIS-NN 4ab83cc3: activations and scratch buffers placed by the greedy
+memory planner (largest first, 16-byte alignment) at the bottom of the arena; persistent structs (12-byte TfLiteEvalTensor,
+32-byte node, options, kernel data, per-channel multipliers and shifts) at its top; planning itself needs room in between.
+Struct sizes are ILP32 with -fshort-enums, as arm-none-eabi compiles, checked against arenas measured on emulated cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal
+
+from edgekit.export.tflite import export_tflite
+from edgekit.graph import DTYPE_BYTES, Graph
+from edgekit.load.tflite_file import FileModel, FileOp, parse
+
+ALIGN = 16
+MVE_CORES = ("m52", "m55", "m85")
+# Persistent bytes that every interpreter has: allocators, planner, subgraph table.
+BASE = 136
+EVAL_TENSOR, NODE = 12, 32
+# An input or output: TfLiteTensor; and, when quantized, its TfLiteAffineQuantization and zero point array.
+IO_TENSOR, IO_QUANT = 32, 20
+# During planning: one AllocationInfo a tensor or scratch buffer, the planner's tables a placed buffer, request lists.
+ALLOCATION_INFO, PLANNED_BUFFER, PLANNING = 28, 40, 124
+# Builtin -> (kernel data, builtin options) in bytes, reference kernels.
+PERSISTENT: dict[str, tuple[int, int]] = {
+    "ADD": (64, 2),
+    "AVERAGE_POOL_2D": (32, 40),
+    "CAST": (0, 2),
+    "CONCATENATION": (96, 8),
+    "CONV_2D": (64, 28),
+    "DEPTHWISE_CONV_2D": (64, 28),
+    "DEQUANTIZE": (48, 0),
+    "DIV": (64, 1),
+    "ELU": (256, 0),
+    "FULLY_CONNECTED": (48, 5),
+    "GATHER": (0, 8),
+    "HARD_SWISH": (32, 0),
+    "LEAKY_RELU": (48, 4),
+    "LOGISTIC": (32, 0),
+    "MAXIMUM": (0, 0),
+    "MAX_POOL_2D": (32, 40),
+    "MEAN": (64, 1),
+    "MINIMUM": (0, 0),
+    "MUL": (64, 1),
+    "PAD": (64, 0),
+    "PADV2": (64, 0),
+    "PRELU": (64, 0),
+    "QUANTIZE": (48, 0),
+    "REDUCE_MAX": (64, 1),
+    "REDUCE_MIN": (64, 1),
+    "RELU": (48, 0),
+    "RELU6": (16, 0),
+    "RESHAPE": (0, 36),
+    "SLICE": (0, 0),
+    "SOFTMAX": (64, 4),
+    "SPLIT": (0, 4),
+    "SPLIT_V": (0, 4),
+    "STRIDED_SLICE": (112, 24),
+    "SUB": (64, 2),
+    "SUM": (64, 1),
+    "TANH": (32, 0),
+    "TRANSPOSE": (32, 0),
+}
+UNKNOWN = (256, 64)
+CMSIS_EXTRA = {"AVERAGE_POOL_2D": 16, "FULLY_CONNECTED": 32, "MAX_POOL_2D": 16}
+PER_CHANNEL = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+SHARE, LEAST = 1 / 64, 128  # the margin on top: a 64th, at least 128 bytes
+
+
+@dataclass(frozen=True)
+class ArenaPlan:
+    """Bytes. head: activations and scratch; tail: persistent structs; needed: the least arena that works, as planned."""
+
+    head: int
+    tail: int
+    needed: int
+    margin: int
+    unknown: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        return self.needed + self.margin
+
+
+def up(size: int, step: int = ALIGN) -> int:
+    return -(-size // step) * step
+
+
+def planned_arena(model: Graph | bytes, core: str = "m4", kernels: Literal["cmsis", "ref"] = "cmsis") -> tuple[int, str]:
+    """(arena bytes with margin, a note that says how they came about) for TFLM on a 32-bit Cortex-M core."""
+    plan = plan_arena(model, core, kernels)
+    library = "CMSIS-NN 4ab83cc3" if kernels == "cmsis" else "reference kernels"
+    note = (
+        f"planned for TFLite-Micro 90b983c2 with {library} on cortex-{core}: "
+        f"{plan.head} B activations and scratch, {plan.tail} B persistent, {plan.margin} B margin"
+    )
+    if plan.unknown:
+        note += f"; kernel data guessed for {', '.join(plan.unknown)}"
+    return plan.total, note
+
+
+def plan_arena(model: Graph | bytes, core: str = "m4", kernels: Literal["cmsis", "ref"] = "cmsis") -> ArenaPlan:
+    """The plan behind `planned_arena`. A Graph is exported first. Raises what `export_tflite` raises."""
+    file = parse(export_tflite(model) if isinstance(model, Graph) else model)
+    mve = core.removeprefix("cortex-") in MVE_CORES
+    requests = [(op.index, size) for op in file.ops for size in scratch(file, op, kernels, mve) if size > 0]
+    buffers = live_ranges(file, requests)
+    head = greedy(buffers)
+    inner = persistent(file, kernels, mve) + 4 * len(requests)
+    edge = sum(IO_TENSOR + (IO_QUANT if file.tensors[i].scale is not None else 0) for i in (*file.inputs, *file.outputs))
+    tail = inner + edge + up(4 * len(file.inputs)) + up(4 * len(file.outputs))
+    planning = ALLOCATION_INFO * (len(file.tensors) + len(requests)) + PLANNED_BUFFER * len(buffers) + PLANNING
+    prepare = PLANNING + max((temporaries(file, op) for op in file.ops), default=0) + 8 * len(requests)
+    needed = up(max(tail + head, inner + planning, inner + prepare)) + ALIGN
+    unknown = tuple(sorted({op.code for op in file.ops if op.code not in PERSISTENT}))
+    return ArenaPlan(head, tail, needed, max(LEAST, up(int(needed * SHARE))), unknown)
+
+
+def persistent(file: FileModel, kernels: str, mve: bool) -> int:
+    """Bytes at the top of the arena, without inputs and outputs."""
+    total = BASE + EVAL_TENSOR * len(file.tensors) + NODE * len(file.ops)
+    for op in file.ops:
+        data, params = PERSISTENT.get(op.code, UNKNOWN)
+        total += up(data + (CMSIS_EXTRA.get(op.code, 0) if kernels == "cmsis" else 0)) + params
+        if op.code not in PER_CHANNEL:
+            continue
+        weights = file.tensors[op.inputs[1]]
+        if weights.scale is not None and (weights.scale.size > 1 or op.code != "FULLY_CONNECTED"):
+            channels = weights.shape[3 if op.code == "DEPTHWISE_CONV_2D" else 0]
+            total += 2 * up(4 * channels)
+        if op.code == "FULLY_CONNECTED" and kernels == "cmsis" and mve and weights.scale is not None:
+            total += up(4 * weights.shape[0])  # kernel sums
+    return total
+
+
+def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
+    """Scratch buffers of one operator, bytes. CMSIS-NN's own size functions; int8 only."""
+    tensors = file.tensors
+    x = tensors[op.inputs[0]] if op.inputs and op.inputs[0] >= 0 else None
+    if op.code in {"MEAN", "SUM"}:
+        return [4 * prod(tensors[op.outputs[0]].shape), 32]
+    if op.code in {"REDUCE_MAX", "REDUCE_MIN"}:
+        return [32, 32]
+    if kernels != "cmsis" or x is None or x.dtype != "int8":
+        return []
+    if op.code == "AVERAGE_POOL_2D":
+        return [] if mve else [4 * x.shape[3]]
+    if op.code not in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
+        return []
+    o, kernel, channels = op.options, tensors[op.inputs[1]].shape, x.shape[3]
+    dense = o["dilationHFactor"] == o["dilationWFactor"] == 1
+    if op.code == "DEPTHWISE_CONV_2D":
+        same = channels == kernel[3] and x.shape[0] == 1 and dense
+        if not same or (kernel[1:3] == (3, 3) and not mve and x.shape[1] > 1 and x.shape[2] > 1):
+            return []
+        return [4 * 124 * kernel[1] * kernel[2] + 4 if mve else 2 * channels * kernel[1] * kernel[2]]
+    if kernel[1:3] == (1, 1):
+        return []
+    columns = kernel[1] * kernel[2] * kernel[3]
+    return [4 * up(columns, 8) if mve else 4 * up(columns, 4)]
+
+
+def temporaries(file: FileModel, op: FileOp) -> int:
+    """Bytes of the temporary TfLiteTensors of an operator's Prepare."""
+    sizes = [
+        0 if (scale := file.tensors[i].scale) is None else 16 + 4 * scale.size for i in (*op.inputs, *op.outputs) if i >= 0
+    ]
+    return sum(IO_TENSOR + size for size in sizes)
+
+
+def live_ranges(file: FileModel, requests: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
+    """(bytes, first step, last step) of every buffer that the planner places, in its order: tensors, then scratch."""
+    first: dict[int, int] = dict.fromkeys((*file.inputs, *file.outputs), 0)
+    last = dict(first)
+    for step, op in enumerate(file.ops, 1):
+        for index in op.outputs:
+            first[index] = last[index] = step
+        for index in (*op.inputs, *op.outputs):
+            last[index] = step
+    for index in file.outputs:
+        last[index] = len(file.ops)
+    buffers: list[tuple[int, int, int]] = []
+    for index, tensor in enumerate(file.tensors):
+        if tensor.data is None and index in first and tensor.dtype in DTYPE_BYTES:
+            size = prod(max(n, 1) for n in tensor.shape) * DTYPE_BYTES[tensor.dtype]
+            buffers.append((up(size), first[index], last[index]))
+    return buffers + [(up(size), index + 1, index + 1) for index, size in requests]
+
+
+def greedy(buffers: Sequence[tuple[int, int, int]]) -> int:
+    """Bytes that TFLM's greedy planner uses: largest first (of equals the later one), each in the first gap that fits."""
+    order = sorted(range(len(buffers)), key=lambda i: (-buffers[i][0], -i))
+    placed: list[tuple[int, int, int, int]] = []  # offset, size, first, last
+    for i in order:
+        size, start, end = buffers[i]
+        offset = 0
+        for at, taken, first, last in sorted(p for p in placed if p[2] <= end and start <= p[3]):
+            if at - offset >= size:
+                break
+            offset = max(offset, at + taken)
+        placed.append((offset, size, start, end))
+    return max((offset + size for offset, size, _, _ in placed), default=0)
