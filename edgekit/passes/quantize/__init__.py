@@ -55,7 +55,7 @@ def quantize(
     graph: Graph,
     data: Iterable[Mapping[str, Array]],
     *,
-    scheme: str = "int8",
+    scheme: str | Scheme = "int8",
     observer: ObserverName = "minmax",
     io: IO = "int8",
 ) -> Graph:
@@ -67,7 +67,7 @@ def quantize_with_report(
     graph: Graph,
     data: Iterable[Mapping[str, Array]],
     *,
-    scheme: str = "int8",
+    scheme: str | Scheme = "int8",
     observer: ObserverName = "minmax",
     io: IO = "int8",
 ) -> tuple[Graph, QuantReport]:

@@ -13,7 +13,7 @@ from edgekit.errors import BadConfig
 from edgekit.graph import Graph, Node, Quant, Tensor, build, const, fresh
 from edgekit.ops import op_of
 from edgekit.ops.op import Op
-from edgekit.passes.quantize.choose import Affine, Choice, Scheme, find_scheme
+from edgekit.passes.quantize.choose import Affine, Choice
 
 IO = Literal["int8", "float"]
 _T = TypeVar("_T")
@@ -29,12 +29,12 @@ def apply(graph: Graph, choice: Choice, *, io: IO = "int8") -> Graph:
     """
     if io not in ("int8", "float"):
         raise BadConfig(f"io is int8 or float, not {io}")
-    return _Writer(graph, choice, find_scheme(choice.scheme), io).run()
+    return _Writer(graph, choice, io).run()
 
 
 class _Writer:
-    def __init__(self, graph: Graph, choice: Choice, scheme: Scheme, io: IO) -> None:
-        self.graph, self.choice, self.scheme, self.io = graph, choice, scheme, io
+    def __init__(self, graph: Graph, choice: Choice, io: IO) -> None:
+        self.graph, self.choice, self.scheme, self.io = graph, choice, choice.scheme, io
         self.made: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.integer: dict[str, str] = {}  # float graph's tensor -> its int8 form here

@@ -15,7 +15,6 @@ from edgekit.errors import BadData, BadModel, Unsupported
 from edgekit.graph import Array, Graph
 
 BINS = 2048
-# Values of all tensors asked of one session together: what one sample costs in memory, whatever the model.
 SESSION_BYTES = 256 << 20
 
 
@@ -103,16 +102,23 @@ class Observations:
 
 
 def observe(
-    graph: Graph, data: Iterable[Mapping[str, Array]], tensors: Sequence[str], *, histograms: bool = False
+    graph: Graph,
+    data: Iterable[Mapping[str, Array]],
+    tensors: Sequence[str],
+    *,
+    histograms: bool = False,
+    session_bytes: int = SESSION_BYTES,
 ) -> Observations:
     """Run `graph` (float) on every sample of `data` and record what each of `tensors` held.
 
     data: samples in the source model's layout (see `edgekit.data`); read once, one sample in memory at a time.
+    session_bytes: the tensors are spread over as many sessions as keep each one's share of a sample below this.
     Raises BadData when there are no samples, BadModel naming the tensor and sample where values stop being finite.
     """
     seen = Observations({name: Observed(histogram=Histogram.empty() if histograms else None) for name in tensors})
     fed = [name for name in tensors if name in graph.inputs]
-    runs = [_runner(graph, group) for group in _groups(graph, [n for n in tensors if n not in graph.inputs])]
+    groups = _groups(graph, [n for n in tensors if n not in graph.inputs], session_bytes)
+    runs = [_runner(graph, group) for group in groups]
     for sample in data:
         feeds = to_feeds(graph, sample)
         for name in fed:
@@ -166,12 +172,11 @@ def _record(seen: Observations, name: str, values: Array) -> None:
         entry.histogram.add(values, low, high)
 
 
-def _groups(graph: Graph, tensors: Sequence[str]) -> list[list[str]]:
-    """`tensors`, in as few sessions as keep each one's values of a sample under SESSION_BYTES."""
+def _groups(graph: Graph, tensors: Sequence[str], limit: int) -> list[list[str]]:
     groups: list[list[str]] = []
-    size = SESSION_BYTES
+    size = limit
     for name in tensors:
-        if size + graph[name].nbytes > SESSION_BYTES:
+        if size + graph[name].nbytes > limit:
             groups.append([])
             size = 0
         groups[-1].append(name)

@@ -10,18 +10,21 @@ import numpy as np
 from edgekit import fixedpoint, reference
 from edgekit.boundary import to_feeds
 from edgekit.errors import BadData
-from edgekit.graph import Array, Graph, Node, Tensor
+from edgekit.graph import Array, Graph, Tensor
 
 
 @dataclass(frozen=True)
 class LayerSqnr:
-    """One value of the network. dB: `cumulative` with all errors before it, `isolated` those of its own node only."""
+    """One value of the network. dB: `cumulative` with all errors before it, `isolated` those of its own node only.
+
+    isolated is None where the node reads a value that the float graph does not have.
+    """
 
     tensor: str
     op: str
     source: str
     cumulative: float
-    isolated: float
+    isolated: float | None
 
 
 def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[str, Array]]) -> list[LayerSqnr]:
@@ -33,27 +36,33 @@ def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[
     """
     pairs = _pairs(float_graph, int8_graph)
     makers = int8_graph.producers()
+    origins = _origins(float_graph, int8_graph)
+    alone_too = {own for own in pairs.values() if all(n in origins or int8_graph[n].is_const for n in makers[own].inputs if n)}
+    inner = [name for name in dict.fromkeys(origins.values()) if name in float_graph.producers()]
     power = dict.fromkeys(pairs, 0.0)
     noise = {kind: dict.fromkeys(pairs, 0.0) for kind in ("cumulative", "isolated")}
     count = 0
     for sample in samples:
         count += 1
-        floats = reference.run(float_graph, to_feeds(float_graph, sample), list(pairs))
+        floats = reference.run(float_graph, to_feeds(float_graph, sample), inner)
         integers = reference.run(int8_graph, to_feeds(int8_graph, sample), list(pairs.values()))
-        alone = {own: _quantized(floats[name], int8_graph[own]) for name, own in pairs.items()}
+        floats |= {n: a for n, a in to_feeds(float_graph, sample).items() if n not in floats}
+        exact = {own: _stored(floats[name], int8_graph[own]) for own, name in origins.items()}
         for name, own in pairs.items():
             truth = floats[name].astype(np.float64)
             power[name] += float(np.sum(truth**2))
             noise["cumulative"][name] += _error(truth, integers[own], int8_graph[own])
-            result = _isolated(int8_graph, makers[own], own, alone)
-            noise["isolated"][name] += _error(truth, result, int8_graph[own])
+            if own in alone_too:
+                result = reference.run_node(int8_graph, makers[own], exact)[makers[own].outputs.index(own)]
+                noise["isolated"][name] += _error(truth, result, int8_graph[own])
     if not count:
         raise BadData("there are no samples to compare on")
     layers = []
     for name, own in pairs.items():
         node = makers[own]
-        decibels = [_decibels(power[name], noise[kind][name]) for kind in ("cumulative", "isolated")]
-        layers.append(LayerSqnr(name, node.op, node.source or name, decibels[0], decibels[1]))
+        together = _decibels(power[name], noise["cumulative"][name])
+        alone = _decibels(power[name], noise["isolated"][name]) if own in alone_too else None
+        layers.append(LayerSqnr(name, node.op, node.source or name, together, alone))
     return sorted(layers, key=lambda layer: layer.cumulative)
 
 
@@ -71,18 +80,23 @@ def _pairs(float_graph: Graph, int8_graph: Graph) -> dict[str, str]:
     return pairs
 
 
-def _quantized(real: Array, tensor: Tensor) -> Array:
-    assert tensor.quant is not None
+def _origins(float_graph: Graph, int8_graph: Graph) -> dict[str, str]:
+    """The integer graph's activations -> the float graph's (`apply` adds suffixes to second forms)."""
+    origins = {}
+    for own, tensor in int8_graph.tensors.items():
+        plain = next((own[: own.rindex(end)] for end in ("_int8", "_float", "_requantized") if end in own), own)
+        name = own if own in float_graph.tensors else plain
+        if not tensor.is_const and name in float_graph.tensors and float_graph[name].shape == tensor.shape:
+            origins[own] = name
+    return origins
+
+
+def _stored(real: Array, tensor: Tensor) -> Array:
+    """Real values as the integer graph's tensor holds them."""
+    if tensor.quant is None:
+        return real
     scale, zero = tensor.quant.broadcast(real.ndim)
     return fixedpoint.quantize(real, scale, zero, tensor.quant.dtype)
-
-
-def _isolated(graph: Graph, node: Node, own: str, exact: Mapping[str, Array]) -> Array:
-    """The node's result on exact inputs; where an input has no float counterpart, its own rounded value stands in."""
-    inputs = [n for n in node.inputs if n is not None and not graph[n].is_const]
-    if not all(name in exact for name in inputs):
-        return exact[own]
-    return reference.run_node(graph, node, exact)[node.outputs.index(own)]
 
 
 def _error(truth: Array, integers: Array, tensor: Tensor) -> float:
