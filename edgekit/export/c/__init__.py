@@ -19,6 +19,68 @@ the compiler has it.
 
 from __future__ import annotations
 
-from edgekit.export.c.interface import C_TYPES, Interface, Port, check_name, port_names
+from dataclasses import dataclass
 
-__all__ = ["C_TYPES", "Interface", "Port", "check_name", "port_names"]
+from edgekit.export.c.emit import write_body
+from edgekit.export.c.files import header, source, weights
+from edgekit.export.c.interface import C_TYPES, Interface, Port, check_name, port_names
+from edgekit.graph import Graph
+from edgekit.memory import Plan, plan
+from edgekit.schedule import Program, schedule
+
+__all__ = ["C_TYPES", "Interface", "Model", "Port", "compile_c", "export_c", "interface"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """Everything one export makes: files by path, how to call them, the program and its memory plan.
+
+    constants: bytes of weights and other constant arrays, computed from their definitions.
+    """
+
+    files: dict[str, bytes]
+    interface: Interface
+    program: Program
+    plan: Plan
+    constants: int
+
+
+def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False) -> Model:
+    """The C files with what a report needs besides.
+
+    name: prefix of every C name, and of the files. alignment: of the buffers in the arena, 4 or 16 bytes.
+    const_input: the static form leaves its inputs as they are (their bytes are then not reused).
+    Raises Unsupported (nodes without a C kernel, all at once), BadConfig (a name C cannot use).
+    """
+    check_name(name)
+    program = schedule(graph, const_input=const_input)
+    layout = plan(program, alignment=alignment)
+    face = _face(program, layout, name, const_input)
+    body = write_body(program, layout, face)
+    texts = {
+        f"{name}.h": header(program, layout, face),
+        f"{name}.c": source(program, layout, face, body),
+        f"{name}_weights.h": weights(face, body),
+    }
+    return Model({path: t.encode("ascii") for path, t in texts.items()}, face, program, layout, body.arrays.nbytes)
+
+
+def export_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False) -> dict[str, bytes]:
+    """{path: bytes} of `<name>.h`, `<name>.c` and `<name>_weights.h`; see `compile_c`."""
+    return compile_c(graph, name, alignment=alignment, const_input=const_input).files
+
+
+def interface(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False) -> Interface:
+    """How the files of `export_c` with the same arguments are called."""
+    program = schedule(graph, const_input=const_input)
+    return _face(program, plan(program, alignment=alignment), check_name(name), const_input)
+
+
+def _face(program: Program, layout: Plan, name: str, const_input: bool) -> Interface:
+    graph = program.graph
+    ports = []
+    for kind, tensors in (("input", graph.inputs), ("output", tuple(dict.fromkeys(graph.outputs)))):
+        found = zip(tensors, port_names(name, kind, len(tensors)), strict=True)
+        ports.append(tuple(Port(t, *names, graph[t].dtype, graph[t].shape, graph[t].quant) for t, names in found))
+    labels = next((graph.contract.output(n).labels for n in graph.outputs if graph.contract.output(n).labels), ())
+    return Interface(name, ports[0], ports[1], max(layout.peak, layout.alignment), const_input, labels)

@@ -19,9 +19,63 @@ C_TYPES: dict[str, str] = {
 }
 # Names that C or C++ keeps for itself, or that the generated file already uses.
 RESERVED = frozenset(
-    "auto break case char const continue default do double else enum extern float for goto if inline int long register restrict "
-    "return short signed sizeof static struct switch typedef union unsigned void volatile while bool class catch delete new "
-    "namespace operator private protected public template this throw try typename using virtual true false main ek".split()
+    [
+        "auto",
+        "break",
+        "case",
+        "char",
+        "const",
+        "continue",
+        "default",
+        "do",
+        "double",
+        "else",
+        "enum",
+        "extern",
+        "float",
+        "for",
+        "goto",
+        "if",
+        "inline",
+        "int",
+        "long",
+        "register",
+        "restrict",
+        "return",
+        "short",
+        "signed",
+        "sizeof",
+        "static",
+        "struct",
+        "switch",
+        "typedef",
+        "union",
+        "unsigned",
+        "void",
+        "volatile",
+        "while",
+        "bool",
+        "class",
+        "catch",
+        "delete",
+        "new",
+        "namespace",
+        "operator",
+        "private",
+        "protected",
+        "public",
+        "template",
+        "this",
+        "throw",
+        "try",
+        "typename",
+        "using",
+        "virtual",
+        "true",
+        "false",
+        "main",
+        "ek",
+    ]
 )
 
 
@@ -107,7 +161,9 @@ class Interface:
 def check_name(name: str) -> str:
     """`name` when it can start every identifier of a C file. Raises BadConfig."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name.lower() in RESERVED or "__" in name:
-        raise BadConfig(f"'{name}' cannot be a C name", "use letters, digits and single underscores, starting with a letter: --name kws")
+        raise BadConfig(
+            f"'{name}' cannot be a C name", "letters, digits and single underscores, starting with a letter: --name kws"
+        )
     return name
 
 

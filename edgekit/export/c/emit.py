@@ -1,0 +1,76 @@
+"""Program and Plan -> the steps as C text. Pure: same graph and name, same bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edgekit.export.c import calls_f32, calls_move, calls_s8, text
+from edgekit.export.c.interface import C_TYPES, Interface
+from edgekit.export.c.site import Arrays, Site
+from edgekit.graph import Graph
+from edgekit.memory import Plan
+from edgekit.schedule import BufferView, KernelCall, Operand, Program
+
+CALLS = calls_move.CALLS | calls_s8.CALLS | calls_f32.CALLS
+# Shifts of the rescale that has no left shift.
+RIGHT_SHIFTS = range(-31, 0)
+
+
+@dataclass(frozen=True)
+class Body:
+    """The steps as text, the constant arrays and kernels they use; right: per-channel shifts are all to the right."""
+
+    lines: Sequence[str]
+    arrays: Arrays
+    kernels: tuple[str, ...]
+    right: bool
+
+
+def write_body(program: Program, plan: Plan, face: Interface) -> Body:
+    """Written a second time when the first shows that no channel needs a left shift: then shifts are stored as such."""
+    body = _write(program, plan, face, right=False)
+    return _write(program, plan, face, right=True) if body.right else body
+
+
+def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
+    arrays, kernels, shifts = Arrays(face.name), dict[str, None](), list[int]()
+    lines: list[str] = []
+
+    def place(operand: Operand) -> str:
+        assert isinstance(operand, BufferView)
+        address = f"{face.prefix}_AT({C_TYPES[operand.dtype]}, {plan.address(operand)})"
+        return parameter(program, face, operand) or address
+
+    for number, step in enumerate(program.steps):
+        site = Site(program.graph, step, number, face.name, place, arrays, right, kernels, shifts)
+        body = CALLS[step.kernel](site)
+        lines.append(f"/* {text.comment(describe(program.graph, step))} */")
+        lines += body if len(body) == 1 else ["{", *(f"    {line}" for line in body), "}"]
+    return Body(lines, arrays, tuple(kernels), all(s in RIGHT_SHIFTS for s in shifts))
+
+
+def parameter(program: Program, face: Interface, view: BufferView) -> str | None:
+    """The function parameter that points to what `view` holds: an input, an output, or a reshape of one."""
+    root = program.roots.get(view.tensor, view.tensor)
+    for port in face.inputs:
+        if port.tensor == root and program.views[port.tensor].buffer == view.buffer:
+            return port.name
+    for port in face.outputs:
+        if program.roots[port.tensor] == root and program.outputs[port.tensor].buffer == view.buffer:
+            return port.name
+    return None
+
+
+def describe(graph: Graph, step: KernelCall) -> str:
+    """Op, source name and shapes of a step."""
+    shapes = [_shape(view.shape) for view in step.outputs]
+    if step.node is None:
+        return f"COPY -> {' '.join(shapes)}"
+    source = step.node.source if step.node.op in step.node.source else f"{step.node.op} {step.node.source}".strip()
+    ins = [_shape(t.shape) for t in graph.input_tensors(step.node) if t is not None and not t.is_const]
+    return f"{source}: {' '.join(ins)} -> {' '.join(shapes)}"
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "[" + ",".join(str(n) for n in shape) + "]"

@@ -1,0 +1,92 @@
+"""The kernel texts in kernels/*.c: which file each kernel comes from, what is filled in, and what it needs.
+
+A file holds one function (or type) whose name starts with `ek_`; its first line may name others it needs. `@WORDS` are
+filled in from the tables here, and `ek_` becomes the model's own prefix, so that two models link and even share one file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib import resources
+
+TYPES = {
+    "s8": "int8_t",
+    "u8": "uint8_t",
+    "s16": "int16_t",
+    "u16": "uint16_t",
+    "s32": "int32_t",
+    "s64": "int64_t",
+    "f32": "float",
+}
+# Kernels made from one text for several element types.
+GENERIC = ("move", "copy", "fill", "gather", "max_pool_2d")
+EXTREMES = {"maximum": {"WORD": "larger", "SIGN": ">"}, "minimum": {"WORD": "smaller", "SIGN": "<"}}
+REDUCED = {"reduce_max": {"WORD": "largest", "SIGN": ">"}, "reduce_min": {"WORD": "smallest", "SIGN": "<"}}
+SUMS = {"add_s8": {"OP": "add", "SIGN": "+"}, "sub_s8": {"OP": "sub", "SIGN": "-"}}
+BINARY_F32 = {"add_f32": "+", "sub_f32": "-", "mul_f32": "*", "div_f32": "/"}
+# Function of x; named constants become parameters.
+UNARY_F32: dict[str, tuple[str, tuple[str, ...]]] = {
+    "relu_f32": ("v < 0.0f ? 0.0f : v", ()),
+    "relu6_f32": ("v < 0.0f ? 0.0f : v > 6.0f ? 6.0f : v", ()),
+    "relu_n1_to_1_f32": ("v < -1.0f ? -1.0f : v > 1.0f ? 1.0f : v", ()),
+    "leaky_relu_f32": ("v >= 0.0f ? v : v * alpha", ("alpha",)),
+    "elu_f32": ("v >= 0.0f ? v : alpha * expm1f(v)", ("alpha",)),
+    "logistic_f32": ("1.0f / (1.0f + expf(-v))", ()),
+    "tanh_f32": ("tanhf(v)", ()),
+    "hard_swish_f32": ("v * (v <= -3.0f ? 0.0f : v >= 3.0f ? 6.0f : v + 3.0f) / 6.0f", ()),
+    "hard_sigmoid_f32": ("ek_clamp_f32(v * alpha + beta, 0.0f, 1.0f)", ("alpha", "beta")),
+}
+
+
+def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
+    """(file without .c, what to fill in) of a kernel."""
+    stem, _, suffix = kernel.rpartition("_")
+    if stem in GENERIC:
+        return stem, {"S": suffix, "T": TYPES[suffix]}
+    if stem in EXTREMES:
+        return "extreme", {"OP": stem, "S": suffix, "T": TYPES[suffix], **EXTREMES[stem]}
+    if stem in REDUCED:
+        return "reduce_extreme", {"OP": stem, "S": suffix, "T": TYPES[suffix], **REDUCED[stem]}
+    if kernel in SUMS:
+        return "add_s8", SUMS[kernel]
+    if kernel in BINARY_F32:
+        return "binary_f32", {"OP": stem, "SIGN": BINARY_F32[kernel]}
+    if kernel in UNARY_F32:
+        text, names = UNARY_F32[kernel]
+        needs = "clamp_f32" if "ek_clamp_f32" in text else ""
+        return "unary_f32", {"OP": stem, "E": text, "P": "".join(f"float {n}, " for n in names), "NEEDS": needs}
+    return kernel, {}
+
+
+@cache
+def _file(stem: str) -> str:
+    return (resources.files("edgekit.export.c") / "kernels" / f"{stem}.c").read_text(encoding="utf-8")
+
+
+def kernel_text(kernel: str, fills: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """(C text, kernels it needs). `fills` holds what the whole model decides, e.g. {"SCALE": "scale_right"}."""
+    stem, own = _origin(kernel)
+    words = {**fills, **own}
+    text = re.sub(r"@([A-Z]+)", lambda m: words[m.group(1)], _file(stem))
+    head, _, rest = text.partition("\n")
+    match = re.fullmatch(r"/\* needs:(.*)\*/", head)
+    return (rest, tuple(match.group(1).split())) if match else (text, ())
+
+
+def library(kernels: Iterable[str], fills: Mapping[str, str], prefix: str) -> str:
+    """The text of all given kernels and everything they need, each once, before its first use."""
+    done: dict[str, str] = {}
+
+    def add(kernel: str) -> None:
+        if kernel in done:
+            return
+        text, needs = kernel_text(kernel, fills)
+        for other in needs:
+            add(other)
+        done[kernel] = text
+
+    for kernel in kernels:
+        add(kernel)
+    return re.sub(r"\bek_", f"{prefix}_", "\n".join(done.values()))

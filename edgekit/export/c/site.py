@@ -1,0 +1,109 @@
+"""Where a kernel call is written: names of operands, constant arrays and blocks of parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from edgekit.errors import Unsupported
+from edgekit.export.c import text
+from edgekit.export.c.interface import C_TYPES
+from edgekit.graph import Array, Graph, Node, Tensor
+from edgekit.schedule import BufferView, Constant, KernelCall, Operand
+
+
+@dataclass
+class Arrays:
+    """Constant arrays of the model, in order of first use; equal contents are written once."""
+
+    prefix: str
+    lines: list[str] = field(default_factory=list)
+    nbytes: int = 0
+    _names: dict[tuple[str, Any, bytes], str] = field(default_factory=dict)
+
+    def add(self, stem: str, data: Array, c_type: str, note: str) -> str:
+        """The name of a `static const` array with this content."""
+        data = np.ascontiguousarray(data)
+        key = (c_type, data.dtype.str, data.tobytes())
+        if key not in self._names:
+            self._names[key] = f"{self.prefix}_{stem}"
+            self.lines += [*text.array(c_type, self._names[key], data, note), ""]
+            self.nbytes += data.nbytes
+        return self._names[key]
+
+
+@dataclass
+class Site:
+    """One step being written. `kernels` collects the kernel functions called, `shifts` the per-channel shifts seen.
+
+    right: per-channel shifts are stored as (right shift - 1), for the faster rescale that has no left shift.
+    """
+
+    graph: Graph
+    step: KernelCall
+    number: int
+    prefix: str
+    place: Callable[[Operand], str]
+    arrays: Arrays
+    right: bool
+    kernels: dict[str, None]
+    shifts: list[int]
+
+    @property
+    def node(self) -> Node:
+        assert self.step.node is not None
+        return self.step.node
+
+    def tensor(self, index: int) -> Tensor:
+        """The node's input."""
+        found = self.graph.tensor(self.node.inputs[index])
+        assert found is not None
+        return found
+
+    def optional(self, index: int) -> Tensor | None:
+        return self.graph.tensor(self.node.inputs[index]) if index < len(self.node.inputs) else None
+
+    @property
+    def out(self) -> Tensor:
+        return self.graph[self.node.outputs[0]]
+
+    def x(self, index: int = 0) -> str:
+        """C expression of an input's address; constants become arrays."""
+        operand = self.step.inputs[index]
+        if isinstance(operand, Constant):
+            tensor = self.graph[operand.tensor]
+            assert tensor.data is not None
+            return self.array(f"constant{index}", tensor.data, C_TYPES[tensor.dtype], tensor.name)
+        return self.place(operand)
+
+    def y(self, index: int = 0) -> str:
+        return self.place(self.step.outputs[index])
+
+    @property
+    def scratch(self) -> str:
+        view: BufferView | None = self.step.scratch
+        assert view is not None
+        return self.place(view)
+
+    def array(self, stem: str, data: Array, c_type: str, note: str = "") -> str:
+        return self.arrays.add(f"{stem}_{self.number}", data, c_type, note)
+
+    def call(self, kernel: str, *arguments: object, function: str | None = None) -> str:
+        """The call of a kernel; floats and ints become literals."""
+        self.kernels[kernel] = None
+        parts = [a if isinstance(a, str) else text.literal(a) for a in arguments]  # type: ignore[arg-type]
+        return f"{self.prefix}_{function or kernel}({', '.join(parts)});"
+
+    def block(self, kind: str, name: str, rows: Sequence[tuple[Sequence[object], str]]) -> list[str]:
+        """A `static const` struct of the kernels' type ek_<kind>, one row of values and a comment a line."""
+        lines = [f"static const {self.prefix}_{kind} {name} = {{"]
+        for values, note in rows:
+            cells = ", ".join(v if isinstance(v, str) else text.literal(v) for v in values)  # type: ignore[arg-type]
+            lines.append(f"    {cells}, /* {note} */")
+        return [*lines, "};"]
+
+    def refuse(self, why: str, instead: str) -> Unsupported:
+        return Unsupported("C", [(f"{self.node.op} '{self.node.source}'", why, instead)])

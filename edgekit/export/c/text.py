@@ -1,0 +1,71 @@
+"""C text: literals, arrays, comments and strings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgekit.graph import Array
+
+WIDTH = 120
+
+
+def integer(value: int) -> str:
+    """An int32 literal; INT32_MIN has none of its own."""
+    return "(-2147483647 - 1)" if value == -(1 << 31) else str(value)
+
+
+def real(value: float) -> str:
+    """A float literal that reads back as the same float32."""
+    number = np.float32(value)
+    if np.isnan(number):
+        return "NAN"
+    if np.isinf(number):
+        return "INFINITY" if number > 0 else "-INFINITY"
+    text = str(number)
+    return text + ("f" if "." in text or "e" in text else ".0f")
+
+
+def literal(value: float) -> str:
+    return real(value) if isinstance(value, float | np.floating) else integer(int(value))
+
+
+def comment(text: str) -> str:
+    """Text that may stand between /* and */ on one line: printable ASCII, no comment marks, no trigraphs."""
+    plain = "".join(c if " " <= c <= "~" and c not in "\\?" else "_" for c in text)
+    while "*/" in plain or "/*" in plain:
+        plain = plain.replace("*/", "*_").replace("/*", "_*")
+    return plain if len(plain) <= WIDTH else plain[: WIDTH - 3] + "..."
+
+
+def string(text: str) -> str:
+    """A C string literal of the text in UTF-8."""
+    out = []
+    for byte in text.encode():
+        char = chr(byte)
+        out.append(char if " " <= char <= "~" and char not in '"\\?' else f"\\{byte:03o}")
+    return '"' + "".join(out) + '"'
+
+
+def wrapped(items: Sequence[str], indent: str = "    ") -> list[str]:
+    """Comma-separated items in lines of at most WIDTH."""
+    lines: list[str] = []
+    line = indent
+    for item in items:
+        piece = item + ","
+        if len(line) + len(piece) > WIDTH and line != indent:
+            lines.append(line.rstrip())
+            line = indent
+        line += piece + " "
+    lines.append(line.rstrip())
+    return lines
+
+
+def array(c_type: str, name: str, data: Array, note: str = "") -> list[str]:
+    """`static const` definition; the shape and `note` stand in a comment beside it."""
+    shape = "".join(f"[{n}]" for n in data.shape) or "[1]"
+    head = f"static const {c_type} {name}[{max(data.size, 1)}] = {{ /* {comment(f'{shape} {note}'.strip())} */"
+    flat = data.reshape(-1)
+    items = [literal(v) for v in flat.tolist()] if data.dtype.kind in "iub" else [real(v) for v in flat]
+    return [head, *wrapped(items or ["0"]), "};"]

@@ -1,0 +1,358 @@
+"""Graph -> Program: kernel calls in order, each operand a view of a buffer or a constant.
+
+A Program says *what* runs and *which bytes may be shared*; `edgekit.memory` says where the bytes lie. Reshapes are views,
+elementwise kernels and unpadded pools write over an operand that dies with them, everything else gets its own buffer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edgekit.errors import Unsupported
+from edgekit.graph import DTYPE_BYTES, Graph, Node, Shape, Tensor, fresh
+from edgekit.ops import TABLE, attr
+
+
+@dataclass(frozen=True)
+class BufferView:
+    """Part of a buffer that holds `tensor` (or scratch of that name). `offset` in bytes from the buffer's start.
+
+    rows: (first, count) of the rows (axis 1 of a rank-4 tensor) that are held; None: all of them.
+    ring: row r lies in slot r % ring; None: rows lie one after another.
+    """
+
+    tensor: str
+    buffer: str
+    offset: int
+    shape: Shape
+    dtype: str
+    rows: tuple[int, int] | None = None
+    ring: int | None = None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes from `offset` that the view may touch."""
+        size = DTYPE_BYTES[self.dtype]
+        for n in self.shape:
+            size *= n
+        if self.rows is None and self.ring is None:
+            return size
+        held = self.ring if self.ring is not None else self.rows[1] if self.rows is not None else self.shape[1]
+        return size // max(self.shape[1], 1) * held
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An operand that is a constant of the graph."""
+
+    tensor: str
+
+
+Operand = BufferView | Constant | None
+
+
+@dataclass(frozen=True)
+class KernelCall:
+    """One kernel run. `kernel` names it ("conv_1x1_s8"); `node` is None for a plain copy into an output.
+
+    inputs, outputs: operands in the node's order; scratch: working memory that lives for this step only.
+    rows: (first, count) of the output rows (axis 1) computed by this call; None: all.
+    """
+
+    kernel: str
+    inputs: tuple[Operand, ...]
+    outputs: tuple[BufferView, ...]
+    node: Node | None
+    scratch: BufferView | None = None
+    rows: tuple[int, int] | None = None
+
+    @property
+    def operands(self) -> tuple[Operand, ...]:
+        return (*self.inputs, *self.outputs)
+
+    @property
+    def title(self) -> str:
+        """Op and source, for messages and comments."""
+        return "COPY" if self.node is None else f"{self.node.op} {self.node.source}".strip()
+
+
+@dataclass(frozen=True)
+class Program:
+    """Kernel calls in order.
+
+    views: where each tensor of the graph lies (constants and unread values absent); outputs: where each output lies after
+    the last step; roots: tensor -> the tensor whose bytes it is (itself, unless it is a reshape); held: buffers that keep their bytes from before the first step to after the last (const inputs).
+    """
+
+    graph: Graph
+    steps: tuple[KernelCall, ...]
+    views: Mapping[str, BufferView]
+    outputs: Mapping[str, BufferView]
+    roots: Mapping[str, str]
+    held: frozenset[str] = frozenset()
+
+    @property
+    def weights(self) -> tuple[Tensor, ...]:
+        """Constants that a kernel reads, in order of first use."""
+        names = [o.tensor for step in self.steps for o in step.inputs if isinstance(o, Constant)]
+        return tuple(self.graph[n] for n in dict.fromkeys(names))
+
+
+# dtype -> suffix of the kernels that only move it.
+SUFFIX = {
+    "int8": "s8",
+    "uint8": "u8",
+    "bool": "u8",
+    "int16": "s16",
+    "int32": "s32",
+    "int64": "s64",
+    "float32": "f32",
+    "float16": "u16",
+    "int4": "s8",
+}
+# Output i may take the place of input i: one pass from first to last element, reading i before writing i.
+ELEMENTWISE = frozenset(
+    [
+        "RELU",
+        "RELU6",
+        "RELU_N1_TO_1",
+        "LEAKY_RELU",
+        "PRELU",
+        "LOGISTIC",
+        "TANH",
+        "HARD_SWISH",
+        "HARD_SIGMOID",
+        "ELU",
+        "SOFTMAX",
+        "BATCH_NORM",
+        "ADD",
+        "SUB",
+        "MUL",
+        "DIV",
+        "MAXIMUM",
+        "MINIMUM",
+        "QUANTIZE",
+    ]
+)
+# Each window starts at or after the place of its output, so rows may be written over rows already used.
+POOLS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
+
+
+def schedule(graph: Graph, *, in_place: bool = True, const_input: bool = False) -> Program:
+    """The Program of a Graph whose shapes are all known. Raises Unsupported, listing every node without a kernel.
+
+    in_place: let outputs take the place of operands that die. const_input: inputs keep their values.
+    """
+    kernels = _kernels(graph)
+    root = _aliases(graph)
+    last = _last_reads(graph, root, const_input)
+    views: dict[str, BufferView] = {}
+    for name in graph.inputs:
+        views[name] = _own(graph[name])
+    steps: list[KernelCall] = []
+    for position, node in enumerate(graph.nodes):
+        kernel, scratch = kernels[position]
+        for name in node.outputs:
+            if root[name] != name:
+                base = views[root[name]]
+                views[name] = BufferView(name, base.buffer, base.offset, graph[name].shape, base.dtype)
+            elif name not in views:
+                taken = _take_place(graph, node, views, root, last, position) if in_place else None
+                views[name] = taken or _own(graph[name])
+        if all(root[name] != name for name in node.outputs):
+            continue
+        work = _scratch(graph, position, scratch) if scratch else None
+        inputs = tuple(None if n is None else Constant(n) if graph[n].is_const else views[n] for n in node.inputs)
+        steps.append(KernelCall(kernel, inputs, tuple(views[n] for n in node.outputs), node, work))
+    outputs, copies = _outputs(graph, views, root)
+    held = frozenset(views[n].buffer for n in graph.inputs) if const_input else frozenset[str]()
+    return Program(graph, (*steps, *copies), views, outputs, root, held)
+
+
+def _own(tensor: Tensor) -> BufferView:
+    return BufferView(tensor.name, tensor.name, 0, tensor.shape, tensor.dtype)
+
+
+def _scratch(graph: Graph, position: int, nbytes: int) -> BufferView:
+    name = fresh(graph.tensors, f"scratch {position}")
+    return BufferView(name, name, 0, (nbytes,), "int8")
+
+
+def is_view(graph: Graph, node: Node) -> bool:
+    """True when the node moves no byte: RESHAPE, and TRANSPOSE that only moves axes of size 1."""
+    if node.op == "RESHAPE":
+        return True
+    if node.op == "TRANSPOSE":
+        shape = graph[node.inputs[0] or ""].shape
+        kept = [axis for axis in node.attrs["perm"] if shape[axis] != 1]
+        return kept == sorted(kept)
+    return False
+
+
+def _aliases(graph: Graph) -> dict[str, str]:
+    """tensor -> the tensor whose bytes it is. A view of a constant is copied, so it is its own."""
+    root = {name: name for name in graph.tensors}
+    for node in graph.nodes:
+        source = node.inputs[0] if node.inputs else None
+        if source is not None and is_view(graph, node) and not graph[source].is_const:
+            root[node.outputs[0]] = root[source]
+    return root
+
+
+def _last_reads(graph: Graph, root: Mapping[str, str], const_input: bool) -> dict[str, int]:
+    """root -> position of the last node that reads any of its views; after the end for outputs."""
+    last: dict[str, int] = {}
+    for position, node in enumerate(graph.nodes):
+        for name in node.inputs:
+            if name is not None and root[node.outputs[0]] != root[name]:
+                last[root[name]] = position
+    last |= {root[name]: len(graph.nodes) for name in graph.outputs}
+    if const_input:
+        last |= {name: len(graph.nodes) for name in graph.inputs}
+    return last
+
+
+def _take_place(
+    graph: Graph, node: Node, views: Mapping[str, BufferView], root: Mapping[str, str], last: Mapping[str, int], position: int
+) -> BufferView | None:
+    """A view for the node's output over an operand that dies in this step, when the kernel allows it."""
+    target = graph[node.outputs[0]]
+    pool = node.op in POOLS and not any(attr(node, TABLE[node.op], "pad"))
+    if node.op not in ELEMENTWISE and not pool:
+        return None
+    # Another operand that is broadcast would be read again after its first bytes were written over.
+    for name in dict.fromkeys(n for n in node.inputs if n is not None):
+        tensor = graph[name]
+        if tensor.is_const or last.get(root[name]) != position or DTYPE_BYTES[tensor.dtype] != DTYPE_BYTES[target.dtype]:
+            continue
+        others = [n for n in node.inputs if n is not None and n != name and root[n] == root[name]]
+        if others or (not pool and tensor.shape != target.shape):
+            continue
+        base = views[name]
+        return BufferView(target.name, base.buffer, base.offset, target.shape, target.dtype)
+    return None
+
+
+def _outputs(
+    graph: Graph, views: Mapping[str, BufferView], root: Mapping[str, str]
+) -> tuple[dict[str, BufferView], list[KernelCall]]:
+    """Every output its own bytes: one that is an input, a constant, or a second view of the same bytes is copied."""
+    placed: dict[str, BufferView] = {}
+    copies: list[KernelCall] = []
+    taken = {root[n] for n in graph.inputs}
+    for name in dict.fromkeys(graph.outputs):
+        tensor = graph[name]
+        if root[name] not in taken and not tensor.is_const:
+            taken.add(root[name])
+            placed[name] = views[name]
+            continue
+        source: Operand = Constant(name) if tensor.is_const else views[name]
+        placed[name] = BufferView(name, fresh(graph.tensors, f"output {name}"), 0, tensor.shape, tensor.dtype)
+        copies.append(KernelCall(f"copy_{SUFFIX[tensor.dtype]}", (source,), (placed[name],), None))
+    return placed, copies
+
+
+# --- which kernel a node runs, and its scratch ---------------------------------------------------------------------
+
+_MOVES = frozenset(["RESHAPE", "TRANSPOSE", "SLICE", "SPLIT", "CONCATENATION", "PAD"])
+_UNARY = frozenset(["RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "HARD_SIGMOID", "ELU"])
+_SHARED = frozenset(
+    [
+        "FULLY_CONNECTED",
+        "AVERAGE_POOL_2D",
+        "MAX_POOL_2D",
+        "MEAN",
+        "SUM",
+        "REDUCE_MAX",
+        "REDUCE_MIN",
+        "ADD",
+        "SUB",
+        "MUL",
+        "DIV",
+        "MAXIMUM",
+        "MINIMUM",
+        "PRELU",
+        "SOFTMAX",
+    ]
+)
+
+
+def _kernels(graph: Graph) -> list[tuple[str, int]]:
+    """(kernel, scratch bytes) of each node; Unsupported lists all that have none."""
+    chosen: list[tuple[str, int]] = []
+    problems: list[tuple[str, str, str]] = []
+    for node in graph.nodes:
+        kernel = _kernel(graph, node)
+        if kernel is None:
+            kinds = ", ".join(t.dtype for t in (*graph.input_tensors(node), *graph.output_tensors(node)) if t is not None)
+            problems.append((f"{node.op} '{node.source}'", f"no C kernel for {kinds}", "int8 or float32 throughout"))
+        chosen.append(kernel or ("", 0))
+    if problems:
+        raise Unsupported("C", problems)
+    return chosen
+
+
+def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
+    ins, out = graph.input_tensors(node), graph.output_tensors(node)[0]
+    x = ins[0]
+    if x is None:
+        return None
+    if node.op in _MOVES:
+        return (f"move_{SUFFIX[out.dtype]}", 0) if all(t is None or t.dtype == out.dtype for t in ins) else None
+    if node.op == "GATHER":
+        ids = ins[1]
+        fits = ids is not None and ids.dtype == "int32" and x.dtype == out.dtype
+        return (f"gather_{SUFFIX[out.dtype]}", 0) if fits else None
+    if node.op == "CAST":
+        return ("cast", 0) if {x.dtype, out.dtype} <= _CASTABLE else None
+    kinds = (x.dtype, out.dtype)
+    if node.op in {"QUANTIZE", "DEQUANTIZE"}:
+        name = _CONVERSIONS.get(kinds)
+        return (name, 0) if name else None
+    if kinds == ("int8", "int8") and out.quant is not None and x.quant is not None:
+        return _int8_kernel(node, x, ins[1] if len(ins) > 1 else None)
+    if kinds == ("float32", "float32") and all(t is None or t.dtype == "float32" for t in ins):
+        return _float_kernel(node, x)
+    return None
+
+
+_CONVERSIONS = {
+    ("float32", "int8"): "quantize_f32_s8",
+    ("int8", "int8"): "requantize_s8",
+    ("int8", "float32"): "dequantize_s8_f32",
+}
+_CASTABLE = frozenset({"float32", "int32", "int8", "uint8", "bool"})
+
+
+def _int8_kernel(node: Node, x: Tensor, w: Tensor | None) -> tuple[str, int] | None:
+    if node.op == "CONV_2D" and w is not None:
+        if _is_pointwise(node, x, w):
+            return "conv_1x1_s8", 0
+        return "conv_s8", 2 * w.shape[1] * w.shape[2] * w.shape[3]  # two patches side by side
+    if node.op == "DEPTHWISE_CONV_2D" and w is not None:
+        return ("depthwise_s8" if w.shape[3] == x.shape[3] else "depthwise_multiplier_s8"), 0
+    if node.op in _UNARY:
+        return "table_s8", 0
+    return (f"{node.op.lower()}_s8", 0) if node.op in _SHARED else None
+
+
+def _float_kernel(node: Node, x: Tensor) -> tuple[str, int] | None:
+    if node.op == "CONV_2D":
+        return "conv_f32", 0
+    if node.op == "DEPTHWISE_CONV_2D":
+        return "depthwise_f32", 0
+    if node.op in _UNARY or node.op in _SHARED or node.op == "BATCH_NORM":
+        return f"{node.op.lower()}_f32", 0
+    return None
+
+
+def _is_pointwise(node: Node, x: Tensor, w: Tensor) -> bool:
+    """A 1x1 convolution that reads every pixel once, in order: a matrix product."""
+    entry = TABLE[node.op]
+    return (
+        w.shape[1:3] == (1, 1)
+        and w.shape[3] == x.shape[3]
+        and tuple(attr(node, entry, "stride")) == (1, 1)
+        and not any(attr(node, entry, "pad"))
+    )
