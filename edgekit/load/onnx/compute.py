@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.graph import Array
+from edgekit.graph import Array, Shape
 from edgekit.load.onnx.builder import TO_NCHW, Builder, Call, Cannot, Handler
 
+MOST_MATRICES = 64  # of a constant batch: each becomes a layer of its own
 NO_PRODUCT = Cannot("both factors are computed at run time", "make one factor a constant; attention comes later")
 
 
@@ -73,9 +74,33 @@ def matmul(b: Builder, c: Call) -> list[str]:
         y = b.transpose(b.one("FULLY_CONNECTED", [b.transpose(b.tensor(right), swap), w, None], keep_dims=True), swap)
         lead = (1,) * max(len(a_shape) - rank, 0)
         return [b.reshape(y, (*lead, *b_shape[:-2], *(() if len(a_shape) == 1 else (a_shape[-2],)), b_shape[-1]))]
-    if b.array(left) is not None or b.array(right) is not None:
-        raise Cannot("its constant factor is a batch of matrices", "use one matrix for the whole batch")
+    if b.array(right) is not None and len(a_shape) >= 1:
+        return [_batched(b, b.tensor(left), a_shape, right)]
+    if b.array(left) is not None:
+        raise Cannot("its left factor is a constant batch of matrices", "use one matrix, or put the constant on the right")
     raise NO_PRODUCT
+
+
+def _batched(b: Builder, x: str, a_shape: Shape, right: str) -> str:
+    """x @ a constant batch of matrices: one FULLY_CONNECTED a matrix, concatenated."""
+    matrices = b.consts[right]
+    rows = a_shape[:-1] if len(a_shape) > 1 else (1,)
+    batch = np.broadcast_shapes(rows[:-1], matrices.shape[:-2])
+    count = int(np.prod(batch))
+    if count > MOST_MATRICES:
+        raise Cannot(f"its constant factor is a batch of {count} matrices", "use one matrix for the whole batch")
+    depth, units = matrices.shape[-2:]
+    pieces = int(np.prod(rows[:-1]))
+    flat = b.reshape(x, (pieces, rows[-1], depth))
+    parts = [flat] if pieces == 1 else b.emit("SPLIT", [flat], outputs=pieces, axis=0, sizes=(1,) * pieces)
+    which = np.broadcast_to(np.arange(pieces).reshape(rows[:-1]), batch).reshape(-1)
+    planes = np.broadcast_to(matrices, (*batch, depth, units)).reshape(count, depth, units)
+    products = [
+        b.one("FULLY_CONNECTED", [parts[which[i]], b.constant(planes[i].T, f"matrix{i}"), None], keep_dims=True)
+        for i in range(count)
+    ]
+    y = products[0] if count == 1 else b.one("CONCATENATION", products, axis=0)
+    return b.reshape(y, (*batch, *(rows[-1:] if len(a_shape) > 1 else ()), units))
 
 
 def add(b: Builder, c: Call) -> list[str]:
