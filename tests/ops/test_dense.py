@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+
+from edgekit.graph import Graph
+from tests.ops.draw import FUSED, activation, bias_for, floats, generators, ints, sampled, sum_quant, weights
+from tests.ops.ort_judge import run_ort, run_real
+from tests.tflm_judge import agree, feeds_for, one_node
+
+
+@sampled
+@given(generators)
+def test_float_equals_onnx_runtime(rng: np.random.Generator) -> None:
+    rows, ins, outs = ints(rng, 1, 20, 3)
+    x, w, b = floats(rng, rows, ins), floats(rng, outs, ins), floats(rng, outs)
+    (ours,) = run_real("FULLY_CONNECTED", [x], [w, b], activation="RELU")
+    (theirs,) = run_ort("Gemm", [x, w, b], transB=1)
+    np.testing.assert_allclose(ours, np.maximum(theirs, 0), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(("keep", "shape"), [(True, (2, 3, 5)), (False, (6, 5))])
+def test_keep_dims(keep: bool, shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    x, w = floats(rng, 2, 3, 4), floats(rng, 5, 4)
+    (y,) = run_real("FULLY_CONNECTED", [x], [w], keep_dims=keep)
+    np.testing.assert_allclose(y, (x @ w.T).reshape(shape), rtol=1e-5)
+
+
+def test_one_row_of_weights_may_span_several_axes() -> None:
+    rng = np.random.default_rng(0)
+    x, w = floats(rng, 2, 3, 4), floats(rng, 5, 12)
+    (y,) = run_real("FULLY_CONNECTED", [x], [w])
+    np.testing.assert_allclose(y, x.reshape(2, 12) @ w.T, rtol=1e-5)
+
+
+def quantized_dense(rng: np.random.Generator, per_channel: bool) -> Graph:
+    ins, outs = ints(rng, 2, 60, 2)
+    x = activation("x", (2, 3, ins) if rng.random() < 0.5 else (3, ins), rng)
+    w = weights((outs, ins), 0, rng, per_channel)
+    bias = bias_for(x, w, outs, rng) if rng.random() < 0.8 else None
+    attrs = {"activation": str(rng.choice(FUSED)), "keep_dims": bool(rng.random() < 0.5)}
+    return one_node("FULLY_CONNECTED", [x, w, bias], [sum_quant(x, w, rng)], attrs)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_integer_equals_tflm(per_channel: bool) -> None:
+    """One weight scale takes a float32 product of scales, several take float64."""
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        graph = quantized_dense(rng, per_channel)
+        agree(graph, feeds_for(graph, rng))
