@@ -10,8 +10,8 @@ import numpy as np
 from edgekit import fixedpoint
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.op import Op, broadcast_shapes, fail, given, same_axes, take
-from edgekit.ops.requant import BOUNDS, int8_quant, prelu_params, softmax_params, zero_of
-from edgekit.ops.tables import look_up, unary_table
+from edgekit.ops.requant import BOUNDS, int8_quant, prelu_params, zero_of
+from edgekit.ops.tables import look_up, softmax_exps, unary_table
 
 
 def fused_of(node: Node) -> str:
@@ -125,19 +125,13 @@ def integer_softmax(
 ) -> list[Array]:
     """Over the last axis: exp and the reciprocal of their sum (12 integer bits) in gemmlowp fixed point."""
     (x,), (tx,) = given(inputs), given(ins)
-    params = softmax_params(node, tx, outs[0])
-    diff = x.astype(np.int64) - x.max(axis=-1, keepdims=True)
-    # Only 256 differences exist: exponentiate each once.
-    every = np.arange(-255, 1, dtype=np.int64)
-    scaled = fixedpoint.saturating_rounding_doubling_high_mul(every << params.left_shift, params.multiplier)
-    counts = every >= params.diff_min
-    exps = np.where(counts, fixedpoint.exp_on_negative_values(np.where(counts, scaled, 0), 5), 0)
-    e = exps[diff + 255]
-    total = fixedpoint.rounding_divide_by_pot(exps, 12)[diff + 255].sum(axis=-1, keepdims=True)
+    exps = softmax_exps(node, tx, outs[0]).astype(np.int64)
+    place = x.astype(np.int64) - x.max(axis=-1, keepdims=True) + 255
+    total = fixedpoint.rounding_divide_by_pot(exps, 12)[place].sum(axis=-1, keepdims=True)
     scale, over = fixedpoint.reciprocal(total, 12)
-    product = fixedpoint.saturating_rounding_doubling_high_mul(e, scale)
+    product = fixedpoint.saturating_rounding_doubling_high_mul(exps[place], scale)
     result = fixedpoint.rounding_divide_by_pot(product, over + 23) - 128
-    return [np.where(diff >= params.diff_min, np.clip(result, -128, 127), -128).astype(np.int8)]
+    return [np.clip(result, -128, 127).astype(np.int8)]
 
 
 def leading_axes(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:

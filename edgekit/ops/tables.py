@@ -9,7 +9,7 @@ import numpy as np
 from edgekit import fixedpoint
 from edgekit.graph import Array, Node, Tensor
 from edgekit.ops.op import fail
-from edgekit.ops.requant import activation_range, int8_quant, requantize_params, scale_of, zero_of
+from edgekit.ops.requant import activation_range, int8_quant, requantize_params, scale_of, softmax_params, zero_of
 
 INPUTS: Array = np.arange(-128, 128, dtype=np.int64)
 
@@ -114,6 +114,19 @@ def unary_table(node: Node, x: Tensor, y: Tensor) -> Array:
     Raises BadModel when a Quant is missing or not what the op fixes.
     """
     return np.clip(TABLES[node.op](node, x, y), -128, 127).astype(np.int8)
+
+
+def softmax_exps(node: Node, x: Tensor, y: Tensor) -> Array:
+    """int32[256] of SOFTMAX: exp((q - maximum) * scale * beta) stands at q - maximum + 255, with no integer bits.
+
+    Differences too small to count are 0 (`softmax_params().diff_min`): they add nothing and come out as the lowest integer.
+    """
+    params = softmax_params(node, x, y)
+    differences = np.arange(-255, 1, dtype=np.int64)
+    scaled = fixedpoint.saturating_rounding_doubling_high_mul(differences << params.left_shift, params.multiplier)
+    counts = differences >= params.diff_min
+    exps = fixedpoint.exp_on_negative_values(np.where(counts, scaled, 0), 5)
+    return np.where(counts, exps, 0).astype(np.int32)
 
 
 def look_up(table: Array, q: Array) -> Array:
