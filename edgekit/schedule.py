@@ -82,7 +82,8 @@ class Program:
     """Kernel calls in order.
 
     views: where each tensor of the graph lies (constants and unread values absent); outputs: where each output lies after
-    the last step; roots: tensor -> the tensor whose bytes it is (itself, unless it is a reshape); held: buffers that keep their bytes from before the first step to after the last (const inputs).
+    the last step; roots: tensor -> the tensor whose bytes it is (itself, unless it is a reshape); held: buffers that keep
+    their bytes from before the first step to after the last (const inputs).
     """
 
     graph: Graph
@@ -305,7 +306,9 @@ def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
         fits = ids is not None and ids.dtype == "int32" and x.dtype == out.dtype
         return (f"gather_{SUFFIX[out.dtype]}", 0) if fits else None
     if node.op == "CAST":
-        return ("cast", 0) if {x.dtype, out.dtype} <= _CASTABLE else None
+        if not {x.dtype, out.dtype} <= _CASTABLE or out.dtype == "bool":
+            return None
+        return f"cast_{SUFFIX[x.dtype]}_{SUFFIX[out.dtype]}", 0
     kinds = (x.dtype, out.dtype)
     if node.op in {"QUANTIZE", "DEQUANTIZE"}:
         name = _CONVERSIONS.get(kinds)

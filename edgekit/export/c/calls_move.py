@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from edgekit import fixedpoint
 from edgekit.export.c.site import Site
 from edgekit.export.c.walks import Walk, broadcast, strides, walk
@@ -31,6 +33,17 @@ def spread(site: Site) -> list[str]:
     out = site.out.shape
     box = walk(out, broadcast(site.tensor(0).shape, out), broadcast(site.tensor(1).shape, out))
     return _block(site, box, "walk")
+
+
+def reduced(site: Site) -> list[str]:
+    """Blocks `kept` (an output an element) and `over` (the elements of one output) of a reduction."""
+    x, axes = site.tensor(0), set(site.node.attrs["axes"])
+    step = strides(x.shape)
+    lines: list[str] = []
+    for name, chosen in (("kept", [i for i in range(len(x.shape)) if i not in axes]), ("over", sorted(axes))):
+        box = walk([x.shape[i] for i in chosen], [step[i] for i in chosen], [0] * len(chosen))
+        lines += _block(site, box, name)
+    return lines
 
 
 def _block(site: Site, box: Walk, name: str) -> list[str]:
@@ -108,7 +121,7 @@ def _pad(site: Site) -> list[str]:
     value = float(site.node.attrs.get("value", 0.0))
     if y.quant is not None:
         scale, zero = y.quant.broadcast(0)
-        fill: float | int = int(fixedpoint.quantize([value], scale, zero, y.dtype)[0])
+        fill: float | int = int(fixedpoint.quantize(np.array([value]), scale, zero, y.dtype)[0])
     else:
         fill = value if y.dtype == "float32" else int(value)
     step = strides(y.shape)
@@ -139,6 +152,10 @@ def _elements(shape: Shape) -> int:
     return size
 
 
+def cast(site: Site) -> list[str]:
+    return [site.call(site.step.kernel, site.x(), site.out.elements, site.y())]
+
+
 def gather(site: Site) -> list[str]:
     x, ids, axis = site.tensor(0), site.tensor(1), int(site.node.attrs.get("axis", 0))
     sizes = (_elements(x.shape[:axis]), x.shape[axis], _elements(x.shape[axis + 1 :]), ids.elements)
@@ -146,8 +163,8 @@ def gather(site: Site) -> list[str]:
     return [f"if ({call.rstrip(';')} != 0) {{", "    return 1; /* an index out of range */", "}"]
 
 
+_SUFFIXES = sorted(set(SUFFIX.values()))
 CALLS: dict[str, Callable[[Site], list[str]]] = {
-    f"{kernel}_{suffix}": call
-    for suffix in sorted(set(SUFFIX.values()))
-    for kernel, call in (("move", move), ("copy", copy), ("gather", gather))
+    **{f"{k}_{s}": call for s in _SUFFIXES for k, call in (("move", move), ("copy", copy), ("gather", gather))},
+    **{f"cast_{a}_{b}": cast for a in _SUFFIXES for b in _SUFFIXES},
 }

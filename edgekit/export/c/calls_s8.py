@@ -6,9 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from edgekit.export.c.calls_move import spread, window_rows
+from edgekit.export.c.calls_move import reduced, spread, window_rows
 from edgekit.export.c.site import Site
-from edgekit.export.c.walks import strides, walk
 from edgekit.graph import Array, Tensor
 from edgekit.ops import TABLE, attr
 from edgekit.ops.requant import (
@@ -28,7 +27,10 @@ from edgekit.ops.tables import unary_table
 
 
 def _weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[str]:
-    """The `ek_quantized` block `q` of a convolution or dense layer. weights: int64[O, ...], the bias gets the zero point's share."""
+    """The `ek_quantized` block `q` of a convolution or dense layer. weights: int64[O, ...].
+
+    The bias gets the share of the input's zero point, so kernels multiply the input as it is.
+    """
     y = int8_quant(site.node, site.out)
     bias_tensor = site.optional(2)
     bias = np.zeros(len(weights), np.int64) if bias_tensor is None else _data(bias_tensor).astype(np.int64)
@@ -166,23 +168,8 @@ def softmax(site: Site) -> list[str]:
 def sums(site: Site) -> list[str]:
     p = reduce_params(site.node, site.tensor(0), site.out)
     walks = reduced(site)
-    if p.plain:
-        return [*walks, site.call("mean_plain_s8", site.x(), "&kept", "&over", p.count, site.y())]
     scale = (p.zero * p.count, p.multiplier, p.shift, p.out_zero)
     return [*walks, site.call("sum_s8", site.x(), "&kept", "&over", *scale, site.y())]
-
-
-def reduced(site: Site) -> list[str]:
-    """Blocks `kept` (an output an element) and `over` (the elements of one output) of a reduction."""
-    x, axes = site.tensor(0), set(site.node.attrs["axes"])
-    step = strides(x.shape)
-    lines: list[str] = []
-    for name, chosen in (("kept", [i for i in range(len(x.shape)) if i not in axes]), ("over", sorted(axes))):
-        box = walk([x.shape[i] for i in chosen], [step[i] for i in chosen], [0] * len(chosen))
-        if not box.fits:
-            raise site.refuse("has more axes than the kernels walk", "a reshape to fewer axes")
-        lines += site.block("walk", name, box.rows())
-    return lines
 
 
 def extreme(site: Site) -> list[str]:

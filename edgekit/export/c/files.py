@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 
 import numpy as np
 
@@ -81,8 +82,8 @@ def header(program: Program, plan: Plan, face: Interface) -> str:
         "    } arena;",
         f"}} {name}_state;",
         "",
-        "/* Runs the network on the caller's own inputs and outputs, which must not overlap. Nothing in the state outlives a run.",
-        "   Returns 0, or 1 when an index in the input is out of range. */",
+        "/* Runs the network on the caller's own inputs and outputs, which must not overlap. Nothing in the state outlives a",
+        "   run. Returns 0, or 1 when an index in the input is out of range. */",
         f"int32_t {name}_run({name}_state *s, {ins}, {outs});",
         "",
         f"/* The same with inputs and outputs inside one static arena, the least memory. {lost} */",
@@ -197,8 +198,6 @@ def needs_math(code: str, body: Body) -> bool:
 
 
 def _uses(face: Interface, steps: str) -> dict[str, bool]:
-    import re
-
     names = ["arena", *(p.name for p in (*face.inputs, *face.outputs))]
     return {n: (f"{face.prefix}_AT(" in steps) if n == "arena" else bool(re.search(rf"\b{n}\b", steps)) for n in names}
 

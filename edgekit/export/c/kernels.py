@@ -43,6 +43,9 @@ UNARY_F32: dict[str, tuple[str, tuple[str, ...]]] = {
 def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
     """(file without .c, what to fill in) of a kernel."""
     stem, _, suffix = kernel.rpartition("_")
+    if kernel.startswith("cast_"):
+        source, target = kernel.split("_")[1:]
+        return "cast", {"S": f"{source}_{target}", "FROM": TYPES[source], "T": TYPES[target]}
     if stem in GENERIC:
         return stem, {"S": suffix, "T": TYPES[suffix]}
     if stem in EXTREMES:
