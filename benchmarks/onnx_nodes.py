@@ -133,7 +133,7 @@ ENGINES: dict[str, Callable[[Graph, Mapping[str, Array]], dict[str, Array]]] = {
 
 
 def judge(case: Case, engine: str) -> str:
-    """"" when the engine gives the expected results, else what went wrong."""
+    """ "" when the engine gives the expected results, else what went wrong."""
     try:
         graph = load_onnx(case.model, name=case.name)
         results = ENGINES[engine](graph, case.feeds)
