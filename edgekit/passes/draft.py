@@ -84,10 +84,10 @@ class Draft:
             name = f"{base}_{self._counter[base]}"
         return name
 
-    def const(self, base: str, data: Array, quant: Quant | None = None, dtype: str | None = None) -> str:
+    def const(self, base: str, data: Array | np.generic, quant: Quant | None = None, dtype: str | None = None) -> str:
         """Add a constant; its name, made from `base`."""
         name = self.fresh(base)
-        self.tensors[name] = const(name, data, quant, dtype)
+        self.tensors[name] = const(name, np.asarray(data), quant, dtype)
         return name
 
     def emit(

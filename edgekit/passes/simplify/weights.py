@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Array, Node, Shape
+from edgekit.ops.norm import fold
 from edgekit.passes.draft import Draft, per_channel_vector
 from edgekit.passes.simplify.clean import is_move
 from edgekit.passes.simplify.layout import is_elementwise, transpose_maker
@@ -46,10 +47,9 @@ def affine_of(draft: Draft, node: Node) -> tuple[str, Array, Array] | None:
     shape = draft[node.outputs[0]].shape
     channels = shape[-1]
     if node.op == "BATCH_NORM" and all(draft.is_const(n) for n in node.inputs[1:]):
-        gamma, beta, mean, var = (draft.data(n).astype(np.float64) for n in node.inputs[1:])
-        scale = gamma / np.sqrt(var + float(node.attrs.get("epsilon", 1e-5)))
+        gamma, beta, mean, var = (draft.data(n) for n in node.inputs[1:])
         assert node.inputs[0] is not None
-        return node.inputs[0], scale, beta - mean * scale
+        return node.inputs[0], *fold(node, gamma, beta, mean, var)
     if node.op not in {"ADD", "SUB", "MUL", "DIV"} or draft[node.outputs[0]].dtype != "float32":
         return None
     left, right = node.inputs

@@ -1,0 +1,88 @@
+"""legalize: rewrite what an engine lacks, before quantization, so that exporters write nodes as they stand.
+
+Engines: "onnx" (ONNX Runtime), "tflite" (LiteRT), "tflm" (TFLite-Micro), "c" (edgekit's own C). Legalizing is for one engine:
+do not simplify the result, which would put padding back where the engine has no place for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from edgekit.errors import Unsupported
+from edgekit.graph import Graph, Node
+from edgekit.ops import TABLE
+from edgekit.passes.draft import Draft, Rule, sweep
+from edgekit.passes.legalize import lower, rank, windows
+from edgekit.passes.simplify import clean, fuse, settle
+
+# Engine -> the operators it has (of the op table). "c" and "onnx" have all that have an integer meaning.
+_COMMON = frozenset(TABLE) - {"BATCH_NORM"}
+ENGINE_OPS: dict[str, frozenset[str]] = {
+    "onnx": _COMMON,
+    "c": _COMMON,
+    "tflite": _COMMON - {"HARD_SIGMOID"},
+    "tflm": _COMMON - {"HARD_SIGMOID", "RELU_N1_TO_1"},
+}
+# Engine -> the highest rank its operators take (RESHAPE takes any).
+ENGINE_RANK: dict[str, int] = {"onnx": 99, "c": 4, "tflite": 4, "tflm": 4}
+# Engine -> the most inputs CONCATENATION takes.
+ENGINE_CONCATENATION: dict[str, int] = {"onnx": 1 << 30, "c": 1 << 30, "tflite": 1 << 30, "tflm": 10}
+# Engines whose windows are padded as SAME or VALID only.
+SAME_OR_VALID = {"tflite", "tflm"}
+
+# Operator -> the rewrite for an engine that lacks it.
+LOWERINGS: dict[str, Rule] = {
+    "BATCH_NORM": lower.batch_norm,
+    "HARD_SIGMOID": lower.hard_sigmoid,
+    "RELU_N1_TO_1": lower.relu_n1_to_1,
+}
+
+
+def legalize(graph: Graph, engine: str) -> Graph:
+    """The same function in operators that `engine` has. Raises ValueError for an unknown engine, Unsupported for the rest."""
+    if engine not in ENGINE_OPS:
+        raise ValueError(f"engine is one of {', '.join(ENGINE_OPS)}, not '{engine}'")
+    draft = Draft(graph)
+    rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine]), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
+    if engine in SAME_OR_VALID:
+        rules += [windows.same_or_valid]
+    if ENGINE_RANK[engine] < 99:
+        rules += [partial(rank.collapse, ENGINE_RANK[engine])]
+    if sweep(draft, rules):
+        tidy = (clean.drop_identity, clean.fold_constants, clean.merge_reshapes, fuse.fuse_activation)
+        settle(draft, tidy)
+    result = draft.finish(f"legalize({engine})")
+    problems = illegal(result, engine)
+    if problems:
+        raise Unsupported(f"'{graph.name}' for {engine}", problems)
+    return result
+
+
+def _lower_missing(has: frozenset[str]) -> Rule:
+    def rule(draft: Draft, node: Node) -> bool:
+        change: Callable[[Draft, Node], bool] | None = LOWERINGS.get(node.op)
+        return node.op not in has and change is not None and change(draft, node)
+
+    return rule
+
+
+def illegal(graph: Graph, engine: str) -> list[tuple[str, str, str]]:
+    """What `engine` cannot run of a graph as it stands: (node, why, what to write instead), all of them."""
+    found: list[tuple[str, str, str]] = []
+    for node in graph.nodes:
+        where = f"{node.op} '{node.source}'"
+        if node.op not in ENGINE_OPS[engine]:
+            found.append((where, f"{engine} has no {node.op}", "another activation" if node.op in LOWERINGS else ""))
+            continue
+        limit = ENGINE_RANK[engine]
+        values = [t for t in (*graph.input_tensors(node), *graph.output_tensors(node)) if t is not None]
+        if node.op != "RESHAPE" and any(len(t.shape) > limit for t in values):
+            most = max(values, key=lambda t: len(t.shape))
+            found.append((where, f"has {len(most.shape)} axes {list(most.shape)}, {engine} takes {limit}", "fewer axes"))
+        if node.op == "CONCATENATION" and len(node.inputs) > ENGINE_CONCATENATION[engine]:
+            found.append((where, f"has {len(node.inputs)} inputs of different scales", "concatenate in steps"))
+        if engine in SAME_OR_VALID and windows.refused(graph, node):
+            pad = node.attrs.get("pad")
+            found.append((where, f"padding {pad} of a quantized {node.op} is neither SAME nor VALID", "pad before it"))
+    return found

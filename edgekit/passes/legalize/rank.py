@@ -1,0 +1,152 @@
+"""Nodes of too many axes, done at fewer: neighbouring axes that the operator treats alike become one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from edgekit.graph import Node, Shape
+from edgekit.passes.draft import Draft
+from edgekit.passes.simplify.layout import data_inputs, is_elementwise
+
+Groups = list[list[int]]
+REDUCTIONS = {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}
+BATCH = "batch"
+
+
+def collapse(limit: int, draft: Draft, node: Node) -> bool:
+    """A node of more than `limit` axes between two RESHAPE nodes, with at most that many. False when it cannot be."""
+    names = data_inputs(node)
+    shapes = [draft[n].shape for n in names]
+    rank = max((len(s) for s in (*shapes, *(draft[o].shape for o in node.outputs))), default=0)
+    if rank <= limit or node.op == "RESHAPE" or any(draft.is_const(n) and draft[n].quant is not None for n in names):
+        return False
+    if node.op == "FULLY_CONNECTED":
+        return _flatten_dense(draft, node)
+    padded = [(1,) * (rank - len(s)) + s for s in shapes]
+    # The batch stays an axis of its own where it can.
+    for keep_batch in (True, False):
+        groups = _groups(node, padded, keep_batch)
+        if groups is not None and len(groups) <= limit:
+            _apply(draft, node, dict(zip(names, padded, strict=True)), groups)
+            return True
+    return False
+
+
+def _groups(node: Node, shapes: Sequence[Shape], keep_batch: bool) -> Groups | None:
+    """Axes to merge, in the first input's order."""
+    rank = len(shapes[0])
+    if node.op == "TRANSPOSE":
+        return _runs(shapes[0], [int(p) for p in node.attrs["perm"]], keep_batch)
+    labels = [_label(node, shapes, axis) for axis in range(rank)]
+    if any(label is None for label in labels):
+        return None
+    groups: Groups = []
+    current: Hashable = None
+    for axis, label in enumerate(labels):
+        if keep_batch and axis == 0:
+            label = (BATCH, label)
+        if not groups or (label != current and label != ""):
+            groups.append([])
+            current = label
+        groups[-1].append(axis)
+    return groups
+
+
+def _label(node: Node, shapes: Sequence[Shape], axis: int) -> Hashable:
+    """Axes of one label may merge; "" may join any; None: not known how."""
+    size, rank = max(s[axis] for s in shapes), len(shapes[0])
+    attrs = node.attrs
+    if is_elementwise(node.op):
+        return tuple(s[axis] == size for s in shapes) if size != 1 or axis == 0 else ""
+    if node.op in {"CONCATENATION", "SPLIT", "GATHER"}:
+        return ("at", axis == attrs.get("axis", 0))
+    if node.op == "SOFTMAX":
+        return ("last", axis == rank - 1)
+    if node.op in REDUCTIONS:
+        return ("reduced", axis in attrs["axes"])
+    if node.op == "PAD":
+        return ("free",) if tuple(attrs["pads"][axis]) == (0, 0) else ("touched", axis)
+    if node.op == "SLICE":
+        whole = attrs["begin"][axis] == 0 and attrs["stride"][axis] == 1 and attrs["size"][axis] == shapes[0][axis]
+        return ("free",) if whole else ("touched", axis)
+    return None
+
+
+def _runs(shape: Shape, perm: list[int], keep_batch: bool) -> Groups:
+    """Axes of a TRANSPOSE's input that stay neighbours in its output; axes of size 1 join the group before."""
+    order = [p for p in perm if shape[p] != 1 or (keep_batch and p == 0)]
+    follows = {b: a for a, b in pairwise(order)}
+    groups: Groups = []
+    last = -1
+    for axis in range(len(shape)):
+        if shape[axis] == 1 and not (keep_batch and axis == 0):
+            if groups:
+                groups[-1].append(axis)
+            else:
+                groups.append([axis])
+            continue
+        joined = last >= 0 and follows.get(axis) == last and not (keep_batch and last == 0)
+        if joined or (last < 0 and groups):
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+        last = axis
+    return groups
+
+
+def _apply(draft: Draft, node: Node, shapes: dict[str, Shape], groups: Groups) -> None:
+    quants = [draft[o].quant for o in node.outputs]
+    finals = [draft[o].shape for o in node.outputs]
+    moved: dict[str, str] = {}
+    for name, shape in shapes.items():
+        merged = tuple(int(np.prod([shape[a] for a in group], dtype=np.int64)) for group in groups)
+        if draft.is_const(name):
+            moved[name] = draft.const(f"{name}_merged", draft.data(name).reshape(merged), None, draft[name].dtype)
+        else:
+            out = draft.fresh(f"{name}_merged")
+            moved[name] = draft.emit("RESHAPE", (name,), {"shape": merged}, node, (out,), [draft[name].quant]).outputs[0]
+    inner = [draft.fresh(f"{o}_merged") for o in node.outputs]
+    inputs = [None if n is None else moved.get(n, n) for n in node.inputs]
+    draft.drop(node)
+    draft.emit(node.op, inputs, _attrs(node, groups, next(iter(shapes.values()))), node, inner, quants)
+    for name, out, final, quant in zip(inner, node.outputs, finals, quants, strict=True):
+        draft.emit("RESHAPE", (name,), {"shape": final}, node, (out,), [quant])
+
+
+def _attrs(node: Node, groups: Groups, shape: Shape) -> dict[str, Any]:
+    """The node's attributes, for merged axes."""
+    attrs = dict(node.attrs)
+    place = {axis: i for i, group in enumerate(groups) for axis in group}
+    if node.op == "TRANSPOSE":
+        seen = dict.fromkeys(place[p] for p in attrs["perm"] if shape[p] != 1)
+        rest = [i for i in range(len(groups)) if i not in seen]
+        # A group of ones only may go anywhere: first, where a batch of 1 belongs.
+        return {"perm": (*rest, *seen)}
+    if "axis" in attrs:
+        attrs["axis"] = place[attrs["axis"]]
+    if "axes" in attrs:
+        attrs["axes"] = tuple(sorted({place[a] for a in attrs["axes"]}))
+    if "pads" in attrs:
+        attrs["pads"] = tuple(tuple(attrs["pads"][g[0]]) if len(g) == 1 else (0, 0) for g in groups)
+    if node.op == "SLICE":
+        for key, whole in (("begin", 0), ("stride", 1)):
+            attrs[key] = tuple(node.attrs[key][g[0]] if len(g) == 1 else whole for g in groups)
+        attrs["size"] = tuple(int(np.prod([node.attrs["size"][a] for a in g], dtype=np.int64)) for g in groups)
+    return attrs
+
+
+def _flatten_dense(draft: Draft, node: Node) -> bool:
+    """FULLY_CONNECTED over the last axis of many, as rows."""
+    x, y = draft[node.inputs[0]], draft[node.outputs[0]]
+    features = draft[node.inputs[1]].shape[1]
+    rows, out = draft.fresh(f"{x.name}_rows"), draft.fresh(f"{y.name}_rows")
+    attrs = {k: v for k, v in node.attrs.items() if k != "keep_dims"}
+    draft.emit("RESHAPE", (x.name,), {"shape": (x.elements // features, features)}, node, (rows,), [x.quant])
+    draft.drop(node)
+    draft.emit("FULLY_CONNECTED", (rows, *node.inputs[1:]), attrs, node, (out,), [y.quant])
+    draft.emit("RESHAPE", (out,), {"shape": y.shape}, node, node.outputs, [y.quant])
+    return True
