@@ -5,10 +5,10 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgekit.errors import BadConfig
 from edgekit.gate import DEFAULT_ACCEPT, Limit
@@ -17,6 +17,7 @@ from edgekit.measure import HOW, UNITS
 DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
 TEXTS = ("source", "data", "eval", "split", "weights", "scheme", "observer", "io")
+CHOICES = {"observer": ("minmax", "percentile", "mse"), "io": ("int8", "float")}
 OPTIONS = (*TEXTS, "samples", "args", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
 EVIDENCE = tuple(how for how in HOW if how != "unavailable")
@@ -45,8 +46,8 @@ class ModelConfig:
     split: str | None = None
     weights: str | None = None
     scheme: str = "int8"
-    observer: str = "minmax"
-    io: str = "int8"
+    observer: Literal["minmax", "percentile", "mse"] = "minmax"
+    io: Literal["int8", "float"] = "int8"
     samples: int = 256
     args: Mapping[str, str] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -70,6 +71,15 @@ def read_config(path: Path) -> tuple[ModelConfig, ...]:
     return parse_config(table, path.parent, str(path))
 
 
+def pick(models: Sequence[ModelConfig], names: Sequence[str], where: str) -> tuple[ModelConfig, ...]:
+    """The models of those names, all when there are none. Raises BadConfig for a name that is not there."""
+    known = [m.name for m in models]
+    wrong = [f"'{name}'{_near(name, known)}" for name in names if name not in known]
+    if wrong:
+        raise BadConfig(f"{where} has no model {'; '.join(wrong)}", f"it has: {', '.join(known)}")
+    return tuple(m for m in models if not names or m.name in names)
+
+
 def parse_config(table: Mapping[str, Any], folder: Path, where: str) -> tuple[ModelConfig, ...]:
     """The models of a parsed edgekit.toml; paths in it are relative to `folder`. Raises BadConfig naming every fault."""
     faults: list[str] = []
@@ -90,6 +100,9 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
         return None
     _unknown(table, (*OPTIONS, *UNITS), at, faults)
     texts = {key: _typed(table, key, str, "a text", at, faults) for key in TEXTS if key in table}
+    for key, allowed in CHOICES.items():
+        if isinstance(texts.get(key), str) and texts[key] not in allowed:
+            faults.append(f"{at}.{key} is '{texts[key]}', not one of {', '.join(allowed)}{_near(texts[key], allowed)}")
     if "source" not in table:
         faults.append(f"{at} has no source")
     for key in ("source", "data", "eval", "weights"):

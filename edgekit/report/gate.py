@@ -7,25 +7,34 @@ from dataclasses import asdict
 from typing import Any
 
 from edgekit.gate import Verdict
+from edgekit.report.model import RunReport
 from edgekit.report.numbers import NONE, amount, difference, evidence
 from edgekit.report.table import markdown_table, text_table
 
 HEADER = ("", "target", "metric", "value", "limit", "how", "")
 
 
-def verdicts_text(name: str, verdicts: Sequence[Verdict]) -> str:
+def verdicts_text(name: str, verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
     """A table of one model's verdicts, and a closing line."""
-    return "\n".join([name, "", text_table(HEADER, [_row(v) for v in verdicts], (3, 4)), "", summary(verdicts)])
+    table = text_table(HEADER, [_row(v) for v in verdicts], (3, 4)) if verdicts else "no limits"
+    return "\n".join([name, "", table, "", *(f"note: {note}" for note in notes), summary(verdicts)])
 
 
-def verdicts_markdown(name: str, verdicts: Sequence[Verdict]) -> str:
+def verdicts_markdown(name: str, verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> str:
     """The same as markdown."""
-    return "\n".join([f"### {name}", "", markdown_table(HEADER, [_row(v) for v in verdicts], (3, 4)), "", summary(verdicts)])
+    table = markdown_table(HEADER, [_row(v) for v in verdicts], (3, 4)) if verdicts else "no limits"
+    return "\n".join([f"### {name}", "", table, "", *(f"_{note}_\n" for note in notes), summary(verdicts)])
 
 
-def verdict_json(verdict: Verdict) -> dict[str, Any]:
-    """One verdict as plain data; `over` in the metric's unit, null when the value keeps the limit or there is none."""
-    return asdict(verdict)
+def check_json(name: str, report: RunReport, verdicts: Sequence[Verdict], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """One model's verdicts with all its measurements. `over` is in the metric's unit, null when it is not the reason."""
+    return {
+        "name": name,
+        "ok": all(v.ok for v in verdicts),
+        "verdicts": [{**asdict(v), "remark": remark(v)} for v in verdicts],
+        "run": report.to_json(),
+        "notes": list(notes),
+    }
 
 
 def summary(verdicts: Sequence[Verdict]) -> str:

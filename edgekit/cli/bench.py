@@ -1,0 +1,45 @@
+"""edgekit bench"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from edgekit.cli.common import cli_command, data_scale_option, given, load_options, model_argument, show, target_help, working
+
+
+@cli_command
+@model_argument
+@click.option("--target", "targets", metavar="T", required=True, multiple=True, help=f"{target_help} May be repeated.")
+@click.option("--runner", default="auto", show_default=True, metavar="R", help="auto, or emulate for microcontrollers.")
+@click.option("--data", metavar="D", help="Inputs that the firmware runs on. [default: random]")
+@click.option("--eval", "eval_data", metavar="D2", help="Labelled data for the accuracy.")
+@click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Run at most so many of --data.")
+@click.option(
+    "--opt", type=click.Choice(["-O1", "-O2", "-O3", "-Os"]), default="-O2", show_default=True, help="Of the C compiler."
+)
+@data_scale_option
+@click.option("-o", "--out", metavar="RUN.json", help="Write the results to a file.")
+@click.option("--force", is_flag=True, help="Replace RUN.json.")
+@load_options
+def command(
+    model: str, targets: tuple[str, ...], eval_data: str | None, out: str | None, force: bool, as_json: bool, **rest: Any
+) -> None:
+    """Measure MODEL on targets; every figure says how it was obtained."""
+    load = given({key: rest.pop(key) for key in ("weights", "args", "shapes")})
+    from edgekit import output
+
+    if out is not None:
+        output.check_free(Path(out), force)
+    from edgekit import api
+    from edgekit.report.run import run_text
+
+    with working("measuring"):
+        report = api.bench(model, list(targets), eval=eval_data, **rest, **load)
+    if out is not None:
+        data = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
+        output.write_file(Path(out), data.encode(), force)
+    show(run_text(report), report.to_json(), as_json)

@@ -1,0 +1,149 @@
+"""What commands share: the decorators, parsers of option values, printing, progress."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+from edgekit import __version__
+
+F = TypeVar("F", bound=Callable[..., Any])
+HELP_WIDTH = 110
+SETTINGS: dict[str, Any] = {
+    "max_content_width": HELP_WIDTH,
+    "terminal_width": HELP_WIDTH,
+    "help_option_names": ["-h", "--help"],
+}
+FINE, VIOLATED, FAILED = 0, 1, 2  # exit codes
+
+
+class NearGroup(click.Group):
+    """A group that answers an unknown command with the nearest one."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            close = difflib.get_close_matches(args[0], known, 1)
+            ctx.fail(
+                f"No command '{args[0]}'. " + (f"Did you mean '{close[0]}'?" if close else f"There are: {', '.join(known)}.")
+            )
+        return super().resolve_command(ctx, args)
+
+
+def cli_command(function: F) -> click.Command:
+    """A command with --json and --debug; its help is the function's docstring, its exit code what the function returns."""
+    debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
+    return click.command(context_settings=SETTINGS)(as_json(debug(function)))
+
+
+model_argument = click.argument("model", metavar="MODEL")
+
+
+def load_options(function: F) -> F:
+    """How MODEL is loaded. The command takes them as **load and passes them to `given`."""
+    for option in reversed(
+        [
+            click.option("--weights", metavar="FILE", help="Weights of a PyTorch model: .pth or .safetensors."),
+            click.option("--arg", "args", metavar="KEY=VALUE", multiple=True, help="An argument of the model's function."),
+            click.option(
+                "--shape", "shapes", metavar="INPUT=N,...", multiple=True, help="Fix a dynamic input: input=1,3,96,96."
+            ),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def given(load: dict[str, Any]) -> dict[str, Any]:
+    """Load options that were given, as the API takes them. Raises click.BadParameter for a form that is not right."""
+    options: dict[str, Any] = {}
+    if load["weights"]:
+        options["weights"] = load["weights"]
+    if load["args"]:
+        options["args"] = dict(_pair(text, "--arg", "KEY=VALUE") for text in load["args"])
+    if load["shapes"]:
+        options["shapes"] = {
+            name: _dims(dims, text) for text in load["shapes"] for name, dims in [_pair(text, "--shape", "INPUT=N,...")]
+        }
+    return options
+
+
+def _pair(text: str, option: str, form: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not key or not equals or not value:
+        raise click.BadParameter(f"'{text}' is not {form}.", param_hint=option)
+    return key, value
+
+
+def _dims(text: str, whole: str) -> tuple[int, ...]:
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdigit() and int(part) > 0 for part in parts):
+        raise click.BadParameter(f"'{whole}' is not INPUT=N,... with positive whole numbers.", param_hint="--shape")
+    return tuple(int(part) for part in parts)
+
+
+class DataScale(click.ParamType[tuple[float, int]]):
+    """S,Z: real = S * (q - Z)."""
+
+    name = "S,Z"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, int]:
+        if isinstance(value, tuple):
+            return value
+        scale, _, zero = str(value).partition(",")
+        try:
+            result = float(scale), int(zero)
+        except ValueError:
+            self.fail(f"'{value}' is not S,Z, as in 0.0078125,-128 (real = S * (q - Z)).", param, ctx)
+        if not result[0] > 0:
+            self.fail("the scale must be positive.", param, ctx)
+        return result
+
+
+class Share(click.ParamType[str]):
+    """A share such as 20%."""
+
+    name = "SHARE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            share = float(str(value).rstrip("%")) / (100 if str(value).endswith("%") else 1)
+        except ValueError:
+            share = 0.0
+        if not 0 < share < 1:
+            self.fail(f"'{value}' is not a share such as 20%.", param, ctx)
+        return str(value)
+
+
+data_scale_option = click.option("--data-scale", type=DataScale(), help="What integer data means: real = S * (q - Z).")
+io_layout_option = click.option(
+    "--io-layout", type=click.Choice(["source", "nhwc"]), help="Axes of image inputs. [default: source for ONNX, else nhwc]"
+)
+target_help = "A device: a name, a .toml file, cortex-m4:flash=512K,ram=128K, or mcu, rpi, phone."
+
+
+def show(text: str, data: Any, as_json: bool) -> None:
+    """The result on stdout: text, or with --json one object headed by the version."""
+    if as_json:
+        click.echo(json.dumps({"edgekit": __version__, **data}, indent=2, ensure_ascii=False))
+    else:
+        click.echo(text)
+
+
+@contextmanager
+def working(what: str) -> Iterator[None]:
+    """Say on stderr what takes its time, while it does; nothing where nobody watches."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield

@@ -1,0 +1,69 @@
+"""What `inspect` found, for people and machines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from edgekit.inspection import Inspection, Port
+from edgekit.report.numbers import NONE, size
+from edgekit.report.table import text_table
+
+
+def inspect_json(found: Inspection) -> dict[str, Any]:
+    """All of it as plain data; problems as {node, why, instead}."""
+    data = asdict(found)
+    data["ops"] = dict(found.ops)
+    data["engines"] = {
+        check.engine: [{"node": node, "why": why, "instead": instead} for node, why, instead in check.problems]
+        for check in found.engines
+    }
+    return data
+
+
+def inspect_text(found: Inspection) -> str:
+    """Inputs and outputs, totals, operators, and what each engine cannot run."""
+    peak = NONE if found.peak_ram is None else f"{size(found.peak_ram)} planned, C engine"
+    totals = [
+        ("parameters", f"{found.params:,}, stored in {size(found.weight_bytes)}"),
+        ("MACs", f"{found.macs:,}"),
+        ("peak RAM", peak),
+        ("", f"set by {found.peak_by}" if found.peak_ram is not None else found.peak_by),
+    ]
+    if found.residual_transposes:
+        totals.append(("transposes", f"{found.residual_transposes} left after the layout change: each copies a tensor"))
+    ports = [("input", p) for p in found.inputs] + [("output", p) for p in found.outputs]
+    lines = [
+        f"{found.name} ({'int8' if found.quantized else 'float'})",
+        "",
+        _columns([(kind, p.name, f"{p.dtype} {list(p.shape)}", _meaning(p)) for kind, p in ports]),
+        "",
+        _columns(totals),
+        "",
+        text_table(("operator", "count"), [(op, str(count)) for op, count in found.ops], (1,)),
+        "",
+    ]
+    for check in found.engines:
+        lines.append(
+            f"{check.engine}: " + ("runs all of it" if not check.problems else f"cannot run {len(check.problems)} node(s)")
+        )
+        lines += [f"  {node}: {why}" + (f" (instead: {fix})" if fix else "") for node, why, fix in check.problems]
+    return "\n".join(lines)
+
+
+def _meaning(port: Port) -> str:
+    words = [] if port.kind in {"", "tensor"} else [port.kind]
+    if port.layout:
+        words.append(port.layout)
+    if port.scale is not None:
+        words.append(f"real = {port.scale:.6g} * (q - {port.zero_point})")
+    if port.labels:
+        shown = ", ".join(port.labels[:4]) + (", ..." if len(port.labels) > 4 else "")
+        words.append(f"{len(port.labels)} labels: {shown}")
+    return ", ".join(words)
+
+
+def _columns(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)

@@ -1,0 +1,82 @@
+"""What `quantize` did and what it cost, for people and machines."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edgekit.gate import Limit
+from edgekit.measure import Measurement
+from edgekit.report.numbers import amount, difference, size
+from edgekit.report.table import text_table
+
+if TYPE_CHECKING:
+    from edgekit.api import QuantizeResult
+
+WORST = 5  # layers shown
+
+
+def kept(result: QuantizeResult, limit: Limit | None) -> bool:
+    """Whether the accuracy keeps the limit on its drop; a drop that is not known does not."""
+    drop = result.accuracy_drop.value
+    return limit is None or (drop is not None and drop <= limit.bound)
+
+
+def quantize_text(result: QuantizeResult, out: str, limit: Limit | None = None) -> str:
+    """What was written, accuracy before and after, the worst layers, and everything that was not plain sailing."""
+    report = result.report
+    lines = [f"wrote {out}: {size(sum(len(data) for data in result.files.values()))}", ""]
+    lines += _accuracy(result, limit)
+    lines += [f"calibrated on {report.samples} samples", *(f"  {note}" for note in result.notes), ""]
+    if result.layers:
+        rows = [
+            (layer.op, layer.source, f"{layer.cumulative:.1f} dB", "" if layer.isolated is None else f"{layer.isolated:.1f} dB")
+            for layer in result.layers[:WORST]
+        ]
+        lines += [text_table(("worst layers", "", "SQNR so far", "of its own"), rows, (2, 3)), ""]
+    lines += _part("stayed float", [f"{op} {source}: {why}" for op, source, why in report.islands])
+    lines += _part("requantized (two scales meet)", [f"{name}: {a:.6g} to {b:.6g}" for name, a, b in report.requantizes])
+    flushed = [f"{name}: {zeros:,} of {channels:,} channels" for name, zeros, channels in report.flushed]
+    lines += _part("channels that cannot move the output, set to zero", flushed)
+    return "\n".join(lines).rstrip()
+
+
+def quantize_json(result: QuantizeResult, out: str) -> dict[str, Any]:
+    """The same as plain data."""
+    report = result.report
+    return {
+        "model": {"source": result.source.text, "sha256": result.source.sha256},
+        "out": out,
+        "bytes": sum(len(data) for data in result.files.values()),
+        "float_accuracy": asdict(result.float_accuracy),
+        "measurements": [asdict(result.accuracy), asdict(result.accuracy_drop)],
+        "samples": report.samples,
+        "layers": [asdict(layer) for layer in result.layers],
+        "islands": [{"op": op, "node": source, "why": why} for op, source, why in report.islands],
+        "requantizes": [{"tensor": name, "from": a, "to": b} for name, a, b in report.requantizes],
+        "flushed": [{"tensor": name, "zero": zero, "channels": channels} for name, zero, channels in report.flushed],
+        "notes": list(result.notes),
+    }
+
+
+def _accuracy(result: QuantizeResult, limit: Limit | None) -> list[str]:
+    before, after, drop = result.float_accuracy, result.accuracy, result.accuracy_drop
+    lines = [f"accuracy: float {_value(before)}, int8 {_value(after)}"]
+    if drop.value is not None:
+        lines = [f"{lines[0]}, drop {amount('accuracy_drop', drop.value)} ({after.note})"]
+        if limit is not None and drop.value > limit.bound:
+            bound, over = amount("accuracy_drop", limit.bound), difference("accuracy_drop", drop.value - limit.bound)
+            lines.append(f"FAIL: --max-drop {bound} exceeded by {over}")
+    else:
+        lines = [f"accuracy: unavailable, {after.note if after.value is None else before.note}"]
+        if limit is not None:
+            lines.append("FAIL: --max-drop cannot be judged")
+    return lines
+
+
+def _value(found: Measurement) -> str:
+    return amount("accuracy", found.value)
+
+
+def _part(title: str, items: list[str]) -> list[str]:
+    return [f"{title}:", *(f"  {item}" for item in items), ""] if items else []
