@@ -123,9 +123,10 @@ def observe(
         feeds = to_feeds(graph, sample)
         for name in fed:
             _record(seen, name, feeds[name])
-        for run in runs:
-            for name, values in run(feeds).items():
-                _record(seen, name, values)
+        for group, run in zip(groups, runs, strict=True):
+            results = run(feeds)
+            for name in group:
+                _record(seen, name, results[name])
         seen.samples += 1
     if not seen.samples:
         raise BadData("there are no samples to calibrate on", "give --data with at least one sample; 100 or more are better")
@@ -133,8 +134,12 @@ def observe(
 
 
 def _runner(graph: Graph, tensors: list[str]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
-    """feeds -> {name: values} of `tensors`: on ONNX Runtime, or the NumPy reference where ONNX cannot spell the graph."""
-    from edgekit.export.onnx import export_onnx  # heavy imports
+    """feeds -> values by name of `tensors` (and the graph's outputs).
+
+    ONNX Runtime runs the graph, or the NumPy reference where ONNX cannot spell it.
+    """
+    from edgekit.bench.ort import Session  # heavy imports
+    from edgekit.export.onnx import export_onnx
 
     try:
         model = export_onnx(graph, keep=tensors)
@@ -142,19 +147,7 @@ def _runner(graph: Graph, tensors: list[str]) -> Callable[[Mapping[str, Array]],
         return lambda feeds: {
             name: values for name, values in reference.run(graph, feeds, tensors).items() if name in set(tensors)
         }
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    fed = {entry.name for entry in session.get_inputs()}
-
-    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        values = session.run(tensors, {name: array for name, array in feeds.items() if name in fed})
-        return dict(zip(tensors, values, strict=True))
-
-    return run
+    return Session(model).run
 
 
 def _record(seen: Observations, name: str, values: Array) -> None:

@@ -1,0 +1,397 @@
+"""Prove that every engine gives the same answers: one row an engine, against the NumPy reference.
+
+The law (integer graphs): generated C, on this machine and on the emulated core, and TFLite-Micro equal the reference bit for
+bit. LiteRT and ONNX Runtime round differently and are judged by SQNR, and by argmax where the data is labelled; so is every
+engine on a graph that computes in floating point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from edgekit import metrics, reference
+from edgekit.boundary import from_outputs, source_shape, to_feeds
+from edgekit.data import Dataset
+from edgekit.engines import ENGINES, Engine
+from edgekit.errors import BadConfig, BadData, DoesNotFit, EdgekitError, MissingTool, Unsupported
+from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node, build
+from edgekit.passes.quantize.sqnr import LayerSqnr, layer_sqnr
+from edgekit.pipeline import prepare
+from edgekit.target import Target, find_target
+
+RANDOM_SAMPLES = 100
+INT8_SQNR, FLOAT_SQNR, AGAINST_SQNR = 20.0, 60.0, 10.0  # dB an engine, a float engine, a source model must reach
+LEAST_ARGMAX = 0.95  # share of labelled samples on which a judged engine must choose the same class
+LISTED = 10  # differing samples and layers that a row names
+Sample = Mapping[str, Array]
+
+
+@dataclass(frozen=True)
+class LayerGap:
+    """How far one value of the network is from the reference's, on the sample where the outputs differ most."""
+
+    tensor: str
+    op: str
+    source: str
+    max_lsb: int | None
+    sqnr: float
+
+
+@dataclass(frozen=True)
+class EngineRow:
+    """What one engine did.
+
+    status: "reference" (the definition), "exact", "close" (judged and good enough), "different", "failed" (it could not run
+    the model, or crashed), "unavailable" (a tool or operator is missing; `reason` says which and how to get it).
+    passed: None where there was nothing to judge. rule: what it was held to. max_lsb: largest difference of an integer
+    output. sqnr: dB against the reference over all samples, the worst output's. argmax: share of samples with the same
+    largest value. accuracy: top-1 of the first output on labelled data. differing: samples that are not equal;
+    worst_samples: their indices, worst first. layers: where they part, first difference first.
+    """
+
+    engine: str
+    title: str
+    status: str
+    passed: bool | None = None
+    rule: str = ""
+    reason: str = ""
+    tool: str = ""
+    max_lsb: int | None = None
+    sqnr: float | None = None
+    argmax: float | None = None
+    accuracy: float | None = None
+    differing: int = 0
+    worst_samples: tuple[int, ...] = ()
+    layers: tuple[LayerGap, ...] = ()
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """rows: the reference first, then every engine, then the source model (engine "against") if one was given.
+
+    random: the inputs were made up. accuracy_note: why there is no accuracy, "" when there is. layers: float against int8,
+    worst first, when `against` is the float graph this one was made from (its names survive).
+    """
+
+    model: str
+    samples: int
+    random: bool
+    rows: tuple[EngineRow, ...]
+    accuracy_note: str = ""
+    layers: tuple[LayerSqnr, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """No engine that ran broke its rule."""
+        return all(row.passed is not False for row in self.rows)
+
+    def row(self, engine: str) -> EngineRow:
+        return next(row for row in self.rows if row.engine == engine)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data; an infinite SQNR (nothing differs) is null."""
+        return {"passed": self.passed, **_finite(asdict(self))}
+
+
+@dataclass
+class _Job:
+    """What all rows are compared on."""
+
+    graph: Graph
+    samples: list[Sample]
+    labels: Array | None
+    lawful: bool  # computes in integers only
+    tolerance: float | None
+    target: Target
+    truth: list[dict[str, Array]] = field(default_factory=list)  # source layout, own dtype
+
+
+def verify_model(
+    graph: Graph,
+    engines: Sequence[str] | None = None,
+    samples: Dataset | Iterable[Sample] | None = None,
+    *,
+    labels: Array | None = None,
+    against: Graph | None = None,
+    tolerance: float | None = None,
+    require: Sequence[str] = (),
+    target: Target | None = None,
+) -> VerifyReport:
+    """Run `graph` on every engine of `engines` (default: all) and compare with the reference.
+
+    samples: in the source model's layout (default: RANDOM_SAMPLES random ones, seeded). against: the model it was made
+    from; inputs and outputs are matched by name, else by position. tolerance: the least SQNR in dB of engines that are
+    judged, and of `against`. require: engines whose absence is an error. target: the emulated board (default: mcu).
+    Raises BadConfig for an unknown engine, BadData for data that does not fit, and a required engine's own error.
+    """
+    names = list(ENGINES) if engines is None else list(dict.fromkeys([*engines, *require]))
+    if unknown := [n for n in (*names, *require) if n not in ENGINES]:
+        raise BadConfig(f"there is no engine {', '.join(unknown)}", f"engines: {', '.join(ENGINES)}")
+    labels = samples.labels if labels is None and isinstance(samples, Dataset) else labels
+    given = random_samples(graph) if samples is None else list(samples)
+    if not given:
+        raise BadData("there are no samples to verify on")
+    job = _Job(graph, given, labels, integer_only(graph), tolerance, target or find_target("mcu"))
+    job.truth = [_reference(graph, sample) for sample in given]
+    accuracy, note = _accuracy(job, job.truth)
+    first = EngineRow("reference", "edgekit's reference (NumPy)", "reference", accuracy=accuracy, tool="edgekit")
+    rows = [first, *(_row(job, name, name in require) for name in names)]
+    layers: list[LayerSqnr] = []
+    if against is not None:
+        rows.append(_against(job, against))
+        if graph.is_quantized and not against.is_quantized:
+            layers = _float_layers(against, job)
+    return VerifyReport(graph.name, len(given), samples is None, tuple(rows), note, tuple(layers))
+
+
+def integer_only(graph: Graph) -> bool:
+    """True when no operator computes in floating point (QUANTIZE and DEQUANTIZE at the edges do not)."""
+
+    def floating(node: Node) -> bool:
+        return any(n is not None and graph[n].dtype.startswith("float") for n in (*node.inputs, *node.outputs))
+
+    return graph.is_quantized and not any(floating(n) for n in graph.nodes if n.op not in {"QUANTIZE", "DEQUANTIZE"})
+
+
+def random_samples(graph: Graph, count: int = RANDOM_SAMPLES, seed: int = 0) -> list[Sample]:
+    """Made-up samples in the source's layout: integers over their whole range, real numbers in the contract's range or
+    normal, ids within the smallest table they index."""
+    # The legacy generator's sequence is frozen by NumPy's policy.
+    rng = np.random.RandomState(seed)
+    return [{name: _random(graph, name, rng) for name in graph.inputs} for _ in range(count)]
+
+
+def _random(graph: Graph, name: str, rng: np.random.RandomState) -> Array:
+    tensor, shape, held = graph[name], source_shape(graph, name), graph.contract.input(name).range
+    kind = NUMPY_DTYPES[tensor.dtype]
+    if tensor.dtype.startswith("float"):
+        return (rng.normal(0, 1, shape) if held is None else rng.uniform(*held, size=shape)).astype(kind)
+    if tensor.quant is not None:
+        limits = np.iinfo(np.dtype(kind))
+        return rng.randint(limits.min, limits.max + 1, shape, dtype=np.int64).astype(kind)
+    tables = [
+        graph[n.inputs[0]].shape[n.attrs.get("axis", 0)]
+        for n in graph.nodes
+        if n.op == "GATHER" and n.inputs[0] and n.inputs[1] == name
+    ]
+    low, high = (0, min(tables)) if tables else (0, 2) if held is None else (int(held[0]), int(held[1]) + 1)
+    return np.asarray(rng.randint(low, high, shape)).astype(kind)
+
+
+def _reference(graph: Graph, sample: Sample) -> dict[str, Array]:
+    return from_outputs(graph, reference.run(graph, to_feeds(graph, sample)), real=False)
+
+
+# ------------------------------------------------------------------------------------------------------------- engines
+
+
+def _row(job: _Job, name: str, required: bool) -> EngineRow:
+    engine = ENGINES[name]
+    try:
+        ready = prepare(job.graph, engine.form)
+        feeds = [to_feeds(ready, sample) for sample in job.samples]
+        raw, tool = engine.run(ready, feeds, job.target)
+        got = [from_outputs(ready, outputs, real=False) for outputs in raw]
+    except (MissingTool, Unsupported, DoesNotFit) as error:
+        if required:
+            raise
+        return EngineRow(name, engine.title, "unavailable", reason=str(error))
+    except BadData:
+        raise
+    except EdgekitError as error:
+        if required:
+            raise
+        return EngineRow(name, engine.title, "failed", passed=False, rule=_rule(job, engine)[0], reason=str(error))
+    row = replace(_compare(job, got, *_rule(job, engine)), engine=name, title=engine.title, tool=tool)
+    if row.worst_samples and name != "emulated":  # the emulated core runs the same C
+        row = replace(row, layers=_layers(job, engine, ready, feeds[row.worst_samples[0]]))
+    return row
+
+
+def _rule(job: _Job, engine: Engine) -> tuple[str, float]:
+    """(the rule in words, least SQNR in dB): infinite where the outputs must be equal."""
+    if engine.exact and job.lawful:
+        return "bit for bit", math.inf
+    least = job.tolerance if job.tolerance is not None else INT8_SQNR if job.graph.is_quantized else FLOAT_SQNR
+    return f"SQNR at least {least:g} dB" + (f", argmax {LEAST_ARGMAX:.0%}" if job.labels is not None else ""), least
+
+
+def _compare(job: _Job, got: Sequence[Mapping[str, Array]], rule: str, least: float) -> EngineRow:
+    """A row (engine and title to be filled in) of outputs in the source's layout."""
+    gaps = [_gap(job.graph, truth, other) for truth, other in zip(job.truth, got, strict=True)]
+    order = sorted((i for i, gap in enumerate(gaps) if gap > 0), key=lambda i: -gaps[i])
+    integers = [name for name in job.graph.outputs if job.graph[name].dtype.startswith(("int", "uint"))]
+    lsb = max((metrics.max_lsb(t[n], g[n]) for t, g in zip(job.truth, got, strict=True) for n in integers), default=None)
+    sqnr = min(_sqnr(job.graph, name, job.truth, got) for name in job.graph.outputs)
+    agreement = _agreement(job.graph, job.truth, got)
+    chosen = agreement is None or job.labels is None or agreement >= LEAST_ARGMAX
+    passed = not order or (sqnr >= least and chosen)
+    status = "exact" if not order else "close" if passed else "different"
+    reason = "" if passed else f"{len(order)} of {len(gaps)} samples differ"
+    return EngineRow(
+        "",
+        "",
+        status,
+        passed,
+        rule,
+        reason,
+        "",
+        lsb,
+        sqnr,
+        agreement,
+        _accuracy(job, got)[0],
+        len(order),
+        tuple(order[:LISTED]),
+    )
+
+
+def _gap(graph: Graph, truth: Mapping[str, Array], got: Mapping[str, Array]) -> float:
+    """Largest difference of one sample's outputs, in steps of the output (real numbers where it is not an integer)."""
+    worst = 0.0
+    for name in graph.outputs:
+        if truth[name].shape != got[name].shape:
+            return math.inf
+        difference = np.abs(truth[name].astype(np.float64) - got[name].astype(np.float64))
+        largest = float(difference.max()) if difference.size else 0.0
+        worst = max(worst, math.inf if math.isnan(largest) else largest)
+    return worst
+
+
+def _sqnr(graph: Graph, name: str, truth: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float:
+    return metrics.sqnr_db([_real(graph, name, t[name]) for t in truth], [_real(graph, name, g[name]) for g in got])
+
+
+def _real(graph: Graph, name: str, array: Array) -> Array:
+    quant = graph[name].quant
+    if quant is None or array.dtype.kind == "f":
+        return array
+    return (array.astype(np.float64) - int(quant.zero_point[0])) * float(quant.scale[0])
+
+
+def _agreement(graph: Graph, truth: Sequence[Mapping[str, Array]], got: Sequence[Mapping[str, Array]]) -> float | None:
+    """Argmax agreement of the first output, None where it is not one row of scores."""
+    name = graph.outputs[0]
+    shape = graph[name].shape
+    if not shape or shape[-1] < 2 or shape[-1] != graph[name].elements:
+        return None
+    return metrics.argmax_agreement([t[name] for t in truth], [g[name] for g in got])
+
+
+def _accuracy(job: _Job, outputs: Sequence[Mapping[str, Array]]) -> tuple[float | None, str]:
+    if job.labels is None:
+        return None, "no accuracy: the data has no labels"
+    name = job.graph.outputs[0]
+    try:
+        return metrics.accuracy([_real(job.graph, name, o[name]) for o in outputs], job.labels), ""
+    except BadData as error:
+        return None, error.message
+
+
+def _layers(job: _Job, engine: Engine, graph: Graph, feeds: Sample) -> tuple[LayerGap, ...]:
+    """Where an engine parts from the reference: both run again with every value as an output. Empty where it cannot."""
+    inner = [name for node in graph.nodes for name in node.outputs]
+    shown = build(
+        graph.name, graph.inputs, dict.fromkeys([*graph.outputs, *inner]), graph.nodes, graph.tensors, contract=graph.contract
+    )
+    try:
+        got = engine.run(shown, [feeds], job.target)[0][0]
+    except EdgekitError:
+        return ()
+    truth = reference.run(shown, feeds)
+    gaps = []
+    for node in graph.nodes:
+        for name in node.outputs:
+            if name in got and not np.array_equal(truth[name], got[name]):
+                lsb = metrics.max_lsb(truth[name], got[name]) if truth[name].dtype.kind in "iu" else None
+                gaps.append(LayerGap(name, node.op, node.source, lsb, _sqnr(graph, name, [truth], [got])))
+    worst = sorted(gaps[1:], key=lambda gap: gap.sqnr)
+    return tuple([*gaps[:1], *worst][:LISTED])
+
+
+# ------------------------------------------------------------------------------------------------------------- against
+
+
+def _against(job: _Job, source: Graph) -> EngineRow:
+    """The row of the model this one was made from: real outputs of both references."""
+    least = AGAINST_SQNR if job.graph.is_quantized != source.is_quantized else INT8_SQNR if source.is_quantized else FLOAT_SQNR
+    least = job.tolerance if job.tolerance is not None else least
+    title = f"source model {source.name}"
+    if len(source.inputs) != len(job.graph.inputs) or len(source.outputs) != len(job.graph.outputs):
+        raise BadData(
+            f"the source model has {len(source.inputs)} inputs and {len(source.outputs)} outputs, "
+            f"this one {len(job.graph.inputs)} and {len(job.graph.outputs)}",
+            "give the model this one was made from",
+        )
+    original = []
+    for sample in job.samples:
+        feeds = to_feeds(source, _translated(job.graph, source, sample))
+        real = from_outputs(source, reference.run(source, feeds))
+        original.append({own: real[name] for own, name in _matched(job.graph.outputs, source.outputs).items()})
+    mine = [{n: _real(job.graph, n, t[n]) for n in job.graph.outputs} for t in job.truth]
+    wrong = [n for n in job.graph.outputs if original[0][n].size != mine[0][n].size]
+    if wrong:
+        raise BadData(
+            f"output '{wrong[0]}' is {list(mine[0][wrong[0]].shape)} here, {list(original[0][wrong[0]].shape)} in the source"
+        )
+    original = [{n: _laid_as(a, mine[0][n].shape) for n, a in outputs.items()} for outputs in original]
+    sqnr = min(metrics.sqnr_db([o[n] for o in original], [m[n] for m in mine]) for n in job.graph.outputs)
+    agreement = _agreement(job.graph, original, mine)
+    passed = sqnr >= least
+    status = "exact" if sqnr == math.inf else "close" if passed else "different"
+    accuracy = _accuracy(job, original)[0]
+    reason = "" if passed else "the two models do not compute the same"
+    return EngineRow(
+        "against", title, status, passed, f"SQNR at least {least:g} dB", reason, "edgekit", None, sqnr, agreement, accuracy
+    )
+
+
+def _translated(graph: Graph, source: Graph, sample: Sample) -> dict[str, Array]:
+    """A sample of `graph` as `source` takes it: its names, real numbers, its layout (NCHW and NHWC are told apart by shape)."""
+    moved = {}
+    for own, name in _matched(graph.inputs, source.inputs).items():
+        array = np.asarray(sample[own])
+        if graph[own].quant is not None and array.dtype.kind in "iu":
+            array = _real(graph, own, array).astype(np.float32)
+        moved[name] = _laid_as(array, source_shape(source, name))
+    return moved
+
+
+def _matched(own: Sequence[str], other: Sequence[str]) -> dict[str, str]:
+    """own name -> the other's: by name where all are the same, else by position."""
+    return {n: n for n in own} if set(own) == set(other) else dict(zip(own, other, strict=True))
+
+
+def _laid_as(array: Array, shape: tuple[int, ...]) -> Array:
+    """`array` in the layout `shape` has, when it is the other one of NHWC and NCHW; otherwise as it is, reshaped if equal."""
+    if array.shape == shape:
+        return array
+    for perm in ((0, 2, 3, 1), (0, 3, 1, 2)):
+        if array.ndim == 4 and tuple(array.shape[p] for p in perm) == shape:
+            return np.ascontiguousarray(array.transpose(perm))
+    if [n for n in array.shape if n != 1] == [n for n in shape if n != 1]:
+        return array.reshape(shape)
+    raise BadData(f"data of shape {list(array.shape)} does not fit the other model, which takes {list(shape)}")
+
+
+def _float_layers(source: Graph, job: _Job) -> list[LayerSqnr]:
+    """Per-layer SQNR against the float graph; empty when the values' names or the inputs are not the same."""
+    if set(source.inputs) != set(job.graph.inputs):
+        return []
+    try:
+        samples = [_translated(job.graph, source, sample) for sample in job.samples[:8]]
+        return layer_sqnr(source, job.graph, samples)[:LISTED]
+    except EdgekitError:
+        return []
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
