@@ -214,7 +214,7 @@ def emulate(
         if status := machine.register(0):
             raise EdgekitError(f"{iface.run_static}() returned {status} on sample {index}")
         results = zip(iface.outputs, addresses[len(iface.inputs) :], strict=True)
-        raw = {p.tensor: np.frombuffer(machine.read(a, p.nbytes), NUMPY_DTYPES[p.dtype]).reshape(p.shape) for p, a in results}
+        raw = {p.tensor: np.frombuffer(machine.read(a, p.nbytes), NUMPY_DTYPES[p.dtype]).reshape(p.shape).copy() for p, a in results}
         outputs.append(raw)
         _expect(machine, READY, budget)
     stack_region = _regions(elf, image.stack_room)[-1]

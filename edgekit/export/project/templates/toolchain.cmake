@@ -1,0 +1,25 @@
+# @core_title@, bare metal: the ziglang package of the Python given by -DPYTHON=..., else zig, else arm-none-eabi-gcc.
+# SPDX-License-Identifier: 0BSD
+set(CMAKE_SYSTEM_NAME Generic)
+set(CMAKE_SYSTEM_PROCESSOR arm)
+set(PYTHON python3 CACHE STRING "Python that has the ziglang package")
+execute_process(COMMAND ${PYTHON} -m ziglang version RESULT_VARIABLE no_ziglang OUTPUT_QUIET ERROR_QUIET)
+find_program(ZIG zig)
+if(NOT no_ziglang)
+  set(CMAKE_C_COMPILER ${PYTHON} -m ziglang cc)
+elseif(ZIG)
+  set(CMAKE_C_COMPILER ${ZIG} cc)
+else()
+  set(CMAKE_C_COMPILER arm-none-eabi-gcc)
+endif()
+if(CMAKE_C_COMPILER MATCHES "gcc")
+  set(machine "-mthumb @gcc@")
+  set(CMAKE_EXE_LINKER_FLAGS_INIT "-nostartfiles --specs=nano.specs --specs=nosys.specs -lm")
+else()
+  set(machine "@zig@ -fno-sanitize=undefined")
+  set(ENV{ZIG_LOCAL_CACHE_DIR} "${CMAKE_BINARY_DIR}/zig-cache")
+endif()
+set(CMAKE_C_FLAGS_INIT "${machine} -O2 -ffreestanding -fno-strict-aliasing -fomit-frame-pointer -ffp-contract=off -ffunction-sections \
+-fdata-sections -fno-unwind-tables -fno-asynchronous-unwind-tables")
+set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
+set(CMAKE_C_COMPILER_WORKS TRUE) # a bare-metal program needs the linker script, which the check does not have
