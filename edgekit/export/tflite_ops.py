@@ -73,6 +73,15 @@ def padding(node: Node, shape: Shape, window: Sequence[int], stride: Sequence[in
     raise Refused(f"padding {pad} is neither SAME {(*sides[0], *sides[1])} nor VALID", "insert a PAD: " + LEGALIZE)
 
 
+def zero_bias(x: Tensor, w: Tensor, channels: int) -> Tensor:
+    """LiteRT's convolutions need a bias."""
+    if x.quant is None or w.quant is None:
+        return const("bias", np.zeros(channels, np.float32))
+    scale = x.quant.scale[0] * w.quant.scale
+    quant = Quant(scale, np.zeros(scale.size, np.int64), None if scale.size == 1 else 0, None, "int32")
+    return const("bias", np.zeros(channels, np.int32), quant)
+
+
 def conv(graph: Graph, node: Node) -> Written:
     x, w = graph.tensors[str(node.inputs[0])], graph.tensors[str(node.inputs[1])]
     stride, dilation = get(node, "stride"), get(node, "dilation")
@@ -84,7 +93,8 @@ def conv(graph: Graph, node: Node) -> Written:
         "dilationWFactor": dilation[1],
         "fusedActivationFunction": fused(node),
     }
-    inputs = (*node.inputs, None)[:3]
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    inputs = (*node.inputs[:2], zero_bias(x, w, w.shape[0 if node.op == "CONV_2D" else 3]) if bias is None else bias)
     if node.op == "CONV_2D":
         return Written("CONV_2D", inputs, options("Conv2DOptions", **values))
     multiplier = w.shape[3] // x.shape[3]

@@ -199,7 +199,7 @@ def greedy(buffers: Sequence[tuple[int, int, int]]) -> int:
     for i in order:
         size, start, end = buffers[i]
         offset = 0
-        for at, taken, first, last in sorted(p for p in placed if p[2] <= end and start <= p[3]):
+        for at, taken in sorted(p[:2] for p in placed if p[2] <= end and start <= p[3]):
             if at - offset >= size:
                 break
             offset = max(offset, at + taken)

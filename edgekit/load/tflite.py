@@ -110,6 +110,9 @@ def input_shapes(file: FileModel, shapes: Mapping[str, tuple[int, ...]]) -> dict
             dynamic.append(f"--shape {name}={example}")
             continue
         result[index] = tuple(max(n, 1) if s == -1 else n for n, s in zip(tensor.shape, tensor.signature, strict=True))
+    empty = [file.names[i] for i, shape in result.items() if 0 in shape]
+    if empty:
+        raise BadModel(f"input {', '.join(empty)} has no elements", HINT)
     if dynamic:
         raise BadModel("the model has dynamic input axes", "fix them: " + " ".join(dynamic))
     return result

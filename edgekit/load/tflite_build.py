@@ -178,23 +178,27 @@ class Builder:
         results = self.inferred(node)
         if len(results) != len(outputs):
             raise BadModel(f"{node.source} has {len(outputs)} outputs, expected {len(results)}")
+        made: list[Tensor] = []
         for index, (shape, dtype) in zip(outputs, results, strict=True):
             declared = self.file.tensors[index]
             if not self.resized and declared.shape and -1 not in declared.signature and declared.shape != shape:
                 raise BadModel(f"{node.source} makes {list(shape)}, but the file says {list(declared.shape)}")
-            name = self.file.names[index]
-            self.tensors[name] = Tensor(
-                name, shape, declared.dtype if declared.dtype in NUMPY_DTYPES else dtype, None, self.quant(index)
-            )
-        ins = [None if n is None else self.tensors[n] for n in inputs]
-        if all(t is None or (t.is_const and t.quant is None) for t in ins) and all(
-            self.tensors[n].quant is None for n in node.outputs
-        ):
-            arrays = TABLE[kind].real(node, [None if t is None else t.data for t in ins])
-            for index, array in zip(outputs, arrays, strict=True):
-                self.set_const(index, np.asarray(array).astype(NUMPY_DTYPES[self.tensors[self.file.names[index]].dtype]))
-            return
-        self.nodes.append(node)
+            final = declared.dtype if declared.dtype in NUMPY_DTYPES else dtype
+            made.append(Tensor(self.file.names[index], shape, final, None, self.quant(index)))
+        self.place(node, made)
+
+    def place(self, node: Node, made: Sequence[Tensor]) -> None:
+        """Store the node, or its results at once when all of its inputs are plain constants."""
+        if any(0 in tensor.shape for tensor in made):
+            raise BadModel(f"{node.source} makes an empty tensor {[list(t.shape) for t in made]}")
+        ins = [None if n is None else self.tensors[n] for n in node.inputs]
+        plain = all(t is None or (t.is_const and t.quant is None) for t in ins) and all(t.quant is None for t in made)
+        if plain:
+            arrays = TABLE[node.op].real(node, [None if t is None else t.data for t in ins])
+            made = [const(t.name, np.asarray(a).astype(NUMPY_DTYPES[t.dtype])) for t, a in zip(made, arrays, strict=True)]
+        else:
+            self.nodes.append(node)
+        self.tensors |= {tensor.name: tensor for tensor in made}
 
     def narrowed(self, kind: str, inputs: Sequence[str | None]) -> list[str | None]:
         """Constant int64 indices as int32."""
@@ -220,13 +224,7 @@ class Builder:
         return self.between(kind, inputs, op, attrs, first.dtype, first.quant, count)
 
     def reshape(self, x: str, shape: Shape, op: FileOp) -> str:
-        """x in another shape, as a node or, for a constant, at once."""
-        tensor = self.tensors[x]
-        if tensor.data is not None and tensor.quant is None:
-            name = fresh(self.taken, f"{x}_r")
-            self.taken.add(name)
-            self.tensors[name] = const(name, tensor.data.reshape(shape))
-            return name
+        """x in another shape."""
         return self.steps("RESHAPE", (x,), op, {"shape": shape}, 1)[0]
 
     def between(
@@ -244,9 +242,8 @@ class Builder:
             outputs.append(fresh(self.taken, f"{self.file.names[op.outputs[0]]}/{kind.lower()}"))
             self.taken.add(outputs[-1])
         node = Node(kind, tuple(inputs), tuple(outputs), dict(attrs), self.source(op))
-        for name, (shape, _) in zip(outputs, self.inferred(node), strict=True):
-            self.tensors[name] = Tensor(name, shape, dtype, None, quant)
-        self.nodes.append(node)
+        results = self.inferred(node)
+        self.place(node, [Tensor(name, shape, dtype, None, quant) for name, (shape, _) in zip(outputs, results, strict=True)])
         return outputs
 
 

@@ -63,7 +63,7 @@ def conv(b: Builder, op: FileOp) -> None:
     channels = b.shape(op.inputs[0])[3]
     if weights.shape[3] == 1 and channels > 1 and weights.shape[0] % channels == 0:
         # A grouped convolution with one channel a group is a depthwise one: [O,kh,kw,1] -> [1,kh,kw,O].
-        moved = b.weights(op, 1, axis=0, data=np.moveaxis(weights, 0, 3), new_axis=3)
+        moved = b.weights(op, 1, axis=0, data=weights.transpose(3, 1, 2, 0), new_axis=3)
         b.add("DEPTHWISE_CONV_2D", (b.name(op.inputs[0]), moved, b.bias(op, 2, moved)), op, attrs)
         return
     named = b.weights(op, 1, axis=0)
