@@ -19,28 +19,31 @@ if TYPE_CHECKING:
     from edgekit.api import verify as verify
 
 __version__ = "0.1.0"
-_VERBS = ("bench", "export", "inspect", "load", "quantize", "verify")
+_MODULES = ("bench", "export", "load", "verify")  # verbs that have a package or module of their own
+_FUNCTIONS = ("inspect", "quantize")
 
 
 def __getattr__(name: str) -> Any:
     """A verb, loaded when first used: `import edgekit` costs nothing."""
-    if name in _VERBS:
+    if name in _MODULES:
+        return import_module(f"edgekit.{name}")
+    if name in _FUNCTIONS:
         return getattr(import_module("edgekit.api"), name)
     raise AttributeError(f"module 'edgekit' has no attribute '{name}'")
 
 
 class _Verb(ModuleType):
-    """A package named as its verb (edgekit/load) that can be called as the verb (edgekit.load)."""
+    """A module named as its verb (edgekit/load) that can be called as the verb (edgekit.load)."""
 
     def __call__(self, *args: Any, **options: Any) -> Any:
         return getattr(import_module("edgekit.api"), self.__name__.rpartition(".")[2])(*args, **options)
 
 
 class _Package(ModuleType):
-    """This package: Python binds edgekit.load to the module edgekit/load once that is imported; make that callable."""
+    """This package: importing edgekit.load binds the name to the module edgekit/load; that is made callable."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _VERBS and type(value) is ModuleType:
+        if name in _MODULES and type(value) is ModuleType:
             value.__class__ = _Verb
         super().__setattr__(name, value)
 

@@ -51,6 +51,8 @@ def command(model: str, out: str, data: str, eval_data: str | None, max_drop: fl
     """Make the float MODEL int8, calibrated on data, and say what it cost."""
     as_json = rest.pop("as_json")
     load = given({key: rest.pop(key) for key in ("weights", "args", "shapes")})
+    if max_drop is not None and eval_data is None and rest["split"] is None:
+        raise click.UsageError("--max-drop needs data to judge on: --eval D2 or --split 20%.")
     from edgekit import output
 
     output.check_free(Path(out), force)
@@ -58,8 +60,6 @@ def command(model: str, out: str, data: str, eval_data: str | None, max_drop: fl
     from edgekit.gate import Limit
     from edgekit.report.quantize import kept, quantize_json, quantize_text
 
-    if max_drop is not None and eval_data is None and rest["split"] is None:
-        raise click.UsageError("--max-drop needs data to judge on: --eval D2 or --split 20%.")
     with working("quantizing"):
         result = api.quantize(model, out, data, eval=eval_data, **rest, **load)
     for content in result.files.values():

@@ -1,0 +1,68 @@
+"""What `verify` found, as text."""
+
+from __future__ import annotations
+
+import math
+
+from edgekit.report.numbers import NONE
+from edgekit.report.table import text_table
+from edgekit.verify import EngineRow, VerifyReport
+
+SHOWN = 5  # differing samples and layers a row names
+HEADER = ("", "engine", "result", "held to", "max LSB", "SQNR", "argmax", "accuracy", "differ")
+
+
+def verify_text(report: VerifyReport) -> str:
+    """One row an engine, then why any failed or is missing, where it parts from the reference, and the verdict."""
+    kind = "random inputs" if report.random else "samples"
+    lines = [
+        f"{report.model}: {report.samples:,} {kind}",
+        "",
+        text_table(HEADER, [_row(r) for r in report.rows], (4, 5, 6, 7, 8)),
+        "",
+    ]
+    for row in report.rows:
+        if row.reason:
+            lines += [f"{row.title}: {row.status}, {row.reason}"]
+        if row.passed is False and row.worst_samples:
+            lines.append(f"  samples that differ most: {_listed(row.worst_samples)}")
+        if row.passed is False:
+            lines += [f"  {g.op} {g.source}: {_lsb(g.max_lsb)} LSB, {_db(g.sqnr)}" for g in row.layers[:SHOWN]]
+    if report.accuracy_note:
+        lines.append(report.accuracy_note)
+    if report.layers:
+        rows = [(layer.op, layer.source, _db(layer.cumulative)) for layer in report.layers[:SHOWN]]
+        lines += ["", text_table(("worst layers", "", "SQNR"), rows, (2,)), ""]
+    failed = [row.title for row in report.rows if row.passed is False]
+    missing = sum(row.status == "unavailable" for row in report.rows)
+    asked = f" ({missing} unavailable)" if missing else ""
+    lines.append(f"FAIL: {', '.join(failed)}" if failed else f"verified{asked}")
+    return "\n".join(lines)
+
+
+def _row(row: EngineRow) -> tuple[str, ...]:
+    mark = "" if row.passed is None else "ok" if row.passed else "FAIL"
+    judged = row.sqnr is not None
+    return (
+        mark,
+        row.title,
+        row.status,
+        row.rule,
+        _lsb(row.max_lsb),
+        _db(row.sqnr) if judged else "",
+        "" if row.argmax is None else f"{row.argmax:.2%}",
+        "" if row.accuracy is None else f"{row.accuracy:.4f}",
+        f"{row.differing:,}" if judged and row.engine != "against" else "",
+    )
+
+
+def _lsb(value: int | None) -> str:
+    return "" if value is None else str(value)
+
+
+def _db(value: float | None) -> str:
+    return NONE if value is None else "equal" if value == math.inf else f"{value:.1f} dB"
+
+
+def _listed(indices: tuple[int, ...]) -> str:
+    return ", ".join(map(str, indices[:SHOWN])) + (", ..." if len(indices) > SHOWN else "")
