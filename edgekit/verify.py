@@ -25,7 +25,9 @@ from edgekit.pipeline import prepare
 from edgekit.target import Target, find_target
 
 RANDOM_SAMPLES = 100
-INT8_SQNR, FLOAT_SQNR, AGAINST_SQNR = 20.0, 60.0, 10.0  # dB an engine, a float engine, a source model must reach
+# dB that a judged engine, one on a float graph, and the source of a quantized model must reach. Measured: 23 (ResNet-8 on
+# XNNPACK) to 55 for int8, above 120 for float; a wrong kernel gives less than 5.
+INT8_SQNR, FLOAT_SQNR, AGAINST_SQNR = 15.0, 60.0, 10.0
 LEAST_ARGMAX = 0.95  # share of labelled samples on which a judged engine must choose the same class
 LISTED = 10  # differing samples and layers that a row names
 Sample = Mapping[str, Array]
