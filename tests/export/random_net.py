@@ -13,7 +13,7 @@ Step = Callable[[Net, np.random.Generator, str], str]
 
 
 def conv(net: Net, rng: np.random.Generator, x: str) -> str:
-    n, h, w, c = net.shape(x)
+    _, h, w, c = net.shape(x)
     groups = int(rng.choice([g for g in (1, 2, c) if c % g == 0]))
     kernel = (int(rng.integers(1, min(h, 3) + 1)), int(rng.integers(1, min(w, 3) + 1)))
     attrs = {

@@ -167,6 +167,8 @@ class Fuser:
             if any(str(node.inputs[i]) in self.exact for i in entry.weights if i < len(node.inputs)):
                 self.refuse(node, "its weights are quantized and its input is not")
             return False
+        if entry.integer is None or any(i not in live and str(node.inputs[i]) not in self.exact for i in data):
+            return False  # a float island, as the file says: no integer meaning, or a constant that was never quantized
         chain = self.tail(node)
         if chain is None:
             return self.keep_scale(node, live)
