@@ -44,13 +44,14 @@ def run_c(
     `ziglang` package; cxx: compile everything as C++17. form: `<name>_run` or the static form. defines: "NAME=value".
     Raises MissingTool without a compiler, EdgekitError when the code does not compile or fails (first lines shown).
     """
-    program = _build(files, iface, sanitize, compiler, cxx, form, tuple(defines))
+    program = _build(files, iface, sanitize, compiler, cxx, tuple(defines))
     data = b"".join(_bytes(sample[p.tensor], p.dtype, p.nbytes) for sample in samples for p in iface.inputs)
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         fed, made = Path(folder, "in"), Path(folder, "out")
         fed.write_bytes(data)
         try:
-            done = subprocess.run([program, str(len(samples)), fed, made], capture_output=True, timeout=LIMIT_S, check=False)
+            line = [program, form, str(len(samples)), fed, made]
+            done = subprocess.run(line, capture_output=True, timeout=LIMIT_S, check=False)
         except subprocess.TimeoutExpired as error:
             raise EdgekitError(f"the generated program did not end within {LIMIT_S} s") from error
         if done.returncode != 0:
@@ -78,10 +79,12 @@ def _outputs(raw: bytes, iface: Interface, count: int) -> list[dict[str, Array]]
     return results
 
 
-def harness(iface: Interface, form: Form = "run") -> str:
-    """C source of a program `main COUNT IN OUT`: raw inputs of each sample one after another in, raw outputs out."""
+def harness(iface: Interface) -> str:
+    """C source of a program `main FORM COUNT IN OUT`: raw inputs of each sample one after another in, raw outputs out.
+
+    FORM "run": every buffer on the heap, at its exact size; "static": inputs and outputs inside the static arena.
+    """
     ports = (*iface.inputs, *iface.outputs)
-    static = form == "static"
     lines = [
         "#include <stdio.h>",
         "#include <stdlib.h>",
@@ -89,27 +92,21 @@ def harness(iface: Interface, form: Form = "run") -> str:
         "",
         "int main(int argc, char **argv)",
         "{",
-        "    if (argc != 4) return 2;",
-        "    const long count = atol(argv[1]);",
-        '    FILE *in = fopen(argv[2], "rb");',
-        '    FILE *out = fopen(argv[3], "wb");',
-        "    if (!in || !out) return 3;",
+        "    if (argc != 5) return 2;",
+        "    const int fixed = argv[1][0] == 's';",
+        "    const long count = atol(argv[2]);",
+        '    FILE *in = fopen(argv[3], "rb");',
+        '    FILE *out = fopen(argv[4], "wb");',
+        f"    {iface.state} *state = ({iface.state} *)malloc(sizeof({iface.state}));",
+        "    if (!in || !out || !state) return 3;",
     ]
-    for p in ports:
-        origin = f"{p.pointer}()" if static else f"({p.c_type} *)malloc({p.nbytes}u)"
-        lines.append(f"    {p.c_type} *{p.name} = {origin};")
-    if static:
-        call = f"{iface.run_static}()"
-    else:
-        lines += [f"    {iface.state} *state = ({iface.state} *)malloc(sizeof({iface.state}));"]
-        call = f"{iface.run}(state, {', '.join(p.name for p in ports)})"
+    lines += [f"    {p.c_type} *{p.name} = fixed ? {p.pointer}() : ({p.c_type} *)malloc({p.nbytes}u);" for p in ports]
     lines.append("    for (long i = 0; i < count; ++i) {")
     lines += [f"        if (fread({p.name}, 1, {p.nbytes}u, in) != {p.nbytes}u) return 4;" for p in iface.inputs]
-    lines.append(f"        if ({call} != 0) return 5;")
+    call = f"{iface.run}(state, {', '.join(p.name for p in ports)})"
+    lines.append(f"        if ((fixed ? {iface.run_static}() : {call}) != 0) return 5;")
     lines += [f"        if (fwrite({p.name}, 1, {p.nbytes}u, out) != {p.nbytes}u) return 6;" for p in iface.outputs]
-    lines.append("    }")
-    if not static:
-        lines += [*(f"    free({p.name});" for p in ports), "    free(state);"]
+    lines += ["    }", "    if (!fixed) {", *(f"        free({p.name});" for p in ports), "    }", "    free(state);"]
     return "\n".join([*lines, "    fclose(in);", "    return fclose(out);", "}", ""])
 
 
@@ -144,7 +141,6 @@ def _build(
     sanitize: bool,
     compiler: str,
     cxx: bool,
-    form: Form,
     defines: tuple[str, ...],
 ) -> Path:
     """The harness linked with the model; the same request is built once a process."""
@@ -155,7 +151,7 @@ def _build(
         *(SANITIZERS if sanitize else ()),
         *(f"-D{d}" for d in defines),
     ]
-    every = {**files, "main.c": harness(iface, form).encode()}
+    every = {**files, "main.c": harness(iface).encode()}
     command = compiler_command(compiler, cxx)
     digest = hashlib.sha256(repr((command, flags, sorted(every.items()))).encode()).hexdigest()[:24]
     folder = _workshop() / digest
