@@ -137,6 +137,9 @@ def shared_library(source: str, name: str) -> Path:
         with tempfile.TemporaryDirectory(prefix="edgekit-", dir=cache_dir(), ignore_cleanup_errors=True) as holder:
             folder = Path(holder)
             (folder / f"{name}.c").write_text(source, encoding="ascii")
-            zig(["cc", "-O2", "-shared", "-fPIC", "-fno-sanitize=undefined", f"{name}.c", "-o", "out.bin"], folder)
+            zig(
+                ["cc", "-O2", "-mcpu=baseline", "-shared", "-fPIC", "-fno-sanitize=undefined", f"{name}.c", "-o", "out.bin"],
+                folder,
+            )
             os.replace(folder / "out.bin", path)  # atomic: a second process may be building it too
     return path

@@ -116,7 +116,11 @@ def link_image(firmware: Firmware, target: Target) -> Image:
     def layout(flash_shift: int, ram_shift: int) -> bytes:
         return firmware.link(linker_script(FLASH_BASE + flash_shift, flash_size, RAM_BASE + ram_shift, ram_size, STACK_TOP))
 
-    first = parse(layout(0, 0))
+    try:
+        first = parse(layout(0, 0))
+    except DoesNotFit as error:
+        has = f"{target.name} has {flash_size:,} bytes of flash and {ram_size:,} of RAM"
+        raise DoesNotFit(f"{has}: {error.message}", error.hint) from error
     flash, static = _flash_end(first) - FLASH_BASE, _ram_end(first) - RAM_BASE
     align = max([32, *(s.align for s in first.sections if s.allocated)])
     elf = layout(-flash % PAGE // align * align, -static % PAGE // align * align)
@@ -197,31 +201,15 @@ def emulate(
     name = emulator_name(target.cpu)
     image = build_firmware(files, iface, target, opt)
     elf = parse(image.elf)
-    machine = Machine(elf, target.cpu, _regions(elf, image.stack_room))
-    addresses = []
-    for _ in range(len(iface.inputs) + len(iface.outputs)):
-        _expect(machine, PORT, budget)
-        addresses.append(machine.register(0))
-    _expect(machine, READY, budget)
-    init = machine.instructions - len(addresses) - 1  # less the harness's breakpoints
-    outputs, counts = [], []
-    for index, sample in enumerate(samples):
-        for port, address in zip(iface.inputs, addresses, strict=False):
-            machine.write(address, _bytes(sample, port.tensor, port.shape, port.dtype))
-        before = machine.instructions
-        _expect(machine, DONE, budget)
-        counts.append(machine.instructions - before - 1)
-        if status := machine.register(0):
-            raise EdgekitError(f"{iface.run_static}() returned {status} on sample {index}")
-        results = zip(iface.outputs, addresses[len(iface.inputs) :], strict=True)
-        raw = {p.tensor: np.frombuffer(machine.read(a, p.nbytes), NUMPY_DTYPES[p.dtype]).reshape(p.shape).copy() for p, a in results}
-        outputs.append(raw)
-        _expect(machine, READY, budget)
-    stack_region = _regions(elf, image.stack_room)[-1]
-    stack = machine.stack_used(stack_region.base, STACK_TOP)
+    regions = _regions(elf, image.stack_room)
+    if target.cpu.aligned_only:
+        _run(Machine(elf, target.cpu, regions, watch_alignment=True), iface, samples[:1], budget)
+    machine = Machine(elf, target.cpu, regions)
+    init, counts, outputs = _run(machine, iface, samples, budget)
+    stack = machine.stack_used(regions[-1].base, STACK_TOP)
     if stack > image.stack_room:
         excess = stack - image.stack_room
-        raise DoesNotFit(f"the stack needs {stack:,} bytes, {excess:,} more than RAM has left", "use a larger board")
+        raise DoesNotFit(f"the stack needs {stack:,} bytes, {excess:,} more than {target.name} has left", "use a larger board")
     return Emulation(
         outputs=outputs,
         flash=image.flash,
@@ -236,6 +224,36 @@ def emulate(
         by_function=machine.by_function(),
         tool=f"{image.tool}, {name}",
     )
+
+
+def _run(
+    machine: Machine, iface: Interface, samples: Sequence[Mapping[str, Array]], budget: int
+) -> tuple[int, list[int], list[dict[str, Array]]]:
+    """(instructions before the first run, instructions of each run, outputs of each run) of a machine fresh from reset."""
+    addresses = []
+    for _ in (*iface.inputs, *iface.outputs):
+        _expect(machine, PORT, budget)
+        addresses.append(machine.register(0))
+    inputs, results = addresses[: len(iface.inputs)], addresses[len(iface.inputs) :]
+    _expect(machine, READY, budget)
+    init = machine.instructions - len(addresses) - 1  # less the harness's breakpoints
+    counts: list[int] = []
+    outputs: list[dict[str, Array]] = []
+    for index, sample in enumerate(samples):
+        for port, address in zip(iface.inputs, inputs, strict=True):
+            machine.write(address, _bytes(sample, port.tensor, port.shape, port.dtype))
+        before = machine.instructions
+        _expect(machine, DONE, budget)
+        counts.append(machine.instructions - before - 1)
+        if status := machine.register(0):
+            raise EdgekitError(f"{iface.run_static}() returned {status} on sample {index}")
+        made: dict[str, Array] = {}
+        for port, address in zip(iface.outputs, results, strict=True):
+            raw = np.frombuffer(machine.read(address, port.nbytes), NUMPY_DTYPES[port.dtype])
+            made[port.tensor] = raw.reshape(port.shape).copy()
+        outputs.append(made)
+        _expect(machine, READY, budget)
+    return init, counts, outputs
 
 
 def _expect(machine: Machine, wanted: int, budget: int) -> None:

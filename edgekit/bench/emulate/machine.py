@@ -79,8 +79,11 @@ def emulator_name(core: Core) -> str:
 class Machine:
     """One core with one image loaded, before its first instruction. Not thread-safe; deterministic."""
 
-    def __init__(self, image: Elf, core: Core, regions: Sequence[Region]) -> None:
-        """regions: all the memory there is besides the system control space; RAM is painted to find the stack's depth."""
+    def __init__(self, image: Elf, core: Core, regions: Sequence[Region], watch_alignment: bool = False) -> None:
+        """regions: all the memory there is besides the system control space; RAM is painted to find the stack's depth.
+
+        watch_alignment: fault every unaligned access, as ARMv6-M does and Unicorn does not; about ten times slower.
+        """
         emulator_name(core)
         import unicorn  # heavy: only where a firmware is run
         from unicorn import arm_const
@@ -103,7 +106,7 @@ class Machine:
         for segment in image.segments:
             if segment.data:
                 uc.mem_write(segment.load, segment.data)
-        self._counter = self._count(regions, core)
+        self._counter = self._count(regions, watch_alignment)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         uc.hook_add(unicorn.UC_HOOK_INSN_INVALID, self._on_invalid)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_memory)
@@ -111,7 +114,7 @@ class Machine:
         uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
         self._pc = reset
 
-    def _count(self, regions: Sequence[Region], core: Core) -> _Counter:
+    def _count(self, regions: Sequence[Region], watch_alignment: bool) -> _Counter:
         """Install the native hooks of counter.c."""
         first = next(segment.load for segment in self.image.segments if segment.executable)
         code = next(region for region in regions if region.base <= first < region.base + region.size)
@@ -126,7 +129,7 @@ class Machine:
         source = importlib.resources.files(__package__).joinpath("counter.c").read_text(encoding="ascii")
         self._library = ctypes.CDLL(str(shared_library(source, "counter")))
         hooks = [(self._library.edgekit_block, self._unicorn.UC_HOOK_BLOCK)]
-        if core.aligned_only:  # Unicorn does not fault them itself
+        if watch_alignment:
             hooks.append((self._library.edgekit_access, self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE))
         for function, kind in hooks:
             handle, begin, end = ctypes.c_size_t(), ctypes.c_uint64(1), ctypes.c_uint64(0)  # begin > end: everywhere
