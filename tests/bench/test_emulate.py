@@ -9,13 +9,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from edgekit import reference
 from edgekit.bench.emulate import Image, build_firmware, emulate, run_elf
 from edgekit.bench.emulate.elf import parse
 from edgekit.bench.emulate.machine import Machine, Region
 from edgekit.bench.toolchain import Firmware
+from edgekit.boundary import random_feeds
 from edgekit.errors import BadData, DoesNotFit, EdgekitError, Unsupported
+from edgekit.export.c import export_c, interface
 from edgekit.export.c.interface import Interface, Port
 from edgekit.export.project.firmware import linker_script, startup
+from edgekit.graph import Graph, Node, Quant, Tensor, build, const
 from edgekit.target import CORES, Target, find_target
 
 BOARD = find_target("cortex-m4:flash=64K,ram=16K")
@@ -84,6 +88,44 @@ def test_instruction_totals_are_those_of_the_functions() -> None:
     # Besides runs and start-up only the harness's own breakpoints and its jump between runs are issued.
     extra = sum(result.by_function.values()) - sum(result.instructions) - result.init_instructions
     assert extra == 2 + 1 + 3 * 3
+
+
+def convolution() -> Graph:
+    """int8: 5x5x3 image, 3x3 convolution to 4 channels (RELU), dense to 2 scores."""
+    rng = np.random.default_rng(1)
+    scales, dense = np.array([0.01, 0.02, 0.005, 0.03], np.float32), np.array([0.02, 0.01], np.float32)
+
+    def bias(values: np.ndarray, scale: np.ndarray, name: str) -> Tensor:
+        return const(name, values.astype(np.int32), Quant(scale, np.zeros(scale.size, np.int64), 0, None, "int32"))
+
+    tensors = [
+        Tensor("x", (1, 5, 5, 3), "int8", None, Quant.per_tensor(0.05, -3)),
+        const("w", rng.integers(-127, 128, (4, 3, 3, 3)).astype(np.int8), Quant.per_channel(scales, 0)),
+        bias(rng.integers(-900, 900, 4), scales * np.float32(0.05), "b"),
+        Tensor("c", (1, 5, 5, 4), "int8", None, Quant.per_tensor(0.1, -128)),
+        Tensor("f", (1, 100), "int8", None, Quant.per_tensor(0.1, -128)),
+        const("w2", rng.integers(-127, 128, (2, 100)).astype(np.int8), Quant.per_channel(dense, 0)),
+        bias(rng.integers(-900, 900, 2), dense * np.float32(0.1), "b2"),
+        Tensor("y", (1, 2), "int8", None, Quant.per_tensor(0.5, 7)),
+    ]
+    nodes = [
+        Node("CONV_2D", ("x", "w", "b"), ("c",), {"pad": (1, 1, 1, 1), "activation": "RELU"}),
+        Node("RESHAPE", ("c",), ("f",), {"shape": (1, 100)}),
+        Node("FULLY_CONNECTED", ("f", "w2", "b2"), ("y",)),
+    ]
+    return build("conv", ["x"], ["y"], nodes, tensors)
+
+
+@pytest.mark.parametrize("core", [name for name, core in CORES.items() if core.unicorn])
+def test_generated_c_on_every_core_is_the_reference(core: str) -> None:
+    graph = convolution()
+    feeds = random_feeds(graph, 5)
+    result = emulate(export_c(graph, "conv"), interface(graph, "conv"), find_target(f"{core}:flash=64K,ram=16K"), feeds)
+    for feed, made in zip(feeds, result.outputs, strict=True):
+        np.testing.assert_array_equal(made["y"], reference.run(graph, feed)["y"])
+    assert result.flash_parts["weights"] >= 4 * 27 + 200
+    assert result.ram_parts["static"] == 0
+    assert result.arena == interface(graph, "conv").arena
 
 
 def test_deterministic() -> None:
