@@ -31,29 +31,29 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "ADD": (64, 2),
     "AVERAGE_POOL_2D": (32, 40),
     "CAST": (0, 2),
-    "CONCATENATION": (96, 8),
+    "CONCATENATION": (80, 8),
     "CONV_2D": (64, 28),
     "DEPTHWISE_CONV_2D": (64, 28),
-    "DEQUANTIZE": (48, 0),
-    "DIV": (64, 1),
+    "DEQUANTIZE": (32, 0),
+    "DIV": (32, 1),
     "ELU": (256, 0),
     "FULLY_CONNECTED": (48, 5),
-    "GATHER": (0, 8),
+    "GATHER": (32, 8),
     "HARD_SWISH": (32, 0),
-    "LEAKY_RELU": (48, 4),
-    "LOGISTIC": (32, 0),
+    "LEAKY_RELU": (32, 4),
+    "LOGISTIC": (16, 0),
     "MAXIMUM": (0, 0),
     "MAX_POOL_2D": (32, 40),
-    "MEAN": (64, 1),
+    "MEAN": (48, 1),
     "MINIMUM": (0, 0),
-    "MUL": (64, 1),
+    "MUL": (48, 1),
     "PAD": (64, 0),
     "PADV2": (64, 0),
-    "PRELU": (64, 0),
-    "QUANTIZE": (48, 0),
-    "REDUCE_MAX": (64, 1),
-    "REDUCE_MIN": (64, 1),
-    "RELU": (48, 0),
+    "PRELU": (32, 0),
+    "QUANTIZE": (32, 0),
+    "REDUCE_MAX": (48, 1),
+    "REDUCE_MIN": (48, 1),
+    "RELU": (32, 0),
     "RELU6": (16, 0),
     "RESHAPE": (0, 36),
     "SLICE": (0, 0),
@@ -62,9 +62,9 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "SPLIT_V": (0, 4),
     "STRIDED_SLICE": (112, 24),
     "SUB": (64, 2),
-    "SUM": (64, 1),
-    "TANH": (32, 0),
-    "TRANSPOSE": (32, 0),
+    "SUM": (48, 1),
+    "TANH": (16, 0),
+    "TRANSPOSE": (0, 0),
 }
 UNKNOWN = (256, 64)
 CMSIS_EXTRA = {"AVERAGE_POOL_2D": 16, "FULLY_CONNECTED": 32, "MAX_POOL_2D": 16}
@@ -142,10 +142,10 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
     """Scratch buffers of one operator, bytes. CMSIS-NN's own size functions; int8 only."""
     tensors = file.tensors
     x = tensors[op.inputs[0]] if op.inputs and op.inputs[0] >= 0 else None
-    if op.code in {"MEAN", "SUM"}:
-        return [4 * prod(tensors[op.outputs[0]].shape), 32]
-    if op.code in {"REDUCE_MAX", "REDUCE_MIN"}:
-        return [32, 32]
+    if op.code in {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"} and x is not None:
+        # Index and axis lists; MEAN and SUM of integers also keep 32-bit sums.
+        sums = [4 * prod(tensors[op.outputs[0]].shape)] if op.code in {"MEAN", "SUM"} and x.dtype != "float32" else []
+        return [4 * len(x.shape), 4 * prod(tensors[op.inputs[1]].shape), *sums]
     if kernels != "cmsis" or x is None or x.dtype != "int8":
         return []
     if op.code == "AVERAGE_POOL_2D":
