@@ -52,7 +52,7 @@ def prepare(graph: Graph, engine: str, layout: Layout | None = None) -> Graph:
     "nhwc" else), only operators the engine has. Integer outputs do not change. Raises Unsupported."""
     chosen: Layout = layout or ("source" if engine == "onnx" else "nhwc")
     deployed = io_layout(simplify(graph, "deploy"), chosen)
-    return simplify(legalize(deployed, engine), "deploy")
+    return legalize(deployed, engine)
 
 
 @dataclass(frozen=True)
@@ -79,4 +79,4 @@ def quantize_graph(
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
     before = prepare(graph, engine, layout)
     after, report = quantize_with_report(before, data, scheme=scheme, observer=observer, io=io)
-    return Quantized(before, simplify(after, "deploy"), report)
+    return Quantized(before, after, report)
