@@ -29,7 +29,7 @@ def command(
     model: str, targets: tuple[str, ...], eval_data: str | None, out: str | None, force: bool, as_json: bool, **rest: Any
 ) -> None:
     """Measure MODEL on targets; every figure says how it was obtained."""
-    load = given({key: rest.pop(key) for key in ("weights", "args", "shapes")})
+    load = given(rest)
     from edgekit import output
 
     if out is not None:

@@ -46,8 +46,11 @@ def cli_command(function: F) -> click.Command:
 model_argument = click.argument("model", metavar="MODEL")
 
 
+LOAD = ("weights", "args", "shapes", "python")
+
+
 def load_options(function: F) -> F:
-    """How MODEL is loaded. The command takes them as **load and passes them to `given`."""
+    """How MODEL is loaded. The command passes its options to `given`, which takes these out."""
     for option in reversed(
         [
             click.option("--weights", metavar="FILE", help="Weights of a PyTorch model: .pth or .safetensors."),
@@ -55,17 +58,20 @@ def load_options(function: F) -> F:
             click.option(
                 "--shape", "shapes", metavar="INPUT=N,...", multiple=True, help="Fix a dynamic input: input=1,3,96,96."
             ),
+            click.option(
+                "--python", metavar="PATH", help="A Python that has what a PyTorch file imports; used to read it only."
+            ),
         ]
     ):
         function = option(function)
     return function
 
 
-def given(load: dict[str, Any]) -> dict[str, Any]:
-    """Load options that were given, as the API takes them. Raises click.BadParameter for a form that is not right."""
+def given(options_of_command: dict[str, Any]) -> dict[str, Any]:
+    """Take the load options out of a command's; those given are returned as the API takes them. Raises click.BadParameter."""
+    load = {key: options_of_command.pop(key) for key in LOAD}
     options: dict[str, Any] = {}
-    if load["weights"]:
-        options["weights"] = load["weights"]
+    options |= {key: load[key] for key in ("weights", "python") if load[key]}
     if load["args"]:
         options["args"] = dict(_pair(text, "--arg", "KEY=VALUE") for text in load["args"])
     if load["shapes"]:

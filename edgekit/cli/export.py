@@ -38,7 +38,7 @@ PROJECTS = ["none", "make", "cmake", "arduino", "esp-idf", "stm32cube", "zephyr"
 @load_options
 def command(model: str, out: str, target: str, force: bool, as_json: bool, **rest: Any) -> None:
     """Write deployable files of MODEL for a target: C, TFLite Micro, TFLite or ONNX."""
-    load = given({key: rest.pop(key) for key in ("weights", "args", "shapes")})
+    load = given(rest)
     from edgekit import output
 
     output.check_free(Path(out), force)

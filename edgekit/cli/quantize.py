@@ -50,7 +50,7 @@ from edgekit.cli.common import (
 def command(model: str, out: str, data: str, eval_data: str | None, max_drop: float | None, force: bool, **rest: Any) -> int:
     """Make the float MODEL int8, calibrated on data, and say what it cost."""
     as_json = rest.pop("as_json")
-    load = given({key: rest.pop(key) for key in ("weights", "args", "shapes")})
+    load = given(rest)
     if max_drop is not None and eval_data is None and rest["split"] is None:
         raise click.UsageError("--max-drop needs data to judge on: --eval D2 or --split 20%.")
     from edgekit import output

@@ -35,7 +35,7 @@ def command(model: str, engines: tuple[str, ...], as_json: bool, **rest: Any) ->
 
     Engines: c (generated C on this machine), emulated (on the target's core), tflm, litert-reference, litert, onnx.
     """
-    load = given({key: rest.pop(key) for key in ("weights", "args", "shapes")})
+    load = given(rest)
     from edgekit import api
     from edgekit.report.verify import verify_text
 

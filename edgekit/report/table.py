@@ -15,7 +15,7 @@ def text_table(header: Row, rows: Sequence[Row], right: Sequence[int] = (), gap:
         cells = [cell.rjust(w) if i in right else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))]
         return (" " * gap).join(cells).rstrip()
 
-    return "\n".join([line(header), (" " * gap).join("─" * w for w in widths), *(line(row) for row in rows)])
+    return "\n".join([line(header), (" " * gap).join("─" * w for w in widths).rstrip(), *(line(row) for row in rows)])
 
 
 def markdown_table(header: Row, rows: Sequence[Row], right: Sequence[int] = ()) -> str:
