@@ -30,8 +30,16 @@ TIME_LIMIT = 600.0  # seconds for one request
 _workers: dict[tuple[str, int], Worker] = {}
 
 
+class ChildDied(EdgekitError):
+    """The interpreter's process ended before it answered; `printed` is what it said."""
+
+    def __init__(self, message: str, hint: str, printed: str) -> None:
+        super().__init__(message, hint)
+        self.printed = printed
+
+
 class Died(Exception):
-    """The child ended before it answered; the text is what it printed."""
+    """Within this module: (exit status, what the child printed)."""
 
 
 class Worker:
@@ -62,8 +70,7 @@ class Worker:
         self.log.seek(start)
         printed = self.log.read().decode("utf-8", "replace")
         if len(header) < 8:
-            code = self.process.wait()
-            raise Died(f"exit status {code}" + (f": {printed.strip()[-600:]}" if printed.strip() else ""))
+            raise Died(self.process.wait(), printed.strip())
         return reply, printed
 
     def close(self) -> None:
@@ -95,7 +102,7 @@ def close_all() -> None:
 
 
 def ask(engine: str, model: bytes, job: Mapping[str, Any], feeds: Mapping[str, Array]) -> tuple[dict[str, Array], str, str]:
-    """(outputs by key, the interpreter's error or "", what it printed). Raises EdgekitError when the child died."""
+    """(outputs by key, the interpreter's error or "", what it printed). Raises ChildDied."""
     packed = io.BytesIO()
     header = np.frombuffer(json.dumps({"engine": engine, **job}).encode(), np.uint8)
     arrays: dict[str, Any] = {"job": header, "model": np.frombuffer(model, np.uint8), **feeds}
@@ -103,10 +110,11 @@ def ask(engine: str, model: bytes, job: Mapping[str, Any], feeds: Mapping[str, A
     try:
         reply, printed = worker(engine).call(packed.getvalue())
     except Died as death:
+        status, said = death.args
         _workers.pop((engine, os.getpid())).close()
-        raise EdgekitError(
-            f"{engine} ended while running the model ({death})", "the model may be one this interpreter cannot run"
-        ) from death
+        detail = f"exit status {status}" + (f": {said[-600:]}" if said else "")
+        hint = "the model may be one that this interpreter cannot run"
+        raise ChildDied(f"{engine} ended while running the model ({detail})", hint, said) from death
     with np.load(io.BytesIO(reply), allow_pickle=False) as npz:
         outputs = {name: npz[name] for name in npz.files}
     return outputs, str(json.loads(outputs.pop("info").tobytes())["error"]), printed

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.bench.child import ask, by_name, open_model
+from edgekit.bench import child
 from edgekit.errors import EdgekitError, MissingTool
 from edgekit.graph import NUMPY_DTYPES, Array
 from edgekit.load.tflite_file import FileModel
@@ -47,24 +47,33 @@ def run_tflm_reporting(model: bytes, samples: Sequence[Mapping[str, Array]], rep
     """As `run_tflm`, with what the interpreter says of its arena when `report`."""
     if importlib.util.find_spec("tflite_micro") is None:
         raise MissingTool("the TFLite-Micro interpreter is not installed", 'pip install "edgekit[mcu]" (x86-64 Linux only)')
-    file, feeds = open_model(model, samples)
+    file, feeds = child.open_model(model, samples)
     arena = first_arena(file)
     while True:
         job = {"samples": len(samples), "inputs": len(file.inputs), "outputs": len(file.outputs)}
-        outputs, error, printed = ask("tflm", model, job | {"arena": arena, "report_arena": report}, feeds)
+        try:
+            outputs, error, printed = child.ask("tflm", model, job | {"arena": arena, "report_arena": report}, feeds)
+        except child.ChildDied as death:
+            if arena >= LARGEST_ARENA or not starved(death.printed):
+                raise
+            error, printed = "the interpreter crashed", death.printed
         lines = printed.strip().splitlines()
         if not error:
             break
-        starved = any(word in printed for word in ("Failed to allocate", "Failed to resize buffer", "Arena size is too small"))
-        if not starved or arena >= LARGEST_ARENA:
+        if arena >= LARGEST_ARENA or not starved(printed):
             raise EdgekitError(f"TFLM cannot run the model: {error.strip()}" + (f" ({lines[0]})" if lines else ""))
         arena *= 4
     used = re.search(r"Arena allocation total (\d+) bytes", printed)
-    return TflmRun(by_name(file, outputs, len(samples)), int(used[1]) if used else None, tuple(lines))
+    return TflmRun(child.by_name(file, outputs, len(samples)), int(used[1]) if used else None, tuple(lines))
+
+
+def starved(printed: str) -> bool:
+    """True when TFLM says that its arena is too small (it may crash after saying so)."""
+    return any(words in printed for words in ("Failed to allocate", "Failed to resize buffer", "Arena size is too small"))
 
 
 def first_arena(file: FileModel) -> int:
-    """Bytes to begin with: all activations at once, and room for structs. Too small an arena can crash the interpreter."""
+    """Bytes to begin with: all activations at once, and room for structs."""
     active = [t for t in file.tensors if t.data is None and t.dtype in NUMPY_DTYPES]
     held = sum(int(np.prod([max(n, 1) for n in t.shape], dtype=np.int64)) * 4 for t in active)
     # The bytes behind per-channel scales are copied to the arena as multipliers and shifts.

@@ -151,7 +151,8 @@ class _Parser:
         if table.Offset() > 1:
             if table.Offset() + table.Size() > len(self.data):
                 raise self.bad(f"buffer {index} ends behind the end of the file")
-            return np.frombuffer(self.data, np.uint8, table.Size(), table.Offset())
+            outside: Array = np.frombuffer(self.data, np.uint8, table.Size(), table.Offset())
+            return outside
         length = table.DataLength()
         if length == 0:
             return None
@@ -192,7 +193,8 @@ class _Parser:
             halves = np.stack([(signed << 4) >> 4, signed >> 4], axis=1)
             return np.ascontiguousarray(halves.reshape(-1)[:elements].reshape(shape))
         if dtype == "bool":
-            return (raw != 0).reshape(shape)
+            truth: Array = (raw != 0).reshape(shape)
+            return truth
         return np.frombuffer(raw.tobytes(), kind).reshape(shape)
 
     def quant(self, table: Any, name: str) -> tuple[Array | None, Array | None, int]:

@@ -140,7 +140,9 @@ class Net:
         if op == "PRELU":
             slope = self.operand((1, 1, self.shape(x)[3]))
             return self.add(op, x, slope)[0]
-        return self.add(op, x, **({"alpha": 0.15} if op == "LEAKY_RELU" else {}))[0]
+        if op == "LEAKY_RELU":
+            return self.add(op, x, alpha=0.15)[0]
+        return self.add(op, x)[0]
 
     def pad(self, x: str) -> str:
         value = self.pick(0.0, 0.0, 0.75)
