@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ def conv(net: Net, rng: np.random.Generator, x: str) -> str:
     _, h, w, c = net.shape(x)
     groups = int(rng.choice([g for g in (1, 2, c) if c % g == 0]))
     kernel = (int(rng.integers(1, min(h, 3) + 1)), int(rng.integers(1, min(w, 3) + 1)))
-    attrs = {
+    attrs: dict[str, Any] = {
         "pad": tuple(int(p) for p in rng.integers(0, 2, 4)),
         "stride": tuple(int(s) for s in rng.integers(1, 3, 2)),
         "dilation": (1, 1) if min(h, w) < 6 else tuple(int(d) for d in rng.integers(1, 3, 2)),

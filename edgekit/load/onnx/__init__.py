@@ -80,10 +80,12 @@ class _Reader:
             raise BadModel("the model has sparse initializers", "save it with dense weights")
         for initializer in graph.initializer:
             b.consts[initializer.name] = tensor_array(initializer, self.folder)
-        inputs = [self.input(value) for value in graph.input if value.name not in b.consts]
-        unknown = [n for n in self.shapes if n not in inputs]
+        fed = [value for value in graph.input if value.name not in b.consts]
+        unknown = [n for n in self.shapes if n not in {value.name for value in fed}]
         if unknown:
-            raise BadModel(f"--shape names no input of the model: {unknown}; inputs are {inputs}", "use one of these names")
+            names = ", ".join(value.name for value in fed)
+            raise BadModel(f"--shape names no input of the model: {', '.join(unknown)}", f"use one of its inputs: {names}")
+        inputs = [self.input(value) for value in fed]
         for node in self.live:
             self.node(node)
         if self.problems:
@@ -107,20 +109,15 @@ class _Reader:
         known = kind.HasField("shape")
         given = self.shapes.get(name)
         if given is not None:
-            fits = not known or (
-                len(given) == len(dims) and all(isinstance(d, str) or d == g for d, g in zip(dims, given, strict=True))
-            )
-            if not fits or any(g < 1 for g in given):
-                raise BadModel(
-                    f"--shape {name}={_commas(given)} does not fit the file's {_commas(dims)}",
-                    "change only its symbolic dimensions",
-                )
+            if (known and len(given) != len(dims)) or any(g < 1 for g in given):
+                hint = f"give {len(dims)} positive numbers" if known else "give positive numbers"
+                raise BadModel(f"--shape {name}={_commas(given)} does not fit the file's [{_commas(dims)}]", hint)
             return tuple(int(g) for g in given)
         if dims and isinstance(dims[0], str):
             dims[0] = 1
         if not known or any(isinstance(d, str) for d in dims):
             example = _commas([d if isinstance(d, int) else 96 if i > 1 else 3 for i, d in enumerate(dims)]) or "1,3,96,96"
-            shown = f"[{_commas(dims)}]" if known else "unknown"
+            shown = f"[{_commas([d.dim_param or d.dim_value or '?' for d in kind.shape.dim])}]" if known else "unknown"
             raise BadModel(f"input '{name}' has a dynamic shape {shown}", f"fix it with --shape {name}={example}")
         return tuple(int(d) for d in dims)
 
