@@ -1,0 +1,153 @@
+"""load: any supported model file as a Graph, recognised by what is in it, not by its name."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from edgekit.errors import BadConfig, BadModel
+from edgekit.graph import Graph, Shape, check
+from edgekit.ops import infer
+
+KINDS = "an .onnx, .tflite or .pt2 file, or file.py:function that returns a torch.nn.Module"
+
+
+def load(
+    source: str | Path,
+    *,
+    name: str | None = None,
+    shapes: Mapping[str, Shape] | None = None,
+    weights: str | Path | None = None,
+    args: Mapping[str, str] | None = None,
+    python: str | Path | None = None,
+) -> Graph:
+    """The model as a checked Graph.
+
+    source: a path, or "file.py:function". shapes: {input: shape} for dynamic axes (and for the inputs of a PyTorch file
+    without example_inputs()). weights, args, python: for PyTorch files only (see `load_torch`). Raises BadModel for a missing,
+    damaged or unknown file, Unsupported listing all operators that cannot be read, BadConfig for options that do not apply.
+    """
+    kind = recognise(source)
+    if kind == "torch":
+        from edgekit.load.torch import load_torch
+
+        graph = load_torch(source, weights=weights, args=args, shapes=shapes, name=name, python=python)
+    else:
+        useless = [flag for flag, value in (("--weights", weights), ("--arg", args), ("--python", python)) if value]
+        if useless:
+            raise BadConfig(f"{', '.join(useless)} is for PyTorch files, '{source}' is {kind}", "leave it out")
+        if kind == "tflite":
+            from edgekit.load.tflite import load_tflite
+
+            graph = load_tflite(source, name=name, shapes=shapes)
+        else:
+            from edgekit.load.onnx import load_onnx
+
+            graph = load_onnx(source, name=name, shapes=shapes)
+    return inferred(graph)
+
+
+def recognise(source: str | Path) -> str:
+    """ "onnx", "tflite" or "torch". Raises BadModel, saying what the file seems to be, when it is none of them."""
+    text = str(source)
+    path = Path(text)
+    if text.rpartition(":")[0].endswith(".py") or path.suffix == ".py":
+        return "torch"
+    if path.is_dir():
+        inside = "a SavedModel, which is not read yet" if (path / "saved_model.pb").exists() else "a folder"
+        raise BadModel(f"'{path}' is {inside}", f"give {KINDS}")
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise BadModel(f"cannot read '{path}': {error.strerror}", f"give {KINDS}") from None
+    if not head:
+        raise BadModel(f"'{path}' is empty", "the copy or download failed; fetch it again")
+    if head[4:8] == b"TFL3":
+        return "tflite"
+    if head[:4] == b"PK\x03\x04":
+        return _recognise_zip(path)
+    if looks_like_onnx(head):
+        return "onnx"
+    raise BadModel(f"'{path}' is {_guess(path, head)}", f"give {KINDS}")
+
+
+def _recognise_zip(path: Path) -> str:
+    """A zip: .pt2, or what a person may take for a model."""
+    from edgekit.load.pt2 import what_it_is
+
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inner = [n.partition("/")[2] or n for n in archive.namelist()]
+    except (OSError, zipfile.BadZipFile, ValueError):
+        raise BadModel(f"'{path}' is a damaged zip archive", "the copy or download failed; fetch it again") from None
+    if path.suffix == ".pt2":
+        return "torch"
+    if "archive_format" in inner:
+        raise BadModel(f"'{path}' is a torch.export archive with another suffix", f"rename it to {path.stem}.pt2")
+    if any(n in {"config.json", "model.weights.h5"} for n in (*inner, path.name)):
+        raise BadModel(f"'{path}' is a Keras model, which is not read yet", "convert it to .tflite with TensorFlow's converter")
+    if any(n.startswith("code/") for n in inner) or "data.pkl" in inner:
+        raise BadModel(f"'{path}' is no model that can be read as it is", what_it_is(inner))
+    raise BadModel(f"'{path}' is a zip archive that holds no model", f"give {KINDS}")
+
+
+def looks_like_onnx(head: bytes) -> bool:
+    """True when the bytes start as a ModelProto does: known fields, in their wire types, with sizes that make sense."""
+    # Field number -> wire type of ModelProto's fields (onnx.proto).
+    fields = {1: 0, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2, 7: 2, 8: 2, 14: 2, 20: 2, 25: 2}
+    at = seen = 0
+    while at < len(head) and seen < 4:
+        key, at = _varint(head, at)
+        if key is None:
+            return False
+        if fields.get(key >> 3) != key & 7:
+            return False
+        size, at = _varint(head, at)
+        if size is None:
+            return seen > 0
+        at += size if key & 7 == 2 else 0
+        seen += 1
+    return seen > 0
+
+
+def _varint(data: bytes, at: int) -> tuple[int | None, int]:
+    """(value, next position) of a protobuf varint; None when it is cut short or too long."""
+    value = 0
+    for i in range(10):
+        if at + i >= len(data):
+            return None, at
+        value |= (data[at + i] & 0x7F) << (7 * i)
+        if not data[at + i] & 0x80:
+            return value, at + i + 1
+    return None, at
+
+
+def _guess(path: Path, head: bytes) -> str:
+    """What a file that is no model seems to be."""
+    if head[:8] == b"\x89HDF\r\n\x1a\n":
+        return "an HDF5 file (Keras), which is not read yet"
+    if head[:2] == b"\x80\x02" or head[:1] == b"\x80":
+        return "a pickle, which is never loaded"
+    if path.suffix == ".onnx":
+        return "not an ONNX file, or a damaged one"
+    if path.suffix in {".tflite", ".lite"}:
+        return "not a TFLite file, or a damaged one"
+    if path.suffix == ".safetensors":
+        return "a file of weights, without the network"
+    return "no model that edgekit knows"
+
+
+def inferred(graph: Graph) -> Graph:
+    """The graph, checked: every node's declared output shape and dtype is what its inputs give. Raises BadModel."""
+    check(graph)
+    faults: list[str] = []
+    for node in graph.nodes:
+        for (shape, dtype), tensor in zip(infer(node, graph.input_tensors(node)), graph.output_tensors(node), strict=True):
+            if shape != tensor.shape or (dtype != tensor.dtype and tensor.quant is None):
+                declared = f"{tensor.dtype}{list(tensor.shape)}"
+                faults.append(f"{node.op} '{node.source}' gives {dtype}{list(shape)}, the file declares {declared}")
+    if faults:
+        raise BadModel(f"'{graph.name}' contradicts itself:\n  " + "\n  ".join(faults[:8]), "save the model again")
+    return graph
