@@ -38,6 +38,16 @@ def test_ten_profiles_load_and_every_figure_has_its_source() -> None:
             assert target.schemes == ("int8",)
 
 
+def test_profiles_are_found_in_an_installed_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There they lie inside the package, as _targets."""
+    board = profiles()["nucleo-l4r5zi"].read_text(encoding="utf-8")
+    (tmp_path / "edgekit" / "_targets").mkdir(parents=True)
+    (tmp_path / "edgekit" / "_targets" / "nucleo-l4r5zi.toml").write_text(board, encoding="utf-8")
+    monkeypatch.setattr("edgekit.target.__file__", str(tmp_path / "edgekit" / "target.py"))
+    assert list(profiles()) == ["nucleo-l4r5zi"]
+    assert find_target("mcu").ram == 640 << 10
+
+
 def test_the_profiles_the_design_names() -> None:
     cores = {find_target(name).core for name in profiles()}
     assert {"cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"} <= cores

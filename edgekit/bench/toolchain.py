@@ -20,6 +20,7 @@ INSTALL = 'pip install "edgekit[mcu]"'
 # Contraction is off so that float code rounds on the core as it does on the host; no UBSan traps in the firmware.
 FLAGS = (
     "-std=c99",
+    "-g0",
     "-ffreestanding",
     "-fno-strict-aliasing",
     "-fomit-frame-pointer",
