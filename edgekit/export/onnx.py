@@ -279,6 +279,6 @@ def _contract(graph: Graph) -> str:
 
     told = {
         "inputs": {n: changed(graph.contract.input(n)) for n in graph.inputs},
-        "outputs": {n: changed(graph.contract.output(n)) for n in graph.outputs},
+        "outputs": {n: changed(graph.contract.output(n)) for n in graph.outputs if n in graph.contract.outputs},
     }
     return json.dumps(told, sort_keys=True)

@@ -30,10 +30,33 @@ STATIC = ("Constant", "Shape", "Size")
 ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
 COVERED = tuple(sorted({*HANDLERS, *STATIC, "If"}))
 INSTEAD = {
-    "ConvTranspose": "upsample by other means; transposed convolution comes with the operators of the breadth issue",
-    "LSTM": "recurrent layers are not read yet",
-    "GRU": "recurrent layers are not read yet",
+    "ConvTranspose": "upsample with a Conv and DepthToSpace outside the network",
+    "Resize": "resize before the network",
+    "Upsample": "resize before the network",
+    "LSTM": "convolutions over time (nn.Conv1d)",
+    "GRU": "convolutions over time (nn.Conv1d)",
+    "RNN": "convolutions over time (nn.Conv1d)",
+    "LayerNormalization": "nn.BatchNorm2d, or no normalization",
+    "InstanceNormalization": "nn.BatchNorm2d",
+    "GroupNormalization": "nn.BatchNorm2d",
+    "LRN": "nn.BatchNorm2d",
+    "Gelu": "nn.Hardswish or nn.ReLU",
+    "Erf": "nn.Hardswish or nn.ReLU (Erf is part of GELU)",
+    "Mish": "nn.Hardswish",
+    "Softplus": "nn.ReLU",
+    "Selu": "nn.ELU or nn.ReLU",
+    "Celu": "nn.ELU or nn.ReLU",
+    "LogSoftmax": "nn.Softmax, or leave the logits as output",
+    "Exp": "nn.Softmax or torch.sigmoid, which are whole operators",
+    "Pow": "x * x",
+    "Where": "multiply by a constant mask",
+    "ReduceL2": "the mean of x * x",
+    "NonMaxSuppression": "run it after the network",
+    "TopK": "run it after the network",
+    "ArgMax": "output the scores and pick the largest after the network",
+    "NonZero": "run it outside the network: its output's shape depends on the data",
     "Loop": "unroll it before export",
+    "Scan": "unroll it before export",
     "QLinearConv": "save in QDQ format (quant_format=QuantFormat.QDQ)",
     "QLinearMatMul": "save in QDQ format (quant_format=QuantFormat.QDQ)",
     "DynamicQuantizeLinear": "quantize statically",
@@ -141,7 +164,11 @@ class _Reader:
         call = self.call(node)
         b.call = call
         if node.op_type not in HANDLERS and node.op_type not in STATIC and node.op_type != "If" and not self.foldable(node):
-            self.problem(call, "the operator is not supported", INSTEAD.get(node.op_type, "see `edgekit inspect` for what is"))
+            self.problem(
+                call,
+                "the operator is not supported",
+                INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
+            )
             return
         if node.domain not in ("", "ai.onnx") and node.op_type not in qdq.HANDLERS:
             self.problem(call, f"it belongs to '{node.domain}'", "export with standard ONNX operators only")
