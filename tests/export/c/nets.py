@@ -300,6 +300,27 @@ def batch_norm(net: Net, x: str) -> list[str]:
     return net.op("BATCH_NORM", [x, *parts], None)
 
 
+def high_rank(net: Net, x: str) -> list[str]:
+    """Moves, sums and broadcasts over five and six axes that do not merge; x is only the scale's source."""
+    rng, quant = net.rng, net.of(x).quant
+    rank = int(rng.integers(5, 7))
+    wide = net.input(tuple(int(n) for n in rng.integers(2, 4, rank)), quant)
+    shape = net.of(wide).shape
+    kind = pick(rng, ("TRANSPOSE", "SLICE", "PAD", "MAXIMUM", "REDUCE_MAX"))
+    if kind == "TRANSPOSE":
+        return net.op(kind, [wide], quant, perm=tuple(int(p) for p in rng.permutation(rank)))
+    if kind == "SLICE":
+        begin = tuple(int(pick(rng, (0, n - 1))) for n in shape)
+        stride = tuple(1 if b == 0 else -1 for b in begin)
+        return net.op(kind, [wide], quant, begin=begin, size=tuple(n - int(rng.integers(2)) for n in shape), stride=stride)
+    if kind == "PAD":
+        return net.op(kind, [wide], quant, pads=tuple((int(rng.integers(2)), int(rng.integers(2))) for _ in shape))
+    if kind == "MAXIMUM":
+        part = tuple(n if i % 2 else 1 for i, n in enumerate(shape))
+        return net.op(kind, [wide, net.values(part, quant)], quant)
+    return net.op(kind, [wide], quant, axes=tuple(range(int(rng.integers(2)), rank, 2)))
+
+
 FAMILIES: dict[str, Callable[[Net, str], list[str]]] = {
     f.__name__: f for f in (conv, depthwise, dense, pool, reduce, arithmetic, compare, unary, softmax, prelu, move)
 }
@@ -317,8 +338,9 @@ def image(rng: Rng) -> Shape:
 def many(kind: str, family: str, count: int, seed: int, extreme: bool = True) -> Graph:
     """`count` single operators of a family side by side, each with its own input and outputs."""
     net = Net(kind, np.random.default_rng(seed), extreme)
+    build_one = high_rank if family == "high_rank" else families(kind)[family]
     for _ in range(count):
-        net.outputs += families(kind)[family](net, net.input(image(net.rng)))
+        net.outputs += build_one(net, net.input(image(net.rng)))
     return net.graph(list(dict.fromkeys(net.outputs)))
 
 
