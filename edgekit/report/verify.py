@@ -6,10 +6,10 @@ import math
 
 from edgekit.report.numbers import NONE
 from edgekit.report.table import text_table
-from edgekit.verify import EngineRow, VerifyReport
+from edgekit.verify import EngineRow, LayerGap, VerifyReport
 
 SHOWN = 5  # differing samples and layers a row names
-HEADER = ("", "engine", "result", "held to", "max LSB", "SQNR", "argmax", "accuracy", "differ")
+HEADER = ("", "engine", "result", "held to", "max LSB", "one op", "SQNR", "argmax", "accuracy", "differ")
 
 
 def verify_text(report: VerifyReport) -> str:
@@ -18,7 +18,7 @@ def verify_text(report: VerifyReport) -> str:
     lines = [
         f"{report.model}: {report.samples:,} {kind}",
         "",
-        text_table(HEADER, [_row(r) for r in report.rows], (4, 5, 6, 7, 8)),
+        text_table(HEADER, [_row(r) for r in report.rows], (4, 5, 6, 7, 8, 9)),
         "",
     ]
     for row in report.rows:
@@ -27,7 +27,7 @@ def verify_text(report: VerifyReport) -> str:
         if row.passed is False and row.worst_samples:
             lines.append(f"  samples that differ most: {_listed(row.worst_samples)}")
         if row.passed is False:
-            lines += [f"  {g.op} {g.source}: {_lsb(g.max_lsb)} LSB, {_db(g.sqnr)}" for g in row.layers[:SHOWN]]
+            lines += [f"  {g.op} {g.source}: {_lsb(g.max_lsb)} LSB{_alone(g)}, {_db(g.sqnr)}" for g in row.layers[:SHOWN]]
     if report.accuracy_note:
         lines.append(report.accuracy_note)
     if report.layers:
@@ -49,11 +49,16 @@ def _row(row: EngineRow) -> tuple[str, ...]:
         row.status,
         row.rule,
         _lsb(row.max_lsb),
+        _lsb(row.op_lsb),
         _db(row.sqnr) if judged else "",
         "" if row.argmax is None else f"{row.argmax:.2%}",
         "" if row.accuracy is None else f"{row.accuracy:.4f}",
         f"{row.differing:,}" if judged and row.engine != "against" else "",
     )
+
+
+def _alone(gap: LayerGap) -> str:
+    return "" if gap.op_lsb is None else f" ({gap.op_lsb} of its own)"
 
 
 def _lsb(value: int | None) -> str:
