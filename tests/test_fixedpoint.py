@@ -80,7 +80,7 @@ def test_round_half_away() -> None:
 def test_exp_on_negative_values(bits: int) -> None:
     raw = np.linspace(fp.INT32_MIN + 1, 0, 5001).astype(np.int64)
     real = raw / 2.0 ** (31 - bits)
-    np.testing.assert_allclose(fp.exp_on_negative_values(raw, bits) / 2.0**31, np.exp(real), atol=1e-6)
+    np.testing.assert_allclose(fp.exp_on_negative_values(raw, bits) / 2.0**31, np.exp(real), rtol=3e-7, atol=4 * 2.0**-31)
 
 
 def test_logistic_and_tanh() -> None:

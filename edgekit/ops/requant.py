@@ -1,8 +1,9 @@
 """How integer kernels rescale: multipliers, shifts and clamps of every op, derived from the tensors' Quants.
 
-One definition with two users, the reference (`edgekit.ops`) and the C generator. The rules are TensorFlow Lite Micro's: its
-kernels differ in which products they form in float32 and which in float64, and so do these functions. A pair (multiplier,
-shift) goes to `fixedpoint.multiply_by_quantized_multiplier`.
+One definition with two users, the reference (`edgekit.ops`) and the C generator. The rules are those of TensorFlow Lite Micro
+as its pinned wheel has them: products and quotients of scales are formed in float64 from the float32 scales (older sources
+form some in float32, which moves a rare output by one). A pair (multiplier, shift) goes to
+`fixedpoint.multiply_by_quantized_multiplier`.
 """
 
 from __future__ import annotations
@@ -62,20 +63,15 @@ def conv_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Ar
     """(multipliers int64[O], shifts int64[O]) of CONV_2D and DEPTHWISE_CONV_2D; O = y's channels, also for one weight scale."""
     if w.quant is None or np.any(w.quant.zero_point != 0):
         fail(node, f"weights '{w.name}' need a symmetric Quant")
-    product = scale_of(int8_quant(node, x)) * w.quant.scale.astype(np.float64) / scale_of(int8_quant(node, y))
-    return fixedpoint.quantize_multipliers(np.broadcast_to(product, (y.shape[-1],)))
+    return dense_requant(node, x, w, y)
 
 
 def dense_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
-    """(multipliers int64[O], shifts int64[O]) of FULLY_CONNECTED; with one weight scale the product of scales is float32."""
+    """(multipliers int64[O], shifts int64[O]) of FULLY_CONNECTED, whose weights may have a zero point."""
     if w.quant is None:
         fail(node, f"weights '{w.name}' have no Quant")
-    if w.quant.scale.size > 1:
-        return conv_requant(node, x, w, y)
-    product = np.float32(scale_of(int8_quant(node, x))) * w.quant.scale
-    return fixedpoint.quantize_multipliers(
-        np.broadcast_to(product.astype(np.float64) / scale_of(int8_quant(node, y)), (y.shape[-1],))
-    )
+    real = scale_of(int8_quant(node, x)) * w.quant.scale.astype(np.float64) / scale_of(int8_quant(node, y))
+    return fixedpoint.quantize_multipliers(np.broadcast_to(real, (y.shape[-1],)))
 
 
 @dataclass(frozen=True)
@@ -93,15 +89,13 @@ class AddParams:
 
 
 def add_params(node: Node, a: Tensor, b: Tensor, y: Tensor) -> AddParams:
-    """ADD and SUB on int8. ADD works on the scales in float64, SUB in float32. Needs an output scale above 2**-19 inputs'."""
+    """ADD and SUB on int8. An output scale below 2**-19 of the inputs' is more than TFLM takes."""
     qa, qb, qy = (int8_quant(node, t) for t in (a, b, y))
-    kind = np.float64 if node.op == "ADD" else np.float32
-    sa, sb, sy = (q.scale[0].astype(kind) for q in (qa, qb, qy))
-    twice = kind(2) * max(sa, sb)
     left_shift = 20
-    ma, ha = fixedpoint.quantize_multiplier(float(sa / twice))
-    mb, hb = fixedpoint.quantize_multiplier(float(sb / twice))
-    mo, ho = fixedpoint.quantize_multiplier(float(twice / (kind(1 << left_shift) * sy)))
+    twice = 2 * max(scale_of(qa), scale_of(qb))
+    ma, ha = fixedpoint.quantize_multiplier(scale_of(qa) / twice)
+    mb, hb = fixedpoint.quantize_multiplier(scale_of(qb) / twice)
+    mo, ho = fixedpoint.quantize_multiplier(twice / ((1 << left_shift) * scale_of(qy)))
     activation = str(node.attrs.get("activation", "NONE"))
     return AddParams(
         left_shift, (zero_of(qa), zero_of(qb)), (ma, mb), (ha, hb), mo, ho, zero_of(qy), activation_range(activation, qy)
@@ -120,12 +114,10 @@ class MulParams:
 
 
 def mul_params(node: Node, a: Tensor, b: Tensor, y: Tensor) -> MulParams:
-    """MUL (scales in float64) and DIV (in float32) on int8."""
+    """MUL and DIV on int8."""
     qa, qb, qy = (int8_quant(node, t) for t in (a, b, y))
-    if node.op == "DIV":
-        real = float(qa.scale[0] / (qb.scale[0] * qy.scale[0]))
-    else:
-        real = scale_of(qa) * scale_of(qb) / scale_of(qy)
+    product = scale_of(qb) * scale_of(qy)
+    real = scale_of(qa) / product if node.op == "DIV" else scale_of(qa) * scale_of(qb) / scale_of(qy)
     multiplier, shift = fixedpoint.quantize_multiplier(real)
     activation = str(node.attrs.get("activation", "NONE"))
     return MulParams((zero_of(qa), zero_of(qb)), multiplier, shift, zero_of(qy), activation_range(activation, qy))

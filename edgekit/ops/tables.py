@@ -29,12 +29,12 @@ def relu_table(node: Node, x: Tensor, y: Tensor) -> Array:
 
 
 def leaky_relu_table(node: Node, x: Tensor, y: Tensor) -> Array:
-    """One multiplier a side, both from float32 products."""
+    """One multiplier a side."""
     qx, qy = int8_quant(node, x), int8_quant(node, y)
-    alpha = np.float32(node.attrs.get("alpha", 0.01))
+    alpha = float(np.float32(node.attrs.get("alpha", 0.01)))
     centred = INPUTS - zero_of(qx)
-    positive = fixedpoint.quantize_multiplier(float(qx.scale[0] / qy.scale[0]))
-    negative = fixedpoint.quantize_multiplier(float(qx.scale[0] * alpha / qy.scale[0]))
+    positive = requantize_params(node, x, y)
+    negative = fixedpoint.quantize_multiplier(scale_of(qx) * alpha / scale_of(qy))
     sides = [fixedpoint.multiply_by_quantized_multiplier(centred, *pair) for pair in (positive, negative)]
     return np.where(centred >= 0, sides[0], sides[1]) + zero_of(qy)
 
@@ -59,7 +59,7 @@ def hard_swish_table(node: Node, x: Tensor, y: Tensor) -> Array:
     """x * relu6(x + 3) / 6 in 16 bits: x on a fine output scale times a multiplier in [0, 1] that grows over [-3, 3]."""
     qx, qy = int8_quant(node, x), int8_quant(node, y)
     fine = np.float32(1 / 128) * qx.scale[0]
-    out_multiplier, out_shift = fixedpoint.quantize_multiplier(float(fine / qy.scale[0]))
+    out_multiplier, out_shift = fixedpoint.quantize_multiplier(float(fine) / scale_of(qy))
     gate_multiplier, gate_shift = fixedpoint.quantize_multiplier(float(fine / np.float32(3 / 32768)))
     if out_shift > 0:
         fail(node, f"its output scale is less than 1/128 of its input's, '{x.name}'")

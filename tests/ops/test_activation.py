@@ -101,7 +101,8 @@ def test_tables_are_indexed_by_the_input_plus_128(op: str) -> None:
     graph = quantized(op, np.random.default_rng(5))
     node, x, y = graph.nodes[0], graph["x"], graph["y0"]
     table = unary_table(node, x, y)
-    assert (table.shape, table.dtype) == ((256,), np.int8)
+    assert table.shape == (256,)
+    assert table.dtype == np.int8
     q = np.random.default_rng(6).integers(-128, 128, x.shape).astype(np.int8)
     np.testing.assert_array_equal(reference.run(graph, {"x": q})["y0"], table[q.astype(int) + 128])
 
@@ -111,3 +112,30 @@ def test_fixed_output_scales_are_demanded(op: str) -> None:
     graph = one_node(op, [activation("x", (1, 4), np.random.default_rng(0))], [Quant.per_tensor(0.1)], {})
     with pytest.raises(BadModel, match="the node"):
         reference.run(graph, {"x": np.zeros((1, 4), np.int8)})
+
+
+# Scales whose tables differ by one entry between float32 and float64 products (LEAKY_RELU, HARD_SWISH), or between
+# multiplying by the reciprocal of a scale and dividing by it (ELU); most scales do not tell.
+SWISH = [(0.115, -113, 0.369, 51), (0.194, 21, 0.359, -9), (0.194, 55, 0.359, -94)]
+LEAKY = [(0.308, -35, 0.264, -77, 0.2), (0.023, -17, 0.016, -74, 0.3), (0.222, 11, 0.132, 87, 0.3), (0.209, 121, 0.017, 3, 0.1)]
+ELU = [(0.308, -35, 0.264, -77), (0.153, -82, 0.17, -27), (0.313, -22, 0.224, -96), (0.023, -17, 0.016, -74)]
+
+
+@pytest.mark.parametrize(
+    ("op", "case"),
+    [*(("LEAKY_RELU", c) for c in LEAKY), *(("ELU", c) for c in ELU), *(("HARD_SWISH", c) for c in SWISH)],
+)
+def test_products_of_scales_are_rounded_where_tflm_rounds_them(op: str, case: tuple[float, ...]) -> None:
+    scale, zero, out_scale, out_zero = case[:4]
+    x = Tensor("x", (256,), "int8", None, Quant.per_tensor(scale, int(zero)))
+    attrs = {"alpha": case[4]} if op == "LEAKY_RELU" else {}
+    graph = one_node(op, [x], [Quant.per_tensor(out_scale, int(out_zero))], attrs)
+    agree(graph, {"x": np.arange(-128, 128).astype(np.int8)})
+
+
+def test_softmax_of_a_huge_scale_is_one_for_the_maximum() -> None:
+    x = Tensor("x", (1, 5), "int8", None, Quant.per_tensor(40.0))
+    graph = one_node("SOFTMAX", [x], [FIXED["SOFTMAX"]], {})
+    feeds = {"x": np.array([[5, 4, -128, 5, 3]], np.int8)}
+    agree(graph, feeds)
+    assert reference.run(graph, feeds)["y0"].tolist() == [[0, -128, -128, 0, -128]]

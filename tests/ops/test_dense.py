@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-from edgekit.graph import Graph
-from tests.ops.draw import FUSED, activation, bias_for, floats, generators, ints, sampled, sum_quant, weights
+from edgekit.graph import Graph, Quant, Tensor, const
+from tests.ops.draw import FUSED, activation, any_quant, bias_for, floats, generators, ints, sampled, sum_quant, weights
 from tests.ops.ort_judge import run_ort, run_real
 from tests.tflm_judge import agree, feeds_for, one_node
 
@@ -46,8 +46,26 @@ def quantized_dense(rng: np.random.Generator, per_channel: bool) -> Graph:
 
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_integer_equals_tflm(per_channel: bool) -> None:
-    """One weight scale takes a float32 product of scales, several take float64."""
     for seed in range(40):
         rng = np.random.default_rng(seed)
         graph = quantized_dense(rng, per_channel)
         agree(graph, feeds_for(graph, rng))
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_sums_beside_a_half_round_as_in_tflm(per_channel: bool) -> None:
+    """Sums of up to 2**30 within a few units of k + 1/2 output steps: they tell a float32 product of scales from a float64
+    one, which random sums do not."""
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        sx, sw = (np.float32(rng.uniform(1e-3, 1e-2)) for _ in range(2))
+        step = float(sx) * float(sw)
+        x, y = Tensor("x", (1, 1), "int8", None, any_quant(rng, float(sx))), any_quant(rng, step * (1 << 23))
+        ties = np.round((np.arange(-120, 120) + 0.5) * float(y.scale[0]) / step)
+        sums = (ties[:, None] + np.arange(-70, 71, 4)).astype(np.int32).reshape(-1)
+        scales, axis = (np.full(sums.size, sw), 0) if per_channel else (np.array([sw]), None)
+        zeros = np.zeros(scales.size, np.int64)
+        w = const("w", np.zeros((sums.size, 1), np.int8), Quant(scales, zeros, axis))
+        b = const("b", sums, Quant(scales * sx, zeros, axis, None, "int32"))
+        graph = one_node("FULLY_CONNECTED", [x, w, b], [y], {})
+        agree(graph, {"x": np.zeros((1, 1), np.int8)})

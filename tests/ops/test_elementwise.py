@@ -83,3 +83,16 @@ def test_integer_division_by_zero_saturates() -> None:
     graph = one_node("DIV", tensors, [Quant.per_tensor(0.1, 7)], {})
     result = reference.run(graph, {"a": np.array([5, -5, 0], np.int8), "b": np.zeros(3, np.int8)})["y0"]
     assert result.tolist() == [127, -128, 7]
+
+
+@pytest.mark.parametrize("op", ["ADD", "SUB", "MUL"])
+def test_every_pair_of_integers_equals_tflm(op: str) -> None:
+    """Rare roundings (products of scales in float32 or float64) show only over all 65,536 pairs."""
+    every = np.arange(-128, 128).astype(np.int8)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        a = activation("a", (256, 1), rng)
+        b = activation("b", (1, 256), rng, scale_of(a) * float(10 ** rng.uniform(-1, 1)))
+        scale = scale_of(a) * scale_of(b) * 128 if op == "MUL" else scale_of(a) + scale_of(b)
+        graph = one_node(op, [a, b], [any_quant(rng, scale)], {})
+        agree(graph, {"a": every.reshape(a.shape), "b": every.reshape(b.shape)})

@@ -25,7 +25,8 @@ def any_slice(shape: tuple[int, ...], rng: np.random.Generator) -> dict[str, Any
 def moved(op: str, rng: np.random.Generator) -> Graph:
     rank = int(rng.integers(2, 5))
     x, axis = activation("x", ints(rng, 2, 6, rank), rng), int(rng.integers(0, rank))
-    inputs, outputs, attrs = [x], [x.quant], {}
+    inputs, outputs = [x], [x.quant]
+    attrs: dict[str, Any] = {}
     if op == "RESHAPE":
         attrs = {"shape": (x.elements // x.shape[0], x.shape[0])}
     elif op == "TRANSPOSE":
