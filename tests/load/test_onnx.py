@@ -17,7 +17,7 @@ from edgekit.bench.ort import run_onnx
 from edgekit.boundary import from_outputs, to_feeds
 from edgekit.errors import BadModel, EdgekitError, Unsupported
 from edgekit.export.onnx import export_onnx
-from edgekit.graph import Array, Graph
+from edgekit.graph import Array, Graph, Node, Quant, Tensor, build, const
 from edgekit.load.onnx import load_onnx
 from edgekit.passes.simplify import simplify
 
@@ -209,6 +209,17 @@ OLD: dict[str, Callable[[], bytes]] = {
 @pytest.mark.parametrize("what", list(OLD))
 def test_every_spelling_of_an_operator(what: str) -> None:
     agrees(OLD[what]())
+
+
+def test_opsets_before_7_are_converted() -> None:
+    old = make(
+        [node("BatchNormalization", "x g b m v", is_test=1)],
+        {"x": [1, 3, 2, 2]},
+        ["y"],
+        {n: np.abs(floats(3)) for n in "gbmv"},
+        opset=6,
+    )
+    assert "BATCH_NORM" in ops(load_onnx(old))
 
 
 def test_batch_norm_of_rank_2_and_3() -> None:
@@ -533,6 +544,18 @@ def test_uint8_inputs_become_int8_and_the_contract_says_so() -> None:
     x = np.random.default_rng(3).integers(0, 256, (2, 8)).astype(np.uint8)
     ours = reference.run(graph, {"x": (x.astype(int) - 128).astype(np.int8)})["y"].astype(int) + 128
     assert np.abs(ours - run_onnx(model, [{"x": x}])[0]["y"].astype(int)).max() <= 1
+
+
+def test_a_quantized_table_of_rows_stays_integer() -> None:
+    """A GATHER whose data is constant: no activation tells it to be integer, its QuantizeLinear does."""
+    quant = Quant.per_tensor(0.1, 3)
+    table = const("table", np.arange(-10, 10).reshape(5, 4).astype(np.int8), quant)
+    tensors = [Tensor("ids", (3,), "int32"), table, Tensor("y", (3, 4), "int8", None, quant)]
+    graph = build("g", ["ids"], ["y"], [Node("GATHER", ("table", "ids"), ("y",), {"axis": 0}, "rows")], tensors)
+    again = load_onnx(export_onnx(graph))
+    ids = {"ids": np.array([4, 0, 2], np.int32)}
+    assert ops(again) == ["GATHER"]
+    np.testing.assert_array_equal(reference.run(again, ids)["y"], reference.run(graph, ids)["y"])
 
 
 def test_q_dq_that_does_not_fit_is_refused_with_the_reason() -> None:

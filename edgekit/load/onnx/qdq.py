@@ -163,7 +163,7 @@ class Fuser:
         entry = TABLE[node.op]
         data = entry.data_inputs(node)
         live = [i for i in data if not self.tensors[str(node.inputs[i])].is_const]
-        if not live or any(node.inputs[i] not in self.integer_of for i in live):
+        if not data or any(node.inputs[i] not in self.integer_of for i in live):
             if any(str(node.inputs[i]) in self.exact for i in entry.weights if i < len(node.inputs)):
                 self.refuse(node, "its weights are quantized and its input is not")
             return False
