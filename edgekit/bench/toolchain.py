@@ -138,9 +138,9 @@ def shared_library(source: str, name: str) -> Path:
         with tempfile.TemporaryDirectory(prefix="edgekit-", dir=cache_dir(), ignore_cleanup_errors=True) as holder:
             folder = Path(holder)
             (folder / f"{name}.c").write_text(source, encoding="ascii")
-            zig(
-                ["cc", "-O2", "-mcpu=baseline", "-shared", "-fPIC", "-fno-sanitize=undefined", f"{name}.c", "-o", "out.bin"],
-                folder,
-            )
+            flags = ["-O2", "-g0", "-mcpu=baseline", "-shared", "-fPIC", "-fno-sanitize=undefined"]
+            if sys.platform != "win32":  # a DLL needs the entry point of its C library
+                flags.append("-nostdlib")
+            zig(["cc", *flags, f"{name}.c", "-o", "out.bin"], folder)
             os.replace(folder / "out.bin", path)  # atomic: a second process may be building it too
     return path
