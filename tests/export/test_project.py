@@ -77,11 +77,6 @@ def expected(golden: Vectors) -> str:
     return "\n".join([*lines, "end pass"]) + "\n"
 
 
-def utf8(text: str) -> str:
-    """The emulator's text is one character a byte."""
-    return text.encode("latin-1").decode()
-
-
 @pytest.mark.parametrize("board", ["nucleo-f401re", "raspberry-pi-pico", "arduino nano 33 ble", "nucleo-h7a3zi-q"])
 def test_make_builds_firmware_that_prints_the_right_labels(board: str, tmp_path: Path) -> None:
     files, golden = project("make", classifier(), board)
@@ -89,7 +84,7 @@ def test_make_builds_firmware_that_prints_the_right_labels(board: str, tmp_path:
     assert done.returncode == 0, done.stderr
     assert "warning" not in done.stderr
     text, status = run_elf((tmp_path / "build/net.elf").read_bytes(), find_target(board))
-    assert (utf8(text), status) == (expected(golden), 0)
+    assert (text, status) == (expected(golden), 0)
 
 
 def test_the_same_check_on_this_computer(tmp_path: Path) -> None:
@@ -117,7 +112,7 @@ def test_real_numbers_are_compared_with_a_tolerance(tmp_path: Path) -> None:
     files, golden = project("make", classifier("float32"))
     assert shell(["make", f"PYTHON={sys.executable}"], written(files, tmp_path)).returncode == 0
     text, status = run_elf((tmp_path / "build/net.elf").read_bytes(), BOARD)
-    assert (utf8(text), status) == (expected(golden), 0)
+    assert (text, status) == (expected(golden), 0)
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
@@ -129,7 +124,7 @@ def test_cmake_builds_the_same_firmware(tmp_path: Path) -> None:
     done = shell(["cmake", "--build", "build"], tmp_path)
     assert done.returncode == 0, done.stderr + done.stdout
     text, status = run_elf((tmp_path / "build/net.elf").read_bytes(), BOARD)
-    assert (utf8(text), status) == (expected(golden), 0)
+    assert (text, status) == (expected(golden), 0)
 
 
 ARDUINO = r"""

@@ -89,7 +89,7 @@ class Machine:
         from unicorn import arm_const
 
         self._unicorn, self._registers = unicorn, arm_const
-        self.image, self.text = image, ""
+        self.image, self._printed = image, bytearray()
         self.exit_code: int | None = None
         self._pending = -1  # number of the BKPT reached
         self._fault = ""
@@ -142,6 +142,11 @@ class Machine:
     def instructions(self) -> int:
         """Issued since reset, BKPT instructions included."""
         return int(self._counter.total)
+
+    @property
+    def text(self) -> str:
+        """What the firmware printed by semihosting, as UTF-8."""
+        return self._printed.decode("utf-8", "replace")
 
     def read(self, address: int, size: int) -> bytes:
         return bytes(self._uc.mem_read(address, size))
@@ -231,14 +236,14 @@ class Machine:
         call, argument = self.register(0), self.register(1)
         result = 0
         if call == SYS_WRITEC:
-            self.text += self.read(argument, 1).decode("latin-1")
+            self._printed += self.read(argument, 1)
         elif call == SYS_WRITE0:
-            self.text += self._string(argument)
+            self._printed += self._string(argument)
         elif call == SYS_OPEN:
             result = 1  # ":tt", the console
         elif call == SYS_WRITE:
             _, data, size = struct.unpack("<3I", self.read(argument, 12))
-            self.text += self.read(data, size).decode("latin-1")
+            self._printed += self.read(data, size)
         elif call == SYS_EXIT:
             self.exit_code = 0 if argument == 0x20026 else 1  # ADP_Stopped_ApplicationExit
             return True
@@ -251,11 +256,11 @@ class Machine:
         self._uc.reg_write(self._registers.UC_ARM_REG_R0, result)
         return False
 
-    def _string(self, address: int) -> str:
+    def _string(self, address: int) -> bytes:
         out = bytearray()
         while (byte := self.read(address + len(out), 1)) != b"\0":
             out += byte
-        return out.decode("latin-1")
+        return bytes(out)
 
     def stack_used(self, base: int, top: int) -> int:
         """Bytes between the deepest painted-over word and `top`, in the stack's memory [base, top)."""
