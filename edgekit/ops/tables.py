@@ -22,10 +22,8 @@ def rescaled(node: Node, x: Tensor, y: Tensor) -> Array:
 
 
 def relu_table(node: Node, x: Tensor, y: Tensor) -> Array:
-    """RELU rescales, then clamps. RELU6 (and RELU_N1_TO_1) between equal scales only clamps, which is all TFLM does."""
-    qx, qy = int8_quant(node, x), int8_quant(node, y)
-    values = INPUTS if qx.same_as(qy) else rescaled(node, x, y)
-    return np.clip(values, *activation_range(node.op, qy))
+    """Rescale, then clamp. TFLM's RELU6 only clamps: it takes equal scales, between which rescaling changes nothing."""
+    return np.clip(rescaled(node, x, y), *activation_range(node.op, int8_quant(node, y)))
 
 
 def leaky_relu_table(node: Node, x: Tensor, y: Tensor) -> Array:

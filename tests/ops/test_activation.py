@@ -84,6 +84,15 @@ def test_integer_prelu_equals_tflm() -> None:
         agree(graph, feeds_for(graph, rng))
 
 
+def test_products_of_prelu_scales_are_rounded_as_in_tflm() -> None:
+    """Scales at which one pair in 65,536 tells a float32 product from a float64 one."""
+    every = np.arange(-128, 128).astype(np.int8)
+    x = Tensor("x", (256, 256), "int8", None, Quant.per_tensor(0.2093, 121))
+    slope = const("s", every.reshape(1, 256), Quant.per_tensor(0.0004, 3))
+    graph = one_node("PRELU", [x, slope], [Quant.per_tensor(0.0943, -36)], {})
+    agree(graph, {"x": np.repeat(every[:, None], 256, 1)})
+
+
 @pytest.mark.parametrize("op", ["HARD_SIGMOID", "RELU_N1_TO_1"])
 def test_integer_ops_that_tflm_lacks_are_the_rounded_real_function(op: str) -> None:
     rng = np.random.default_rng(1)

@@ -52,20 +52,31 @@ def test_integer_equals_tflm(per_channel: bool) -> None:
         agree(graph, feeds_for(graph, rng))
 
 
+# op -> (input shape, weight shape of n channels, axis of the weights' scales)
+SHAPES = {
+    "FULLY_CONNECTED": (lambda n: ((1, 1), (n, 1), 0)),
+    "CONV_2D": (lambda n: ((1, 1, 1, 1), (n, 1, 1, 1), 0)),
+    "DEPTHWISE_CONV_2D": (lambda n: ((1, 1, 1, 1), (1, 1, 1, n), 3)),
+}
+
+
+@pytest.mark.parametrize("op", SHAPES)
 @pytest.mark.parametrize("per_channel", [False, True])
-def test_sums_beside_a_half_round_as_in_tflm(per_channel: bool) -> None:
+def test_sums_beside_a_half_round_as_in_tflm(op: str, per_channel: bool) -> None:
     """Sums of up to 2**30 within a few units of k + 1/2 output steps: they tell a float32 product of scales from a float64
     one, which random sums do not."""
     for seed in range(4):
         rng = np.random.default_rng(seed)
         sx, sw = (np.float32(rng.uniform(1e-3, 1e-2)) for _ in range(2))
         step = float(sx) * float(sw)
-        x, y = Tensor("x", (1, 1), "int8", None, any_quant(rng, float(sx))), any_quant(rng, step * (1 << 23))
+        y = any_quant(rng, step * (1 << 23))
         ties = np.round((np.arange(-120, 120) + 0.5) * float(y.scale[0]) / step)
         sums = (ties[:, None] + np.arange(-70, 71, 4)).astype(np.int32).reshape(-1)
-        scales, axis = (np.full(sums.size, sw), 0) if per_channel else (np.array([sw]), None)
+        scales = np.full(sums.size if per_channel else 1, sw)
         zeros = np.zeros(scales.size, np.int64)
-        w = const("w", np.zeros((sums.size, 1), np.int8), Quant(scales, zeros, axis))
-        b = const("b", sums, Quant(scales * sx, zeros, axis, None, "int32"))
-        graph = one_node("FULLY_CONNECTED", [x, w, b], [y], {})
-        agree(graph, {"x": np.zeros((1, 1), np.int8)})
+        x_shape, w_shape, axis = SHAPES[op](sums.size)
+        x = Tensor("x", x_shape, "int8", None, any_quant(rng, float(sx)))
+        w = const("w", np.zeros(w_shape, np.int8), Quant(scales, zeros, axis if per_channel else None))
+        b = const("b", sums, Quant(scales * sx, zeros, 0 if per_channel else None, None, "int32"))
+        graph = one_node(op, [x, w, b], [y], {})
+        agree(graph, {"x": np.zeros(x_shape, np.int8)})

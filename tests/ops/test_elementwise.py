@@ -85,14 +85,37 @@ def test_integer_division_by_zero_saturates() -> None:
     assert result.tolist() == [127, -128, 7]
 
 
+EVERY = np.arange(-128, 128).astype(np.int8)
+Affine = tuple[float, int]
+
+
 @pytest.mark.parametrize("op", ["ADD", "SUB", "MUL"])
 def test_every_pair_of_integers_equals_tflm(op: str) -> None:
-    """Rare roundings (products of scales in float32 or float64) show only over all 65,536 pairs."""
-    every = np.arange(-128, 128).astype(np.int8)
-    for seed in range(6):
+    for seed in range(4):
         rng = np.random.default_rng(seed)
         a = activation("a", (256, 1), rng)
         b = activation("b", (1, 256), rng, scale_of(a) * float(10 ** rng.uniform(-1, 1)))
         scale = scale_of(a) * scale_of(b) * 128 if op == "MUL" else scale_of(a) + scale_of(b)
         graph = one_node(op, [a, b], [any_quant(rng, scale)], {})
-        agree(graph, {"a": every.reshape(a.shape), "b": every.reshape(b.shape)})
+        agree(graph, {"a": EVERY.reshape(a.shape), "b": EVERY.reshape(b.shape)})
+
+
+# Scales at which one pair in 65,536 tells float32 quotients of scales from float64 ones; most scales do not tell.
+TELLING: list[tuple[str, Affine, Affine, Affine]] = [
+    ("ADD", (0.335, -62), (0.0438, -52), (0.3436, -13)),
+    ("ADD", (0.0601, 84), (0.2613, -36), (0.2736, -39)),
+    ("SUB", (0.335, -62), (0.0438, -52), (0.3436, -13)),
+    ("SUB", (0.0601, 84), (0.2613, -36), (0.2736, -39)),
+    ("DIV", (0.039, 61), (0.2175, 64), (0.0104, -99)),
+]
+
+
+@pytest.mark.parametrize(("op", "a", "b", "y"), TELLING)
+def test_quotients_of_scales_are_rounded_as_in_tflm(op: str, a: Affine, b: Affine, y: Affine) -> None:
+    divisors = EVERY[b[1] != EVERY] if op == "DIV" else EVERY
+    first = Tensor("a", (256, 1), "int8", None, Quant.per_tensor(*a))
+    second = Tensor("b", (1, divisors.size), "int8", None, Quant.per_tensor(*b))
+    graph = one_node(op, [first, second], [Quant.per_tensor(*y)], {})
+    feeds = {"a": EVERY.reshape(256, 1), "b": divisors.reshape(1, -1)}
+    real = (feeds["a"].astype(float) - a[1]) / (feeds["b"].astype(float) - b[1]) if op == "DIV" else None
+    agree(graph, feeds, where=None if real is None else np.abs(real * a[0] / b[0] / y[0]) > 0.5)

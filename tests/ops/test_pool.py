@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 
+from edgekit.graph import Quant, Tensor
 from tests.ops.draw import FUSED, activation, floats, generators, ints, sampled
 from tests.ops.ort_judge import nchw, nhwc, run_ort, run_real
 from tests.tflm_judge import agree, feeds_for, one_node, same_pad
@@ -22,6 +23,15 @@ def test_float_equals_onnx_runtime(op: str, rng: np.random.Generator) -> None:
     (ours,) = run_real(op, [x], filter=kernel, stride=stride, pad=(top, bottom, left, right))
     (theirs,) = run_ort(ONNX[op], [nchw(x)], kernel_shape=kernel, strides=stride, pads=[top, left, bottom, right])
     np.testing.assert_allclose(ours, nhwc(theirs), rtol=1e-5, atol=1e-6)
+
+
+def test_clamps_beside_a_half_are_rounded_as_in_tflm() -> None:
+    """6 / scale is k + 1/2 in float32 and not in float64."""
+    for k in range(20, 120, 7):
+        quant = Quant.per_tensor(6 / (k + 0.5), -120)
+        x = Tensor("x", (1, 1, 1, 256), "int8", None, quant)
+        graph = one_node("MAX_POOL_2D", [x], [quant], {"filter": (1, 1), "activation": "RELU6"})
+        agree(graph, {"x": np.arange(-128, 128).astype(np.int8).reshape(x.shape)})
 
 
 @pytest.mark.parametrize("op", ONNX)

@@ -22,6 +22,14 @@ def test_halves_round_away_from_zero_as_in_tflm() -> None:
     agree(graph, {"x": np.array([-1.25, -0.75, -0.25, 0.25, 0.75, 1.25, 0, 1e9, -1e9], np.float32)})
 
 
+def test_floats_beside_a_half_equal_tflm() -> None:
+    """x / scale is k + 1/2 in float32 and not in float64."""
+    for seed in range(5):
+        scale = np.float32(np.random.default_rng(seed).uniform(0.01, 0.4))
+        graph = one_node("QUANTIZE", [Tensor("x", (200,), "float32")], [Quant.per_tensor(float(scale), 3)], {})
+        agree(graph, {"x": ((np.arange(-100, 100) + 0.5) * scale).astype(np.float32)})
+
+
 def test_between_int8_scales_equals_tflm_and_its_table() -> None:
     for seed in range(20):
         rng = np.random.default_rng(seed)
