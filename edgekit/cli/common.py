@@ -95,40 +95,36 @@ def _dims(text: str, whole: str) -> tuple[int, ...]:
     return tuple(int(part) for part in parts)
 
 
-class DataScale(click.ParamType[tuple[float, int]]):
+def _data_scale(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[float, int] | None:
     """S,Z: real = S * (q - Z)."""
-
-    name = "S,Z"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, int]:
-        if isinstance(value, tuple):
-            return value
-        scale, _, zero = str(value).partition(",")
-        try:
-            result = float(scale), int(zero)
-        except ValueError:
-            self.fail(f"'{value}' is not S,Z, as in 0.0078125,-128 (real = S * (q - Z)).", param, ctx)
-        if not result[0] > 0:
-            self.fail("the scale must be positive.", param, ctx)
-        return result
+    if value is None:
+        return None
+    scale, _, zero = value.partition(",")
+    try:
+        result = float(scale), int(zero)
+    except ValueError:
+        raise click.BadParameter(f"'{value}' is not S,Z, as in 0.0078125,-128 (real = S * (q - Z)).") from None
+    if not 0 < result[0] < float("inf"):
+        raise click.BadParameter(f"the scale in '{value}' must be positive.")
+    return result
 
 
-class Share(click.ParamType[str]):
+def share(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """A share such as 20%."""
-
-    name = "SHARE"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            share = float(str(value).rstrip("%")) / (100 if str(value).endswith("%") else 1)
-        except ValueError:
-            share = 0.0
-        if not 0 < share < 1:
-            self.fail(f"'{value}' is not a share such as 20%.", param, ctx)
-        return str(value)
+    if value is None:
+        return None
+    try:
+        part = float(value.rstrip("%")) / (100 if value.endswith("%") else 1)
+    except ValueError:
+        part = 0.0
+    if not 0 < part < 1:
+        raise click.BadParameter(f"'{value}' is not a share such as 20%.")
+    return value
 
 
-data_scale_option = click.option("--data-scale", type=DataScale(), help="What integer data means: real = S * (q - Z).")
+data_scale_option = click.option(
+    "--data-scale", metavar="S,Z", callback=_data_scale, help="What integer data means: real = S * (q - Z)."
+)
 io_layout_option = click.option(
     "--io-layout", type=click.Choice(["source", "nhwc"]), help="Axes of image inputs. [default: source for ONNX, else nhwc]"
 )

@@ -10,13 +10,13 @@ import click
 from edgekit.cli.common import (
     FINE,
     VIOLATED,
-    Share,
     cli_command,
     data_scale_option,
     given,
     io_layout_option,
     load_options,
     model_argument,
+    share,
     show,
     target_help,
     working,
@@ -28,7 +28,7 @@ from edgekit.cli.common import (
 @click.option("-o", "--out", required=True, metavar="OUT", help="The file to write; .tflite or .onnx picks the format.")
 @click.option("--data", required=True, metavar="D", help="Calibration data: .npz, .npy, .csv, a folder, or file.py:function.")
 @click.option("--eval", "eval_data", metavar="D2", help="Labelled data to judge on.")
-@click.option("--split", type=Share(), help="Keep this share of --data to judge on, such as 20%.")
+@click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to judge on, such as 20%.")
 @click.option("--scheme", default="int8", show_default=True, metavar="S", help="The number format.")
 @click.option(
     "--observer",
