@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -116,7 +117,8 @@ class Builder:
 
     def keep(self, tensor: Tensor, source: Tensor) -> str:
         """Store a changed constant; under a new name when another operator has the original."""
-        shared = sum(list(op.inputs).count(self.file.names.index(source.name)) for op in self.file.ops) > 1
+        index = self.file.names.index(source.name)
+        shared = sum(op.inputs.count(index) for op in self.file.ops) > 1
         same = tensor.dtype == source.dtype and tensor.shape == source.shape
         name = fresh(self.taken, f"{source.name}_w") if shared and not same else source.name
         self.taken.add(name)
@@ -188,14 +190,12 @@ class Builder:
         self.place(node, made)
 
     def place(self, node: Node, made: Sequence[Tensor]) -> None:
-        """Store the node, or its results at once when all of its inputs are plain constants."""
+        """Store the node, or its results at once when all of its inputs are constants."""
         if any(0 in tensor.shape for tensor in made):
             raise BadModel(f"{node.source} makes an empty tensor {[list(t.shape) for t in made]}")
         ins = [None if n is None else self.tensors[n] for n in node.inputs]
-        plain = all(t is None or (t.is_const and t.quant is None) for t in ins) and all(t.quant is None for t in made)
-        if plain:
-            arrays = TABLE[node.op].real(node, [None if t is None else t.data for t in ins])
-            made = [const(t.name, np.asarray(a).astype(NUMPY_DTYPES[t.dtype])) for t, a in zip(made, arrays, strict=True)]
+        if all(t is None or (t.data is not None and (t.quant is None or t.quant.scale.size == 1)) for t in ins):
+            made = [replace(t, data=a) for t, a in zip(made, folded(node, ins, made), strict=True)]
         else:
             self.nodes.append(node)
         self.tensors |= {tensor.name: tensor for tensor in made}
@@ -247,6 +247,28 @@ class Builder:
         return outputs
 
 
+def folded(node: Node, ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Array]:
+    """The values that a node makes of constants. Raises Refused when its integer meaning is not defined."""
+    entry, arrays = TABLE[node.op], [None if t is None else t.data for t in ins]
+    if all(t is None or t.quant is None for t in (*ins, *outs)):
+        results = entry.real(node, arrays)
+    elif entry.integer is not None:
+        results = entry.integer(node, arrays, ins, outs)
+    else:
+        raise Refused("has no integer meaning", "keep it float")
+    return [np.asarray(r).astype(NUMPY_DTYPES[t.dtype]).reshape(t.shape) for r, t in zip(results, outs, strict=True)]
+
+
+def real_values(tensor: Tensor) -> Array:
+    """A constant's real numbers. Raises BadModel when its scales do not fit its shape."""
+    quant = tensor.quant
+    if quant is not None and quant.scale.size > 1:
+        axis = -1 if quant.axis is None else quant.axis
+        if not 0 <= axis < len(tensor.shape) or tensor.shape[axis] != quant.scale.size:
+            raise BadModel(f"constant '{tensor.name}' {list(tensor.shape)} has {quant.scale.size} scales for axis {axis}")
+    return tensor.real()
+
+
 def const_of(b: Builder, op: FileOp, position: int, what: str) -> Array:
     """The values of a constant operand. Raises Refused when it is absent or computed."""
     if position >= len(op.inputs):
@@ -254,3 +276,11 @@ def const_of(b: Builder, op: FileOp, position: int, what: str) -> Array:
     data = b.constant(op.inputs[position], op, what).data
     assert data is not None
     return data
+
+
+def ints_of(b: Builder, op: FileOp, position: int, what: str) -> list[int]:
+    """A constant operand of whole numbers, flat. Raises Refused as `const_of`, BadModel for real numbers."""
+    data = const_of(b, op, position, what)
+    if data.dtype.kind not in "iu":
+        raise BadModel(f"{b.source(op)}: {what} is {data.dtype}, not whole numbers")
+    return [int(n) for n in data.reshape(-1)]

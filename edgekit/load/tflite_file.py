@@ -163,8 +163,8 @@ class _Parser:
 
     def tensor(self, table: Any, buffers: list[Array | None]) -> FileTensor:
         name = self.text(table.Name())
-        if table.ShapeLength() > MAX_RANK:
-            raise self.bad(f"tensor '{name}' has rank {table.ShapeLength()}")
+        if max(table.ShapeLength(), table.ShapeSignatureLength()) > MAX_RANK:
+            raise self.bad(f"tensor '{name}' has rank {max(table.ShapeLength(), table.ShapeSignatureLength())}")
         shape = tuple(int(table.Shape(i)) for i in range(table.ShapeLength()))
         signature = tuple(int(table.ShapeSignature(i)) for i in range(table.ShapeSignatureLength())) or shape
         if len(signature) != len(shape) or min(signature, default=0) < -1 or min(shape, default=0) < -1:

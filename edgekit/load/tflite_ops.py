@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Shape
-from edgekit.load.tflite_build import Builder, Refused, const_of
+from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load.tflite_file import FileOp
 
 ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
@@ -100,7 +100,7 @@ def pool(b: Builder, op: FileOp) -> None:
 
 def reduce(b: Builder, op: FileOp) -> None:
     rank = len(b.shape(op.inputs[0]))
-    axes = tuple(sorted({axis_of(int(a), rank) for a in const_of(b, op, 1, "axes").reshape(-1)}))
+    axes = tuple(sorted({axis_of(a, rank) for a in ints_of(b, op, 1, "axes")}))
     b.add(op.code, (b.name(op.inputs[0]),), op, {"axes": axes, "keep_dims": bool(op.options.get("keepDims", False))})
 
 
@@ -133,10 +133,12 @@ def reshape(b: Builder, op: FileOp) -> None:
         target = [n for i, n in enumerate(shape) if not (i in axes if axes else n == 1)]
     elif op.code == "EXPAND_DIMS":
         target = list(shape)
-        target.insert(axis_of(int(const_of(b, op, 1, "axis").reshape(-1)[0]), len(shape) + 1), 1)
+        target.insert(axis_of(ints_of(b, op, 1, "the axis")[0], len(shape) + 1), 1)
     else:
-        wanted = const_of(b, op, 1, "the new shape") if len(op.inputs) > 1 else op.options.get("newShape")
-        target = [int(n) for n in np.asarray([] if wanted is None else wanted).reshape(-1)]
+        given = op.options.get("newShape")
+        target = (
+            ints_of(b, op, 1, "the new shape") if len(op.inputs) > 1 else [int(n) for n in ([] if given is None else given)]
+        )
     b.add("RESHAPE", (b.name(op.inputs[0]),), op, {"shape": solved(tuple(target), math.prod(shape))})
 
 
@@ -154,22 +156,29 @@ def solved(target: Shape, elements: int) -> Shape:
 
 def transpose(b: Builder, op: FileOp) -> None:
     rank = len(b.shape(op.inputs[0]))
-    perm = tuple(axis_of(int(a), rank) for a in const_of(b, op, 1, "the permutation").reshape(-1))
+    perm = tuple(axis_of(a, rank) for a in ints_of(b, op, 1, "the permutation"))
     b.add("TRANSPOSE", (b.name(op.inputs[0]),), op, {"perm": perm})
 
 
 def pad(b: Builder, op: FileOp) -> None:
     value = 0.0
     if op.code == "PADV2" and len(op.inputs) > 2 and op.inputs[2] >= 0:
-        value = float(b.constant(op.inputs[2], op, "the padding value").real().reshape(-1)[0])
-    pairs = const_of(b, op, 1, "paddings").reshape(-1, 2)
-    b.add("PAD", (b.name(op.inputs[0]),), op, {"pads": tuple((int(p), int(q)) for p, q in pairs), "value": value})
+        value = float(real_values(b.constant(op.inputs[2], op, "the padding value")).reshape(-1)[0])
+    b.add("PAD", (b.name(op.inputs[0]),), op, {"pads": tuple(paddings(b, op)), "value": value})
+
+
+def paddings(b: Builder, op: FileOp) -> list[tuple[int, int]]:
+    """(before, after) for each axis of the first input."""
+    flat, rank = ints_of(b, op, 1, "the paddings"), len(b.shape(op.inputs[0]))
+    if len(flat) != 2 * rank:
+        raise Refused(f"{len(flat)} paddings for an input of rank {rank}")
+    return list(zip(flat[::2], flat[1::2], strict=True))
 
 
 def mirror_pad(b: Builder, op: FileOp) -> None:
     """A GATHER an axis: REFLECT leaves the edge out, SYMMETRIC repeats it."""
     shape = b.shape(op.inputs[0])
-    pairs = [(int(p), int(q)) for p, q in const_of(b, op, 1, "paddings").reshape(-1, 2)]
+    pairs = paddings(b, op)
     edge = 0 if op.options.get("mode", 0) == 1 else 1
     padded = [axis for axis, pair in enumerate(pairs) if pair != (0, 0)]
     x = b.name(op.inputs[0])
@@ -194,13 +203,13 @@ def concat(b: Builder, op: FileOp) -> None:
 def split(b: Builder, op: FileOp) -> None:
     data, along = (1, 0) if op.code == "SPLIT" else (0, 2)
     shape = b.shape(op.inputs[data])
-    axis = axis_of(int(const_of(b, op, along, "the axis").reshape(-1)[0]), len(shape))
+    axis = axis_of(ints_of(b, op, along, "the axis")[0], len(shape))
     if op.code == "SPLIT":
         if shape[axis] % len(op.outputs):
             raise Refused(f"an axis of {shape[axis]} does not split into {len(op.outputs)} equal parts")
         sizes = [shape[axis] // len(op.outputs)] * len(op.outputs)
     else:
-        sizes = [int(n) for n in const_of(b, op, 1, "the sizes").reshape(-1)]
+        sizes = ints_of(b, op, 1, "the sizes")
         sizes = [shape[axis] - sum(s for s in sizes if s >= 0) if n == -1 else n for n in sizes]
     b.add("SPLIT", (b.name(op.inputs[data]),), op, {"axis": axis, "sizes": tuple(sizes)})
 
@@ -232,8 +241,8 @@ def unpack(b: Builder, op: FileOp) -> None:
 
 def slice_(b: Builder, op: FileOp) -> None:
     shape = b.shape(op.inputs[0])
-    begin = tuple(int(n) for n in const_of(b, op, 1, "begin").reshape(-1))
-    wanted = [int(n) for n in const_of(b, op, 2, "size").reshape(-1)]
+    begin = tuple(ints_of(b, op, 1, "begin"))
+    wanted = ints_of(b, op, 2, "size")
     if len(begin) != len(shape) or len(wanted) != len(shape):
         raise Refused(f"begin {list(begin)} and size {wanted} do not fit {list(shape)}")
     size = tuple(n - s if w == -1 else w for n, s, w in zip(shape, begin, wanted, strict=True))
@@ -243,9 +252,7 @@ def slice_(b: Builder, op: FileOp) -> None:
 def strided_slice(b: Builder, op: FileOp) -> None:
     """SLICE with strides, and a RESHAPE where the masks add or drop axes. Same meaning as NumPy's basic indexing."""
     shape, o = b.shape(op.inputs[0]), op.options
-    begins, ends, strides = (
-        [int(n) for n in const_of(b, op, i, what).reshape(-1)] for i, what in ((1, "begin"), (2, "end"), (3, "strides"))
-    )
+    begins, ends, strides = (ints_of(b, op, i, what) for i, what in ((1, "begin"), (2, "end"), (3, "strides")))
     dense_spec = dense_slices(begins, ends, strides, shape, o)
     begin, size, stride = (tuple(d[i] for d in dense_spec[0]) for i in range(3))
     attrs = {"begin": begin, "size": size, "stride": stride}
@@ -323,7 +330,7 @@ def dequantize(b: Builder, op: FileOp) -> None:
     """A constant is folded into float32 (float16 and dynamic-range weights); an activation keeps its DEQUANTIZE."""
     source = b.tensors.get(b.name(op.inputs[0]))
     if source is not None and source.is_const:
-        b.set_const(op.outputs[0], source.real())
+        b.set_const(op.outputs[0], real_values(source))
         b.note(f"{source.dtype} weights read as float32")
     else:
         b.add("DEQUANTIZE", b.named(op), op, {})

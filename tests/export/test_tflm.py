@@ -13,8 +13,9 @@ import pytest
 from edgekit.bench.tflm import run_tflm_reporting
 from edgekit.errors import BadConfig, Unsupported
 from edgekit.export.tflite import export_tflite
-from edgekit.export.tflm import export_tflm, tflm_problems
-from edgekit.export.tflm_arena import greedy, plan_arena, planned_arena
+from edgekit.export.tflite_ops import RULES
+from edgekit.export.tflm import ADD_METHODS, export_tflm, tflm_problems
+from edgekit.export.tflm_arena import PERSISTENT, greedy, plan_arena, planned_arena
 from edgekit.graph import Graph, Node, Quant, Tensor, build, const
 from tests.export.tflite_nets import network
 
@@ -113,6 +114,12 @@ def test_what_tflm_lacks_is_listed_at_once() -> None:
         export_tflm(graph, "g")
     assert {where for where, _, _ in refusal.value.problems} == {"clip", "join", "turn", "gate"}
     assert tflm_problems(tiny()) == []
+
+
+def test_every_operator_that_can_be_written_is_planned() -> None:
+    """Nodes whose builtin has another name, or two."""
+    written = (set(RULES) | {"PADV2", "SPLIT_V", "STRIDED_SLICE"}) - {"RELU_N1_TO_1"}
+    assert set(PERSISTENT) == set(ADD_METHODS) == written
 
 
 @pytest.mark.parametrize("name", ["", "9net", "a-b", "naïve", "a b", "x;y"])

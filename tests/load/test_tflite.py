@@ -187,6 +187,39 @@ def test_float16_and_hybrid_weights_are_read_as_float32() -> None:
     assert any("read as float32" in step for step in graph.history)
 
 
+def test_constants_are_folded_through_quantize_and_moves() -> None:
+    ops = [
+        O("QUANTIZE", ["c"], ["q"], "QuantizeOptions"),
+        O("TRANSPOSE", ["q", "p"], ["t"], "TransposeOptions"),
+        O("ADD", ["x", "t"], ["y"], "AddOptions"),
+    ]
+    tensors = [T(n, s, "int8", scale=[0.1], zero=[3]) for n, s in (("x", (3, 2)), ("q", (2, 3)), ("t", (3, 2)), ("y", (3, 2)))]
+    perm = constant("p", np.array([1, 0], np.int32))
+    model = make([*tensors, constant("c", floats(2, 3)), perm], ops, ["x"], ["y"])
+    graph = agrees(model, {"x": RNG.integers(-128, 128, (3, 2)).astype(np.int8)})
+    assert [n.op for n in graph.nodes] == ["ADD"]
+
+
+def test_an_unsigned_edge_is_requantized() -> None:
+    """uint8 input -> QUANTIZE -> int8, as TensorFlow's converter writes inference_input_type=uint8."""
+    ops = [O("QUANTIZE", ["x"], ["h"], "QuantizeOptions"), O("QUANTIZE", ["h"], ["y"], "QuantizeOptions")]
+    tensors = [
+        T("x", (1, 256), "uint8", scale=[0.1], zero=[128]),
+        T("h", (1, 256), "int8", scale=[0.1], zero=[0]),
+        T("y", (1, 256), "uint8", scale=[0.07], zero=[99]),
+    ]
+    graph = agrees(make(tensors, ops, ["x"], ["y"]), {"x": np.arange(256, dtype=np.uint8).reshape(1, 256)})
+    assert [n.attrs.get("dtype", "int8") for n in graph.nodes] == ["int8", "uint8"]
+
+
+def test_scales_that_do_not_fit_a_constant() -> None:
+    for axis in (1, 5, -3):
+        bad = constant("h", np.ones((4, 3), np.int8), scale=[0.1, 0.2, 0.3, 0.4], zero=[0] * 4, axis=axis)
+        ops = [O("DEQUANTIZE", ["h"], ["w"], "DequantizeOptions"), O("ADD", ["x", "w"], ["y"], "AddOptions")]
+        with pytest.raises(BadModel, match="scales"):
+            load_tflite(make([T("x", (4, 3)), T("w", (4, 3)), T("y", (4, 3)), bad], ops, ["x"], ["y"]))
+
+
 def quantized_conv(axis: int, scales: int = 4, dtype: str = "int8") -> bytes:
     """3x3 to four channels; `axis` is what the file says of the weights' scales."""
     weights = constant(
