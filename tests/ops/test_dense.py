@@ -52,15 +52,14 @@ def test_integer_equals_tflm(per_channel: bool) -> None:
         agree(graph, feeds_for(graph, rng))
 
 
-# op -> (input shape, weight shape of n channels, axis of the weights' scales)
-SHAPES = {
-    "FULLY_CONNECTED": (lambda n: ((1, 1), (n, 1), 0)),
-    "CONV_2D": (lambda n: ((1, 1, 1, 1), (n, 1, 1, 1), 0)),
-    "DEPTHWISE_CONV_2D": (lambda n: ((1, 1, 1, 1), (1, 1, 1, n), 3)),
-}
+def shapes(op: str, n: int) -> tuple[tuple[int, ...], tuple[int, ...], int]:
+    """(input shape, weight shape of n channels, axis of the weights' scales)"""
+    if op == "FULLY_CONNECTED":
+        return (1, 1), (n, 1), 0
+    return (1, 1, 1, 1), (n, 1, 1, 1) if op == "CONV_2D" else (1, 1, 1, n), 0 if op == "CONV_2D" else 3
 
 
-@pytest.mark.parametrize("op", SHAPES)
+@pytest.mark.parametrize("op", ["FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"])
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_sums_beside_a_half_round_as_in_tflm(op: str, per_channel: bool) -> None:
     """Sums of up to 2**30 within a few units of k + 1/2 output steps: they tell a float32 product of scales from a float64
@@ -74,7 +73,7 @@ def test_sums_beside_a_half_round_as_in_tflm(op: str, per_channel: bool) -> None
         sums = (ties[:, None] + np.arange(-70, 71, 4)).astype(np.int32).reshape(-1)
         scales = np.full(sums.size if per_channel else 1, sw)
         zeros = np.zeros(scales.size, np.int64)
-        x_shape, w_shape, axis = SHAPES[op](sums.size)
+        x_shape, w_shape, axis = shapes(op, sums.size)
         x = Tensor("x", x_shape, "int8", None, any_quant(rng, float(sx)))
         w = const("w", np.zeros(w_shape, np.int8), Quant(scales, zeros, axis if per_channel else None))
         b = const("b", sums, Quant(scales * sx, zeros, 0 if per_channel else None, None, "int32"))
