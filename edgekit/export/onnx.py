@@ -151,9 +151,10 @@ class Writer:
     def real_of(self, value: str, t: Tensor) -> str:
         if t.quant is None:
             return value
-        if value not in self._real:
-            self._real[value] = self.dequantize(value, t.quant, t.name)
-        return self._real[value]
+        key = f"{value}@@{t.name}"  # equal integers are stored once, but may have another scale
+        if key not in self._real:
+            self._real[key] = self.dequantize(value, t.quant, t.name)
+        return self._real[key]
 
     def dequantize(self, value: str, quant: Quant, name: str, axis: int | None = None, out: str | None = None) -> str:
         """A DequantizeLinear of `value`; axis: of the scales, in the value's own layout."""
