@@ -112,6 +112,44 @@ def test_the_layer_that_differs_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     assert row.layers[0].source
 
 
+def shifted(a: Array, steps: int) -> Array:
+    return np.asarray(np.clip(a.astype(int) + steps, -128, 127), a.dtype)
+
+
+@pytest.mark.parametrize(("steps", "passed"), [(1, True), (2, False)])
+def test_a_judged_engine_is_held_to_a_step_an_operator(monkeypatch: pytest.MonkeyPatch, steps: int, passed: bool) -> None:
+    """Every convolution off by `steps`: the outputs' SQNR alone would not tell."""
+
+    def run(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]:
+        results = []
+        for feed in feeds:
+            values: dict[str, Array] = dict(feed)
+            for node in graph.nodes:
+                for name, value in zip(node.outputs, reference.run_node(graph, node, values), strict=True):
+                    values[name] = shifted(value, steps) if node.op == "CONV_2D" else value
+            results.append({name: values[name] for name in graph.outputs})
+        return results, "fake"
+
+    fake(monkeypatch, run, exact=False)
+    graph = int8_net()
+    data = random_samples(graph, 4)
+    row = verify_model(graph, ["fake"], data).row("fake")
+    assert row.sqnr is not None
+    assert row.sqnr > 15
+    assert (row.passed, row.op_lsb) == (passed, steps)
+    if not passed:
+        assert "CONV_2D 'conv_2d0' is off by 2 steps" in row.reason
+    assert verify_model(graph, ["fake"], data, tolerance=10.0).row("fake").passed
+
+
+def test_constants_of_equal_integers_but_other_scales_stay_apart_in_onnx() -> None:
+    net = Net()
+    x = net.input(1, 16)
+    graph = net.graph(net.add("MUL", net.add("ADD", x, net.value([3.0])), net.value([0.25])))
+    report = verify_model(quantize(graph, [feeds_of(graph, seed) for seed in range(4)]), ["onnx"])
+    assert report.passed
+
+
 def test_labels_give_accuracy_and_hold_judged_engines_to_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = int8_net()
     x = np.concatenate([s["x"] for s in random_samples(graph, 8)])
