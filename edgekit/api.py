@@ -1,5 +1,7 @@
-"""The verbs of the command line as functions. Each takes a model as the command does and returns plain data; none writes a file:
-results carry `files`, {name: bytes}, for the caller to save."""
+"""The verbs of the command line as functions. Each takes a model as the command does and returns plain data.
+
+None writes a file: results carry `files`, {name: bytes}, for the caller to save.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +25,7 @@ from edgekit.passes.quantize.apply import IO
 from edgekit.pipeline import Layout, Source, open_model, quantize_graph
 from edgekit.report.model import RunReport
 from edgekit.target import Target, find_target
+from edgekit.verify import VerifyReport, verify_model
 
 __all__ = ["bench", "export", "inspect", "load", "quantize", "verify"]
 
@@ -156,15 +159,13 @@ def verify(
     target: str | Target = "mcu",
     data_scale: Scale | None = None,
     **load_options: Any,
-) -> Any:
+) -> VerifyReport:
     """Run the model on every engine that can, and compare: bit for bit with the reference where that is the law, by SQNR and
     argmax elsewhere; with `against`, its source model too. Returns a verify.VerifyReport."""
-    from edgekit import verify as judge
-
     source = open_model(model, **load_options)
     other = None if against is None else open_model(against).graph
     dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
-    return judge.verify_model(
+    return verify_model(
         source.graph, engines, dataset, against=other, tolerance=tolerance, require=require, target=_target(target)
     )
 

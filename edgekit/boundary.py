@@ -65,6 +65,7 @@ def random_feeds(graph: Graph, count: int, seed: int = 0) -> list[dict[str, Arra
         feed: dict[str, Array] = {}
         for name in graph.inputs:
             tensor, spec = graph[name], graph.contract.input(name)
+            values: Array
             if tensor.quant is not None:
                 low, high = fixedpoint.integer_range(tensor.quant.dtype)
                 values = rng.integers(low, high + 1, tensor.shape)

@@ -137,9 +137,9 @@ def _check_fit(target: Target, sizes: list[Measurement]) -> None:
         limit = target.ram if m.metric == "arena" else target.flash if m.metric == "file" and target.kind == "mcu" else None
         if limit is not None and m.value is not None and m.value > limit:
             part = "RAM" if m.metric == "arena" else "flash"
-            over = round(m.value) - limit
+            need, over = round(m.value), round(m.value) - limit
             raise DoesNotFit(
-                f"{target.name} has {limit:,} B of {part}; the {m.metric} alone takes {round(m.value):,} B, {over:,} B too many",
+                f"{target.name} has {limit:,} B of {part}; the {m.metric} alone takes {need:,} B, {over:,} B too many",
                 "a smaller input, fewer channels early in the network, or a larger board",
             )
 

@@ -269,9 +269,8 @@ def check(graph: Graph) -> None:
             if not np.all(np.isfinite(quant.scale)) or np.any(quant.scale < 0):
                 faults.append(f"tensor '{name}' has a scale that is not a positive number")
     for node in graph.nodes:
-        for read in node.inputs:
-            if read is not None and read not in known:
-                faults.append(f"{node.op} '{node.source}' reads '{read}' before it is made")
+        lost = [read for read in node.inputs if read is not None and read not in known]
+        faults += [f"{node.op} '{node.source}' reads '{read}' before it is made" for read in lost]
         for name in node.outputs:
             if name in made:
                 faults.append(f"'{name}' is made twice")

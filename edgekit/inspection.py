@@ -86,7 +86,7 @@ def inspect_graph(graph: Graph, engines: tuple[str, ...] = ENGINES) -> Inspectio
     peak_ram: int | None = None
     try:
         planned = plan(schedule(legalize(deployed, "c")))
-        peak_ram, peak_by = planned.peak, planned.who
+        peak_ram, peak_by = planned.peak, str(planned.who)
     except EdgekitError as error:
         peak_by = f"unavailable: {error.message.splitlines()[0]}"
     return Inspection(
@@ -100,7 +100,7 @@ def inspect_graph(graph: Graph, engines: tuple[str, ...] = ENGINES) -> Inspectio
         quantized=graph.is_quantized,
         peak_ram=peak_ram,
         peak_by=peak_by,
-        residual_transposes=residual_transposes(deployed),
+        residual_transposes=len(residual_transposes(deployed)),
         engines=tuple(EngineCheck(engine, check_engine(deployed, engine)) for engine in engines),
         notes=graph.history,
     )

@@ -77,9 +77,9 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     optimizer = torch.optim.Adam(net.parameters(), 3e-3)
     inputs, labels = torch.from_numpy(x[:1400]), torch.from_numpy(y[:1400])
     for _ in range(12):
-        for batch in torch.randperm(1400).split(64):
+        for batch in torch.randperm(1400).reshape(-1, 56):
             optimizer.zero_grad()
-            torch.nn.functional.cross_entropy(net(inputs[batch]), labels[batch]).backward()
+            torch.autograd.backward(torch.nn.functional.cross_entropy(net(inputs[batch]), labels[batch]))
             optimizer.step()
     state = {f"model.{key}": value for key, value in net.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 12}, folder / "best.pth")
