@@ -74,7 +74,7 @@ def figures(before: dict[str, Measurement], after: dict[str, Measurement]) -> st
     shown = [("accuracy, float", before["accuracy"]), ("accuracy, int8", after["accuracy"])]
     shown += [(name, after[name]) for name in ("file", "flash", "ram", "arena", "instructions")]
     rows = [(name, amount(m.metric, m.value), evidence(m), m.tool or m.note) for name, m in shown]
-    return text_table(("lenet5", TARGET, "how", "by"), rows, (1,))
+    return text_table((f"lenet5 on {TARGET}", "value", "how", "by"), rows, (1,))
 
 
 if __name__ == "__main__":

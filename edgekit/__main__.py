@@ -1,5 +1,7 @@
-"""python -m edgekit"""
+"""`python -m edgekit`: the command line."""
+
+import sys
 
 from edgekit.cli import main
 
-main()
+sys.exit(main())

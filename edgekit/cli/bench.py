@@ -17,7 +17,9 @@ from edgekit.cli.common import cli_command, data_scale_option, given, load_optio
 @click.option("--runner", default="auto", show_default=True, metavar="R", help="auto, or emulate for microcontrollers.")
 @click.option("--data", metavar="D", help="Inputs that the firmware runs on. [default: random]")
 @click.option("--eval", "eval_data", metavar="D2", help="Labelled data for the accuracy.")
-@click.option("--samples", type=click.IntRange(min=1), default=4, show_default=True, help="Run at most so many of --data.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), metavar="N", default=4, show_default=True, help="Run at most so many of --data."
+)
 @click.option(
     "--opt", type=click.Choice(["-O1", "-O2", "-O3", "-Os"]), default="-O2", show_default=True, help="Of the C compiler."
 )

@@ -36,11 +36,14 @@ class NearGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def cli_command(function: F) -> click.Command:
+def cli_command(function: Callable[..., Any]) -> click.Command:
     """A command with --json and --debug; its help is the function's docstring, its exit code what the function returns."""
-    debug = click.option("--debug", is_flag=True, expose_value=False, help="Show the traceback of an error.")
-    as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object and nothing else.")
-    return click.command(context_settings=SETTINGS)(as_json(debug(function)))
+    made = click.command(context_settings=SETTINGS)(function)
+    made.params += [
+        click.Option(["--json", "as_json"], is_flag=True, help="Print one JSON object and nothing else."),
+        click.Option(["--debug"], is_flag=True, expose_value=False, help="Show the traceback of an error."),
+    ]
+    return made
 
 
 model_argument = click.argument("model", metavar="MODEL")

@@ -19,18 +19,20 @@ from edgekit.cli.common import (
     working,
 )
 
-PROJECTS = ["none", "make", "cmake", "arduino", "esp-idf", "stm32cube", "zephyr", "platformio"]
-
 
 @cli_command
 @model_argument
 @click.option("-o", "--out", required=True, metavar="DIR", help="The folder to write.")
 @click.option("--target", required=True, metavar="T", help=target_help)
 @click.option("--format", type=click.Choice(["onnx", "tflite", "tflm", "c"]), help="[default: c for microcontrollers]")
-@click.option("--project", type=click.Choice(PROJECTS), help="A project that builds around the C files.")
+@click.option(
+    "--project", metavar="P", help="A project around the C files: none, make, cmake, arduino. [default: make for a board]"
+)
 @click.option("--name", metavar="NAME", help="Prefix of the C names. [default: the model's name]")
 @click.option("--data", metavar="D", help="Calibration data, when MODEL is float and the target is int8 only.")
-@click.option("--samples", type=click.IntRange(min=1), default=256, show_default=True, help="Calibrate on at most so many.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), metavar="N", default=256, show_default=True, help="Calibrate on at most so many."
+)
 @click.option("--const-input", is_flag=True, help="C: do not overwrite the input; its cost in RAM is printed.")
 @io_layout_option
 @data_scale_option

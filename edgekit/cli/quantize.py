@@ -37,7 +37,9 @@ from edgekit.cli.common import (
     show_default=True,
     help="How ranges are chosen from what was observed.",
 )
-@click.option("--samples", type=click.IntRange(min=1), default=256, show_default=True, help="Calibrate on at most so many.")
+@click.option(
+    "--samples", type=click.IntRange(min=1), metavar="N", default=256, show_default=True, help="Calibrate on at most so many."
+)
 @click.option(
     "--io", type=click.Choice(["int8", "float"]), default="int8", show_default=True, help="Type of inputs and outputs."
 )

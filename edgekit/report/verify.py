@@ -9,7 +9,7 @@ from edgekit.report.table import text_table
 from edgekit.verify import EngineRow, LayerGap, VerifyReport
 
 SHOWN = 5  # differing samples and layers a row names
-HEADER = ("", "engine", "result", "held to", "max LSB", "one op", "SQNR", "argmax", "accuracy", "differ")
+HEADER = ("", "engine", "result", "max LSB", "one op", "SQNR", "argmax", "accuracy", "differ")
 
 
 def verify_text(report: VerifyReport) -> str:
@@ -18,9 +18,11 @@ def verify_text(report: VerifyReport) -> str:
     lines = [
         f"{report.model}: {report.samples:,} {kind}",
         "",
-        text_table(HEADER, [_row(r) for r in report.rows], (4, 5, 6, 7, 8, 9)),
+        text_table(HEADER, [_row(r) for r in report.rows], (3, 4, 5, 6, 7, 8)),
         "",
     ]
+    rules = dict.fromkeys(row.rule for row in report.rows if row.rule and row.passed is not None)
+    lines += [f"held to {rule}: {', '.join(r.title for r in report.rows if r.rule == rule)}" for rule in rules]
     for row in report.rows:
         if row.reason:
             lines += [f"{row.title}: {row.status}, {row.reason}"]
@@ -47,7 +49,6 @@ def _row(row: EngineRow) -> tuple[str, ...]:
         mark,
         row.title,
         row.status,
-        row.rule,
         _lsb(row.max_lsb),
         _lsb(row.op_lsb),
         _db(row.sqnr) if judged else "",
