@@ -13,6 +13,7 @@ from edgekit.graph import Quant
 from edgekit.passes.legalize import ENGINE_OPS, illegal, legalize
 from edgekit.passes.simplify import simplify
 from tests.passes.net import Net, assert_same, ops
+from tests.passes.random_net import random_graph, random_int8_graph
 from tests.passes.test_simplify import NETS, Q, finished, shuffle
 
 
@@ -33,6 +34,13 @@ def test_nets_stay_the_same(make: Callable[[], Net], engine: str) -> None:
         assert_same(graph, after)
         assert illegal(after, engine) == []
         assert {n.op for n in after.nodes} <= ENGINE_OPS[engine]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_random_graphs_stay_the_same(seed: int) -> None:
+    for graph, exact in ((simplify(random_graph(seed)), False), (random_int8_graph(seed), True)):
+        for engine in ("tflm", "c"):
+            assert_same(graph, legalize(graph, engine), exact)
 
 
 def test_an_unknown_engine() -> None:

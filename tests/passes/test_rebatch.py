@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -17,12 +16,13 @@ from edgekit.passes.legalize import ENGINE_OPS, legalize
 from edgekit.passes.rebatch import batch_of, rebatch
 from edgekit.passes.simplify import simplify
 from tests.passes.net import Net, feeds_of
-from tests.passes.test_simplify import NETS, Q, finished, shuffle
+from tests.passes.random_net import random_graph, random_int8_graph
+from tests.passes.test_simplify import LEVELS, NETS, Q, finished, shuffle
 
 
 def run(graph: Graph, source: dict[str, Array]) -> Array:
     results = from_outputs(graph, reference.run(graph, to_feeds(graph, source)), real=False)
-    return next(iter(results.values()))
+    return results[graph.outputs[0]]
 
 
 def assert_law(graph: Graph, n: int = 8, axis: int = 0, exact: bool = False) -> None:
@@ -42,11 +42,18 @@ def assert_law(graph: Graph, n: int = 8, axis: int = 0, exact: bool = False) -> 
 def test_law(make: Callable[[], Net]) -> None:
     graph = finished(make())
     assert_law(graph)
-    levels: tuple[Literal["train", "deploy"], ...] = ("train", "deploy")
-    for level in levels:
+    for level in LEVELS:
         simple = simplify(graph, level)
         assert_law(simple)
         assert_law(io_layout(simple, "nhwc"))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_law_on_random_graphs(seed: int) -> None:
+    graph = random_graph(seed)
+    if len(graph.inputs) == 1:
+        assert_law(simplify(graph), n=3)
+    assert_law(random_int8_graph(seed), n=3, exact=True)
 
 
 @pytest.mark.parametrize("engine", ENGINE_OPS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -11,8 +11,10 @@ import pytest
 from edgekit.graph import Graph, Quant
 from edgekit.passes.simplify import residual_transposes, simplify
 from tests.passes.net import Net, assert_same, ops
+from tests.passes.random_net import random_graph, random_int8_graph
 
 Q = Quant.per_tensor(0.05, 3)
+LEVELS: tuple[Literal["train", "deploy"], ...] = ("train", "deploy")
 
 
 def deploy(net: Net, *outputs: str) -> list[str]:
@@ -278,15 +280,15 @@ def finished(net: Net) -> Graph:
     return net.graph(net.nodes[-1].outputs[0])
 
 
-@pytest.mark.parametrize("level", ["train", "deploy"])
+@pytest.mark.parametrize("level", LEVELS)
 @pytest.mark.parametrize("make", NETS.values(), ids=NETS.keys())
-def test_only_edge_transposes_are_left(make: Callable[[], Net], level: str) -> None:
+def test_only_edge_transposes_are_left(make: Callable[[], Net], level: Literal["train", "deploy"]) -> None:
     graph = finished(make())
-    after = simplify(graph, level)  # type: ignore[arg-type]
+    after = simplify(graph, level)
     assert_same(graph, after)
     assert residual_transposes(after) == []
     assert len(after.nodes) <= len(graph.nodes)
-    assert ops(simplify(after, level)) == ops(after)  # type: ignore[arg-type]
+    assert ops(simplify(after, level)) == ops(after)
 
 
 def test_a_channel_shuffle_costs_one_transpose() -> None:
@@ -435,3 +437,16 @@ def test_quantized_moves_keep_every_integer() -> None:
     after = simplify(graph)
     assert_same(graph, after, exact=True)
     assert len(after.nodes) < len(graph.nodes)
+
+
+# -- random graphs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_graphs(seed: int) -> None:
+    for graph, exact in ((random_graph(seed), False), (random_int8_graph(seed), True)):
+        for level in LEVELS:
+            after = simplify(graph, level)
+            assert_same(graph, after, exact)
+            assert ops(simplify(after, level)) == ops(after)
+            assert len(residual_transposes(after)) <= ops(graph).count("TRANSPOSE")

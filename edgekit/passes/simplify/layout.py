@@ -159,12 +159,12 @@ class Operand:
         if (opposite := self.opposite) is not None:
             assert opposite.inputs[0] is not None
             return opposite.inputs[0]
-        if (same := self._same()) is not None:
-            return same.outputs[0]
         out = draft.fresh(f"{name}_t")
         if is_reshape(perm, self.padded):
             shape = tuple(self.padded[p] for p in perm)
             return draft.emit("RESHAPE", (name,), {"shape": shape}, at, (out,), [tensor.quant]).outputs[0]
+        if (same := self._same()) is not None:
+            return same.outputs[0]
         source = name
         if len(tensor.shape) != len(perm):
             source = draft.fresh(f"{name}_r")
@@ -179,7 +179,11 @@ def sink_transpose(draft: Draft, node: Node) -> bool:
         return False
     for name in data_inputs(node):
         maker = transpose_maker(draft, name)
-        if maker is not None and not climbs(draft, maker) and _sink(draft, node, tuple(maker.attrs["perm"]), remap):
+        if maker is None or climbs(draft, maker):
+            continue
+        perm = tuple(maker.attrs["perm"])
+        # A TRANSPOSE of ones costs nothing where it is: no other may be added to move it.
+        if _sink(draft, node, maker, remap, may_add=not is_reshape(perm, draft[maker.inputs[0]].shape)):
             return True
     return False
 
@@ -189,7 +193,8 @@ def _moves_exactly(draft: Draft, node: Node) -> bool:
     return is_move(draft, node) if node.op in {"RESHAPE", "PAD", "SLICE", "SPLIT", "CONCATENATION"} else True
 
 
-def _sink(draft: Draft, node: Node, perm: Shape, remap: Remap) -> bool:
+def _sink(draft: Draft, node: Node, maker: Node, remap: Remap, may_add: bool) -> bool:
+    perm = tuple(maker.attrs["perm"])
     names = data_inputs(node)
     rank = len(perm)
     ranks = [len(draft[n].shape) for n in names]
@@ -202,8 +207,9 @@ def _sink(draft: Draft, node: Node, perm: Shape, remap: Remap) -> bool:
     attrs, out_perm = found
     back = inverse(perm)
     operands = {n: Operand(draft, n, back) for n in names}
-    costly = [o for o in operands.values() if not o.is_free]
-    if costly and not (len(costly) == 1 and all(cancels(draft, out, out_perm) for out in node.outputs)):
+    left = [o for o in operands.values() if not o.dissolves]
+    added = sum(not o.is_free for o in left)
+    if left and not (may_add and _gain(draft, node, maker, out_perm) > added):
         return False
     moved = {n: o.make(node) for n, o in operands.items()}
     inputs = [moved.get(n, n) if n is not None else None for n in node.inputs]
@@ -216,39 +222,54 @@ def _sink(draft: Draft, node: Node, perm: Shape, remap: Remap) -> bool:
     return True
 
 
-def cancels(draft: Draft, name: str, perm: Shape, absorb: bool = False) -> bool:
-    """True when TRANSPOSE(…, perm), were it to make a value, would sink to TRANSPOSE nodes everywhere and end there.
+def _gain(draft: Draft, node: Node, maker: Node, out_perm: Shape) -> int:
+    """TRANSPOSE nodes that go when `maker`, a TRANSPOSE, sinks below `node`; -1 when it would only move."""
+    below = [cancels(draft, out, out_perm) for out in node.outputs]
+    gone = [count for count in below if count is not None]
+    return sum(gone) + int(draft.private(maker.outputs[0])) if len(gone) == len(below) else -1
 
-    End: each is its inverse; with `absorb`, any TRANSPOSE, for two merge into one.
+
+def cancels(draft: Draft, name: str, perm: Shape, absorb: bool = False) -> int | None:
+    """How many TRANSPOSE nodes would go if TRANSPOSE(…, perm) made a value and sank as far as it can; None when it would
+    not end everywhere.
+
+    It ends where it meets its inverse (with `absorb`: any TRANSPOSE, for two merge into one), or reaches axes of size 1.
     """
     return _ends(draft, name, perm, absorb, {})
 
 
-def _ends(draft: Draft, name: str, perm: Shape, absorb: bool, known: dict[tuple[str, Shape], bool]) -> bool:
+Known = dict[tuple[str, Shape], int | None]
+
+
+def _ends(draft: Draft, name: str, perm: Shape, absorb: bool, known: Known) -> int | None:
     users = draft.users(name)
     if perm == tuple(range(len(perm))):
-        return True
+        return 0
     if name in draft.sinks or not users or len(known) > LOOK_AHEAD:
-        return False
-    if (name, perm) not in known:
-        known[name, perm] = True
-        known[name, perm] = all(_ends_in(draft, user, name, perm, absorb, known) for user in users)
-    return known[name, perm]
+        return None
+    if (name, perm) in known:
+        return known[name, perm] and 0
+    known[name, perm] = 0
+    counts = [_ends_in(draft, user, name, perm, absorb, known) for user in users]
+    known[name, perm] = total = None if None in counts else sum(c for c in counts if c is not None)
+    return total
 
 
-def _ends_in(draft: Draft, user: Node, name: str, perm: Shape, absorb: bool, known: dict[tuple[str, Shape], bool]) -> bool:
+def _ends_in(draft: Draft, user: Node, name: str, perm: Shape, absorb: bool, known: Known) -> int | None:
     if user.op == "TRANSPOSE":
-        return absorb or tuple(user.attrs["perm"]) == inverse(perm)
+        met = tuple(user.attrs["perm"]) == inverse(perm)
+        return int(met) if met or absorb else None
     remap = remap_of(user.op)
     names = data_inputs(user)
     if remap is None or name not in names or not _moves_exactly(draft, user):
-        return False
+        return None
     if any(len(draft[n].shape) > len(perm) for n in names):
-        return False
+        return None
     found = remap(user, perm, draft[name].shape, draft[user.outputs[0]].shape)
     if found is None or not all(n == name or Operand(draft, n, inverse(perm)).dissolves for n in names):
-        return False
-    return all(_ends(draft, out, found[1], absorb, known) for out in user.outputs)
+        return None
+    counts = [_ends(draft, out, found[1], absorb, known) for out in user.outputs]
+    return None if None in counts else sum(c for c in counts if c is not None)
 
 
 def split_transpose(draft: Draft, node: Node) -> bool:
@@ -262,7 +283,7 @@ def split_transpose(draft: Draft, node: Node) -> bool:
     if parts is None:
         return False
     first, shape, then = parts
-    if then == tuple(range(len(then))) or not cancels(draft, node.outputs[0], then, absorb=True):
+    if then == tuple(range(len(then))) or cancels(draft, node.outputs[0], then, absorb=True) is None:
         return False
     quant = draft[node.outputs[0]].quant
     ordered, inner = draft.fresh(f"{transpose.outputs[0]}_t"), draft.fresh(f"{node.outputs[0]}_t")
