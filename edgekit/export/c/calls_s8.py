@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from edgekit.export.c.calls_move import reduced, spread, window_rows
-from edgekit.export.c.site import Site
+from edgekit.export.c.site import Facts, Site
 from edgekit.graph import Array, Tensor
 from edgekit.ops import TABLE, attr
 from edgekit.ops.requant import (
@@ -44,9 +44,9 @@ def _weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[
         multipliers, shifts = multipliers[:1], shifts[:1]
     # A multiplier of 0 gives 0 with any shift; -1 is one that the rescale without left shifts can hold.
     shifts = np.where(multipliers == 0, -1, shifts)
-    site.shifts += [int(s) for s in shifts]
-    stored = (-shifts - 1) if site.right else shifts
     low, high = activation_range(str(attr(site.node, TABLE[site.node.op], "activation")), y)
+    site.facts.append(Facts(bool(np.all(shifts < 0)) and _small_sums(folded, weights), (low, high) == (-128, 127)))
+    stored = (-shifts - 1) if site.right else shifts
     names = (
         site.array("bias", folded.astype(np.int32), "int32_t", "with the input's zero point"),
         site.array("multiplier", multipliers.astype(np.int32), "int32_t"),
@@ -57,6 +57,14 @@ def _weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[
         ((each, zero_of(y), low, high), "one multiplier a channel, zero point, lowest, highest"),
     ]
     return site.block("quantized", "q", values)
+
+
+def _small_sums(folded: Array, weights: Array) -> bool:
+    """True when no input gives a sum of 2**30 or more, which the faster rescale doubles."""
+    flat = weights.reshape(len(weights), -1)
+    low = folded + np.minimum(flat * -128, flat * 127).sum(axis=1)
+    high = folded + np.maximum(flat * -128, flat * 127).sum(axis=1)
+    return bool(np.all(low > -(1 << 30)) and np.all(high < 1 << 30))
 
 
 def _data(tensor: Tensor) -> Array:
@@ -74,11 +82,28 @@ def _constant_weights(site: Site) -> Array:
     return w.data
 
 
+def in_turn(w: Array, groups: int = 1) -> Array:
+    """w[O, ...] with the weights of channels 0 and 1, 2 and 3, ... of each group in turn; an odd last channel by itself."""
+    stored = []
+    for part in w.reshape(groups, len(w) // groups, -1):
+        pairs = len(part) // 2 * 2
+        stored += [part[:pairs].reshape(-1, 2, part.shape[1]).transpose(0, 2, 1).reshape(-1), part[pairs:].reshape(-1)]
+    return np.concatenate(stored).reshape(w.shape)
+
+
+def in_fours(w: Array) -> Array:
+    """Depthwise w[1, kh, kw, C] as [C / 4][kh][kw][4], then the channels left over one by one."""
+    taps = w.reshape(-1, w.shape[3])
+    whole = w.shape[3] // 4 * 4
+    fours = taps[:, :whole].reshape(len(taps), -1, 4).transpose(1, 0, 2)
+    return np.concatenate([fours.reshape(-1), taps[:, whole:].T.reshape(-1)]).reshape(w.shape)
+
+
 def conv(site: Site) -> list[str]:
     w = _constant_weights(site)
     x, y = site.tensor(0), site.out
     lines = _weighted(site, w.astype(np.int64), conv_requant(site.node, x, site.tensor(1), y))
-    weights = site.array("weights", w, "int8_t", site.tensor(1).name)
+    weights = site.array("weights", in_turn(w, x.shape[3] // w.shape[3]), "int8_t", site.tensor(1).name)
     if site.step.kernel == "conv_1x1_s8":
         pixels = x.elements // x.shape[3]
         return [*lines, site.call("matmul_s8", site.x(), pixels, x.shape[3], weights, y.shape[3], "&q", site.y())]
@@ -93,7 +118,8 @@ def depthwise(site: Site) -> list[str]:
     w = _constant_weights(site)
     by_channel = w.astype(np.int64).reshape(-1, w.shape[3]).T
     lines = _weighted(site, by_channel, conv_requant(site.node, site.tensor(0), site.tensor(1), site.out))
-    weights = site.array("weights", w, "int8_t", site.tensor(1).name)
+    stored = in_fours(w) if site.step.kernel == "depthwise_s8" else w
+    weights = site.array("weights", stored, "int8_t", site.tensor(1).name)
     window = window_rows(site, (w.shape[1], w.shape[2]))
     zero = zero_of(int8_quant(site.node, site.tensor(0)))
     return [*window, *lines, site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.y())]
@@ -106,7 +132,7 @@ def fully_connected(site: Site) -> list[str]:
     if centred.min(initial=0) < -128 or centred.max(initial=0) > 127:
         raise site.refuse("its weights' zero point leaves int8", "weights with zero point 0")
     lines = _weighted(site, centred, dense_requant(site.node, site.tensor(0), tensor, site.out))
-    weights = site.array("weights", centred.astype(np.int8), "int8_t", tensor.name)
+    weights = site.array("weights", in_turn(centred.astype(np.int8)), "int8_t", tensor.name)
     rows = site.tensor(0).elements // w.shape[1]
     return [*lines, site.call("matmul_s8", site.x(), rows, w.shape[1], weights, w.shape[0], "&q", site.y())]
 

@@ -7,24 +7,32 @@ from dataclasses import dataclass
 
 from edgekit.export.c import calls_f32, calls_move, calls_s8, text
 from edgekit.export.c.interface import C_TYPES, Interface
-from edgekit.export.c.site import Arrays, Site
+from edgekit.export.c.site import Arrays, Facts, Site
 from edgekit.graph import Graph
 from edgekit.memory import Plan
 from edgekit.schedule import BufferView, KernelCall, Operand, Program
 
 CALLS = calls_move.CALLS | calls_s8.CALLS | calls_f32.CALLS
-# Shifts of the rescale that has no left shift.
-RIGHT_SHIFTS = range(-31, 0)
 
 
 @dataclass(frozen=True)
 class Body:
-    """The steps as text, the constant arrays and kernels they use; right: per-channel shifts are all to the right."""
+    """The steps as text, the constant arrays and kernels they use.
+
+    right, full: hold for every convolution and dense layer (see `Facts`), so the faster kernel texts do.
+    """
 
     lines: Sequence[str]
     arrays: Arrays
     kernels: tuple[str, ...]
     right: bool
+    full: bool
+
+    @property
+    def fills(self) -> dict[str, str]:
+        """What the whole model decides in the kernels' text."""
+        low, high = ("-128", "127") if self.full else ("q->low", "q->high")
+        return {"SCALE": "scale_right" if self.right else "scale", "LOW": low, "HIGH": high}
 
 
 def write_body(program: Program, plan: Plan, face: Interface) -> Body:
@@ -34,7 +42,7 @@ def write_body(program: Program, plan: Plan, face: Interface) -> Body:
 
 
 def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
-    arrays, kernels, shifts = Arrays(face.name), dict[str, None](), list[int]()
+    arrays, kernels, facts = Arrays(face.name), dict[str, None](), list[Facts]()
     lines: list[str] = []
 
     def place(operand: Operand) -> str:
@@ -43,11 +51,11 @@ def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
         return parameter(program, face, operand) or address
 
     for number, step in enumerate(program.steps):
-        site = Site(program.graph, step, number, face.name, place, arrays, right, kernels, shifts)
+        site = Site(program.graph, step, number, face.name, place, arrays, right, kernels, facts)
         body = CALLS[step.kernel](site)
         lines.append(f"/* {text.comment(describe(program.graph, step))} */")
         lines += body if len(body) == 1 else ["{", *(f"    {line}" for line in body), "}"]
-    return Body(lines, arrays, tuple(kernels), all(s in RIGHT_SHIFTS for s in shifts))
+    return Body(lines, arrays, tuple(kernels), all(f.right for f in facts), all(f.full for f in facts))
 
 
 def parameter(program: Program, face: Interface, view: BufferView) -> str | None:

@@ -127,7 +127,7 @@ def source(program: Program, plan: Plan, face: Interface, body: Body) -> str:
     name, macro = face.name, face.prefix
     quantized = [p for p in face.inputs if quantizable(p)]
     kernels = [*body.kernels, *(["quantize_f32_s8"] if quantized else [])]
-    code = library(kernels, {"SCALE": "scale_right" if body.right else "scale"}, name)
+    code = library(kernels, body.fills, name)
     ins = ", ".join(f"const {p.c_type} *{p.name}" for p in face.inputs)
     outs = ", ".join(f"{p.c_type} *{p.name}" for p in face.outputs)
     names = ", ".join(p.name for p in (*face.inputs, *face.outputs))

@@ -92,4 +92,5 @@ def library(kernels: Iterable[str], fills: Mapping[str, str], prefix: str) -> st
 
     for kernel in kernels:
         add(kernel)
-    return re.sub(r"\bek_", f"{prefix}_", "\n".join(done.values()))
+    text = "\n".join(done.values())
+    return re.sub(r"\bEK_", f"{prefix.upper()}_", re.sub(r"\bek_", f"{prefix}_", text))

@@ -35,9 +35,18 @@ class Arrays:
         return self._names[key]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """Of one convolution or dense layer. right: no channel needs a left shift and sums stay below 2**30;
+    full: the activation lets all of int8 through."""
+
+    right: bool
+    full: bool
+
+
 @dataclass
 class Site:
-    """One step being written. `kernels` collects the kernel functions called, `shifts` the per-channel shifts seen.
+    """One step being written. `kernels` collects the kernel functions called, `facts` what decides between their variants.
 
     right: per-channel shifts are stored as (right shift - 1), for the faster rescale that has no left shift.
     """
@@ -50,7 +59,7 @@ class Site:
     arrays: Arrays
     right: bool
     kernels: dict[str, None]
-    shifts: list[int]
+    facts: list[Facts]
 
     @property
     def node(self) -> Node:

@@ -138,7 +138,7 @@ int main(void)
     graph = tiny()
     lines = program(tmp_path, main, export_c(graph, "tiny"), ["tiny.c"]).split("\n")
     real = np.array([0, 0.05, -0.05, 0.15, 1e30, -1e30, np.inf, -np.inf, 0, 0.04999, 12.7, -12.3, 13.25, 0.1, -0.1, 0.2499999])
-    expected = fixedpoint.quantize(real.astype(np.float32), np.float32(0.1), -5).tolist()
+    expected = fixedpoint.quantize(real.astype(np.float32), 0.1, -5).tolist()
     expected[8] = -128  # not a number
     assert [int(v) for v in lines[0].split()] == expected
     assert lines[1] == "0"

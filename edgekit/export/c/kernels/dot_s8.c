@@ -1,20 +1,30 @@
-/* needs: quantized finish_s8 */
-/* y[o] = x[depth] . w[o][depth] for every channel o. */
+/* needs: quantized sum_1x4_s8 finish_s8 */
+/* y[o] = x[depth] . w[o][depth] for every channel o. Two channels' weights lie in turn (an odd last one by itself). */
 static void ek_dot_s8(const int8_t *x, int32_t depth, const int8_t *w, int32_t channels, const ek_quantized *q, int8_t *y)
 {
-    for (int32_t o = 0; o < channels; ++o) {
+    const int32_t e = q->each;
+    const int32_t *m = q->multiplier;
+    const int8_t *r = q->shift;
+    int32_t o = 0;
+    for (; o + 4 <= channels; o += 4) {
+        uint32_t sum[4] = {(uint32_t)q->bias[o], (uint32_t)q->bias[o + 1], (uint32_t)q->bias[o + 2], (uint32_t)q->bias[o + 3]};
+        ek_sum_1x4_s8(x, w, w + 2 * depth, depth, sum);
+        for (int32_t i = 0; i < 4; ++i) {
+            y[o + i] = ek_finish_s8(sum[i], *m, *r, q);
+            m += e;
+            r += e;
+        }
+        w += 4 * depth;
+    }
+    for (; o < channels; ++o) {
+        const int32_t step = (o | 1) < channels ? 2 : 1; /* in a pair, or the odd last one */
         uint32_t sum = (uint32_t)q->bias[o];
-        int32_t k = 0;
-        for (; k + 4 <= depth; k += 4) {
-            sum += (uint32_t)(x[k] * w[k]);
-            sum += (uint32_t)(x[k + 1] * w[k + 1]);
-            sum += (uint32_t)(x[k + 2] * w[k + 2]);
-            sum += (uint32_t)(x[k + 3] * w[k + 3]);
+        for (int32_t k = 0; k < depth; ++k) {
+            sum += (uint32_t)(x[k] * w[k * step]);
         }
-        for (; k < depth; ++k) {
-            sum += (uint32_t)(x[k] * w[k]);
-        }
-        w += depth;
-        y[o] = ek_finish_s8(sum, q, o);
+        y[o] = ek_finish_s8(sum, *m, *r, q);
+        m += e;
+        r += e;
+        w += (o & 1) == 0 ? 1 : 2 * depth - 1;
     }
 }

@@ -55,10 +55,49 @@ typedef struct {
     int32_t zero_point, low, high;
 } tiny_quantized;
 
-/* x * multiplier * 2^(-32 - right), rounded twice as gemmlowp does; right 0..30 (one less than the right shift). */
+/* Inner loops are functions of their own, so that the compiler keeps their sums and pointers in registers; they are unrolled
+   here as far as it pays. */
+#if defined(__clang__)
+#define TINY_OUTLINE __attribute__((noinline))
+#define TINY_ROLLED _Pragma("clang loop unroll(disable)")
+#elif defined(__GNUC__) && __GNUC__ >= 8
+#define TINY_OUTLINE __attribute__((noinline))
+#define TINY_ROLLED _Pragma("GCC unroll 1")
+#else
+#define TINY_OUTLINE
+#define TINY_ROLLED
+#endif
+
+/* Adds x . w0, x . w1, x . w2, x . w3 to sum[0..3]; w01 holds w0 and w1 in turn, w23 the others. */
+TINY_OUTLINE static void tiny_sum_1x4_s8(const int8_t *x, const int8_t *w01, const int8_t *w23, int32_t depth, uint32_t *sum)
+{
+    uint32_t s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];
+    int32_t a;
+#define TINY_STEP                   \
+    a = *x++;                     \
+    s0 += (uint32_t)(a * *w01++); \
+    s1 += (uint32_t)(a * *w01++); \
+    s2 += (uint32_t)(a * *w23++); \
+    s3 += (uint32_t)(a * *w23++);
+    TINY_ROLLED
+    for (const int8_t *end = x + (depth & ~7); x != end;) {
+        TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP
+    }
+    TINY_ROLLED
+    for (const int8_t *end = x + (depth & 7); x != end;) {
+        TINY_STEP
+    }
+#undef TINY_STEP
+    sum[0] = s0;
+    sum[1] = s1;
+    sum[2] = s2;
+    sum[3] = s3;
+}
+
+/* x * multiplier * 2^(-32 - right), rounded twice as gemmlowp does; |x| < 2^30, right 0..30 (one less than the shift). */
 static int32_t tiny_scale_right(int32_t x, int32_t multiplier, int32_t right)
 {
-    const int32_t y = (int32_t)(((int64_t)x * multiplier + ((int64_t)1 << 30)) >> 31);
+    const int32_t y = (int32_t)(((int64_t)(2 * x) * multiplier + ((int64_t)1 << 31)) >> 32);
     /* Halves go away from zero: a negative y is moved down by one, then the last bit shifted out rounds up. */
     const int32_t z = (y + (y >> 31)) >> right;
     return (z >> 1) + (z & 1);
@@ -69,77 +108,100 @@ static int8_t tiny_clamp_s8(int32_t x, int32_t low, int32_t high)
     return (int8_t)(x < low ? low : x > high ? high : x);
 }
 
-/* The int8 output of channel o from its sum. */
-static int8_t tiny_finish_s8(uint32_t sum, const tiny_quantized *q, int32_t o)
+/* The int8 output of a sum. */
+static int8_t tiny_finish_s8(uint32_t sum, int32_t multiplier, int32_t shift, const tiny_quantized *q)
 {
-    const int32_t at = o * q->each;
-    return tiny_clamp_s8(tiny_scale_right((int32_t)sum, q->multiplier[at], q->shift[at]) + q->zero_point, q->low, q->high);
+    return tiny_clamp_s8(tiny_scale_right((int32_t)sum, multiplier, shift) + q->zero_point, -128, 127);
 }
 
-/* y[o] = x[depth] . w[o][depth] for every channel o. */
+/* y[o] = x[depth] . w[o][depth] for every channel o. Two channels' weights lie in turn (an odd last one by itself). */
 static void tiny_dot_s8(const int8_t *x, int32_t depth, const int8_t *w, int32_t channels, const tiny_quantized *q, int8_t *y)
 {
-    for (int32_t o = 0; o < channels; ++o) {
+    const int32_t e = q->each;
+    const int32_t *m = q->multiplier;
+    const int8_t *r = q->shift;
+    int32_t o = 0;
+    for (; o + 4 <= channels; o += 4) {
+        uint32_t sum[4] = {(uint32_t)q->bias[o], (uint32_t)q->bias[o + 1], (uint32_t)q->bias[o + 2], (uint32_t)q->bias[o + 3]};
+        tiny_sum_1x4_s8(x, w, w + 2 * depth, depth, sum);
+        for (int32_t i = 0; i < 4; ++i) {
+            y[o + i] = tiny_finish_s8(sum[i], *m, *r, q);
+            m += e;
+            r += e;
+        }
+        w += 4 * depth;
+    }
+    for (; o < channels; ++o) {
+        const int32_t step = (o | 1) < channels ? 2 : 1; /* in a pair, or the odd last one */
         uint32_t sum = (uint32_t)q->bias[o];
-        int32_t k = 0;
-        for (; k + 4 <= depth; k += 4) {
-            sum += (uint32_t)(x[k] * w[k]);
-            sum += (uint32_t)(x[k + 1] * w[k + 1]);
-            sum += (uint32_t)(x[k + 2] * w[k + 2]);
-            sum += (uint32_t)(x[k + 3] * w[k + 3]);
+        for (int32_t k = 0; k < depth; ++k) {
+            sum += (uint32_t)(x[k] * w[k * step]);
         }
-        for (; k < depth; ++k) {
-            sum += (uint32_t)(x[k] * w[k]);
-        }
-        w += depth;
-        y[o] = tiny_finish_s8(sum, q, o);
+        y[o] = tiny_finish_s8(sum, *m, *r, q);
+        m += e;
+        r += e;
+        w += (o & 1) == 0 ? 1 : 2 * depth - 1;
     }
 }
 
-/* y0[o] = x0[depth] . w[o][depth] and y1[o] = x1[depth] . w[o][depth]: two pixels by two channels at a time. */
+/* Adds x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; w holds w0 and w1 in turn. */
+TINY_OUTLINE static void tiny_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, uint32_t *sum)
+{
+    uint32_t s00 = sum[0], s01 = sum[1], s10 = sum[2], s11 = sum[3];
+    int32_t a0, a1, b0, b1;
+#define TINY_STEP                   \
+    a0 = *x0++;                   \
+    a1 = *x1++;                   \
+    b0 = *w++;                    \
+    b1 = *w++;                    \
+    s00 += (uint32_t)(a0 * b0);   \
+    s01 += (uint32_t)(a0 * b1);   \
+    s10 += (uint32_t)(a1 * b0);   \
+    s11 += (uint32_t)(a1 * b1);
+    TINY_ROLLED
+    for (const int8_t *end = x0 + (depth & ~7); x0 != end;) {
+        TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP
+    }
+    TINY_ROLLED
+    for (const int8_t *end = x0 + (depth & 7); x0 != end;) {
+        TINY_STEP
+    }
+#undef TINY_STEP
+    sum[0] = s00;
+    sum[1] = s01;
+    sum[2] = s10;
+    sum[3] = s11;
+}
+
+/* y0[o] = x0[depth] . w[o][depth] and y1[o] = x1[depth] . w[o][depth]: two pixels by two channels at a time. Two channels'
+   weights lie in turn (an odd last one by itself). */
 static void tiny_dot2_s8(const int8_t *x0, const int8_t *x1, int32_t depth, const int8_t *w, int32_t channels,
                        const tiny_quantized *q, int8_t *y0, int8_t *y1)
 {
+    const int32_t e = q->each;
+    const int32_t *m = q->multiplier;
+    const int8_t *r = q->shift;
     int32_t o = 0;
     for (; o + 2 <= channels; o += 2) {
-        const int8_t *w0 = w + o * depth;
-        const int8_t *w1 = w0 + depth;
-        uint32_t s00 = (uint32_t)q->bias[o], s10 = s00;
-        uint32_t s01 = (uint32_t)q->bias[o + 1], s11 = s01;
-        int32_t k = 0;
-        for (; k + 2 <= depth; k += 2) {
-            const int32_t a0 = x0[k], a1 = x1[k], b0 = w0[k], b1 = w1[k];
-            s00 += (uint32_t)(a0 * b0);
-            s01 += (uint32_t)(a0 * b1);
-            s10 += (uint32_t)(a1 * b0);
-            s11 += (uint32_t)(a1 * b1);
-            const int32_t c0 = x0[k + 1], c1 = x1[k + 1], d0 = w0[k + 1], d1 = w1[k + 1];
-            s00 += (uint32_t)(c0 * d0);
-            s01 += (uint32_t)(c0 * d1);
-            s10 += (uint32_t)(c1 * d0);
-            s11 += (uint32_t)(c1 * d1);
-        }
-        if (k < depth) {
-            const int32_t a0 = x0[k], a1 = x1[k], b0 = w0[k], b1 = w1[k];
-            s00 += (uint32_t)(a0 * b0);
-            s01 += (uint32_t)(a0 * b1);
-            s10 += (uint32_t)(a1 * b0);
-            s11 += (uint32_t)(a1 * b1);
-        }
-        y0[o] = tiny_finish_s8(s00, q, o);
-        y0[o + 1] = tiny_finish_s8(s01, q, o + 1);
-        y1[o] = tiny_finish_s8(s10, q, o);
-        y1[o + 1] = tiny_finish_s8(s11, q, o + 1);
+        uint32_t sum[4] = {(uint32_t)q->bias[o], (uint32_t)q->bias[o + 1], (uint32_t)q->bias[o], (uint32_t)q->bias[o + 1]};
+        tiny_sum_2x2_s8(x0, x1, w, depth, sum);
+        const int32_t m0 = m[0], m1 = m[e], r0 = r[0], r1 = r[e];
+        y0[o] = tiny_finish_s8(sum[0], m0, r0, q);
+        y0[o + 1] = tiny_finish_s8(sum[1], m1, r1, q);
+        y1[o] = tiny_finish_s8(sum[2], m0, r0, q);
+        y1[o + 1] = tiny_finish_s8(sum[3], m1, r1, q);
+        m += 2 * e;
+        r += 2 * e;
+        w += 2 * depth;
     }
     if (o < channels) {
-        const int8_t *w0 = w + o * depth;
         uint32_t s0 = (uint32_t)q->bias[o], s1 = s0;
         for (int32_t k = 0; k < depth; ++k) {
-            s0 += (uint32_t)(x0[k] * w0[k]);
-            s1 += (uint32_t)(x1[k] * w0[k]);
+            s0 += (uint32_t)(x0[k] * w[k]);
+            s1 += (uint32_t)(x1[k] * w[k]);
         }
-        y0[o] = tiny_finish_s8(s0, q, o);
-        y1[o] = tiny_finish_s8(s1, q, o);
+        y0[o] = tiny_finish_s8(s0, *m, *r, q);
+        y1[o] = tiny_finish_s8(s1, *m, *r, q);
     }
 }
 

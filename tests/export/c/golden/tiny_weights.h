@@ -14,7 +14,7 @@ static const int8_t tiny_shift_0[2] = { /* [2] */
 };
 
 static const int8_t tiny_weights_0[18] = { /* [2][3][3][1] kernel */
-    7, 3, 0, -4, -4, -9, -8, -9, -6, 6, 3, 8, 0, 2, 9, 4, 3, 1,
+    7, 6, 3, 3, 0, 8, -4, 0, -4, 2, -9, 9, -8, 4, -9, 3, -6, 1,
 };
 
 static const int32_t tiny_bias_2[3] = { /* [3] with the input's zero point */
@@ -30,5 +30,5 @@ static const int8_t tiny_shift_2[1] = { /* [1] */
 };
 
 static const int8_t tiny_weights_2[24] = { /* [3][8] dense */
-    1, 8, -4, 6, 3, -9, -2, 7, 1, -9, 5, 4, 7, -6, -8, 7, -9, 1, -8, -4, 0, -1, -2, -9,
+    1, 1, 8, -9, -4, 5, 6, 4, 3, 7, -9, -6, -2, -8, 7, 7, -9, 1, -8, -4, 0, -1, -2, -9,
 };

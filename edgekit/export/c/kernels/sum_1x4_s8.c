@@ -1,0 +1,26 @@
+/* needs: outline */
+/* Adds x . w0, x . w1, x . w2, x . w3 to sum[0..3]; w01 holds w0 and w1 in turn, w23 the others. */
+EK_OUTLINE static void ek_sum_1x4_s8(const int8_t *x, const int8_t *w01, const int8_t *w23, int32_t depth, uint32_t *sum)
+{
+    uint32_t s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];
+    int32_t a;
+#define EK_STEP                   \
+    a = *x++;                     \
+    s0 += (uint32_t)(a * *w01++); \
+    s1 += (uint32_t)(a * *w01++); \
+    s2 += (uint32_t)(a * *w23++); \
+    s3 += (uint32_t)(a * *w23++);
+    EK_ROLLED
+    for (const int8_t *end = x + (depth & ~7); x != end;) {
+        EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP
+    }
+    EK_ROLLED
+    for (const int8_t *end = x + (depth & 7); x != end;) {
+        EK_STEP
+    }
+#undef EK_STEP
+    sum[0] = s0;
+    sum[1] = s1;
+    sum[2] = s2;
+    sum[3] = s3;
+}

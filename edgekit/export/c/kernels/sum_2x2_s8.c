@@ -1,0 +1,29 @@
+/* needs: outline */
+/* Adds x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; w holds w0 and w1 in turn. */
+EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, uint32_t *sum)
+{
+    uint32_t s00 = sum[0], s01 = sum[1], s10 = sum[2], s11 = sum[3];
+    int32_t a0, a1, b0, b1;
+#define EK_STEP                   \
+    a0 = *x0++;                   \
+    a1 = *x1++;                   \
+    b0 = *w++;                    \
+    b1 = *w++;                    \
+    s00 += (uint32_t)(a0 * b0);   \
+    s01 += (uint32_t)(a0 * b1);   \
+    s10 += (uint32_t)(a1 * b0);   \
+    s11 += (uint32_t)(a1 * b1);
+    EK_ROLLED
+    for (const int8_t *end = x0 + (depth & ~7); x0 != end;) {
+        EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP
+    }
+    EK_ROLLED
+    for (const int8_t *end = x0 + (depth & 7); x0 != end;) {
+        EK_STEP
+    }
+#undef EK_STEP
+    sum[0] = s00;
+    sum[1] = s01;
+    sum[2] = s10;
+    sum[3] = s11;
+}
