@@ -144,6 +144,13 @@ def test_relu_n1_to_1_is_fused_in_tflm() -> None:
     assert legal(net, "tflite") == ["RELU_N1_TO_1"]
 
 
+def test_a_quantized_relu6_of_two_scales_is_rescaled_first() -> None:
+    net = Net()
+    net.add("RELU6", net.input(4, 256, quant=Q), quant=Quant.per_tensor(0.02, -100))
+    assert legal(net, "tflm", exact=True) == ["QUANTIZE", "RELU6"]
+    assert legal(net, "c", exact=True) == ["RELU6"]
+
+
 @pytest.mark.parametrize("quant", [None, Q])
 def test_tflm_concatenates_ten_at_most(quant: Quant | None) -> None:
     net = Net()

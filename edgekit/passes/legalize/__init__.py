@@ -47,6 +47,8 @@ def legalize(graph: Graph, engine: str) -> Graph:
     rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine]), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
     if engine in SAME_OR_VALID:
         rules += [windows.same_or_valid]
+    if engine == "tflm":
+        rules += [lower.clamp_of_one_scale]
     if ENGINE_RANK[engine] < 99:
         rules += [partial(rank.collapse, ENGINE_RANK[engine])]
     if sweep(draft, rules):

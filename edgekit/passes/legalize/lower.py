@@ -72,3 +72,16 @@ def concatenation(limit: int, draft: Draft, node: Node) -> bool:
             draft.emit("CONCATENATION", some, node.attrs, node, (name,), [quant])
     draft.change(node, inputs=tuple(parts))
     return True
+
+
+def clamp_of_one_scale(draft: Draft, node: Node) -> bool:
+    """A quantized RELU6 or RELU_N1_TO_1 that changes the scale: QUANTIZE first, for TFLM's only clamps."""
+    if node.op not in {"RELU6", "RELU_N1_TO_1"}:
+        return False
+    x, y = draft[node.inputs[0]], draft[node.outputs[0]]
+    if x.quant is None or y.quant is None or x.quant.same_as(y.quant):
+        return False
+    name = draft.fresh(f"{y.name}_rescaled")
+    draft.emit("QUANTIZE", (x.name,), {"dtype": y.dtype}, node, (name,), [y.quant])
+    draft.change(node, inputs=(name,))
+    return True
