@@ -10,7 +10,7 @@ import pytest
 from edgekit import reference
 from edgekit.bench import child
 from edgekit.bench.litert import run_litert
-from edgekit.errors import BadData, BadModel, EdgekitError
+from edgekit.errors import BadData, BadModel, EdgekitError, Unsupported
 from edgekit.export.tflite import export_tflite
 from tests.export.tflite_nets import feeds, network
 from tests.load.tflite_maker import O, T, constant, make
@@ -53,6 +53,14 @@ def test_litert_says_why_it_cannot() -> None:
     model = make([T("x", (1, 2)), T("y", (1, 2)), pads], [O("PAD", ["x", "p"], ["y"], "PadOptions")], ["x"], ["y"])
     with pytest.raises(EdgekitError, match=r"LiteRT cannot run the model: .*PAD"):
         run_litert(model, [{"x": np.zeros((1, 2), np.float32)}])
+
+
+def test_an_operator_that_a_resolver_lacks_is_not_a_failure_of_the_model() -> None:
+    model = make([T("x", (1, 2)), T("y", (1, 2))], [O("ELU", ["x"], ["y"])], ["x"], ["y"])
+    sample = {"x": np.array([[-1, 2]], np.float32)}
+    assert np.allclose(run_litert(model, [sample], "default")[0]["y"], [[np.expm1(-1), 2]])
+    with pytest.raises(Unsupported, match="reference kernels have no version 1"):
+        run_litert(model, [sample], "reference")
 
 
 def test_a_child_that_dies_or_hangs_is_an_error_and_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
