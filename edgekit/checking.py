@@ -44,6 +44,7 @@ def measure_model(config: ModelConfig) -> RunReport:
             observer=config.observer,
             samples=config.samples,
             io=config.io,
+            target=boards[0] if all(board.kind == "mcu" for board in boards) else None,
         )
         graph, own, judged = done.graph, [done.accuracy, done.accuracy_drop], None
     report = api.bench(graph, list(boards), eval=judged)

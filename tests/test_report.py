@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from edgekit.report.model import from_json, read_run
 from edgekit.report.numbers import amount, difference, evidence, percent, size
 from edgekit.report.run import run_markdown, run_text
 from edgekit.report.table import markdown_table, text_table
+from edgekit.report.verify import verify_text
+from edgekit.verify import EngineRow, LayerGap, VerifyReport
 
 
 def test_json_goes_there_and_back(run_report: RunReport, tmp_path: Path) -> None:
@@ -119,3 +122,55 @@ def test_amounts() -> None:
     assert [percent(v) for v in (0.02, 0.2, 0.125)] == ["2.0 %", "20 %", "12 %"]
     assert [size(v) for v in (12, 31980, 2 * 1024**2)] == ["12 B", "31,980 B (31.2 KiB)", "2,097,152 B (2.0 MiB)"]
     assert evidence(Measurement("latency", 1.0, "ms", "estimated", 0.2)) == "estimated ±20 %"
+
+
+def test_the_table_of_a_verification() -> None:
+    rows = (
+        EngineRow("reference", "edgekit's reference (NumPy)", "reference", accuracy=0.902),
+        EngineRow(
+            "c",
+            "generated C on this machine",
+            "exact",
+            True,
+            "bit for bit",
+            max_lsb=0,
+            sqnr=math.inf,
+            argmax=1.0,
+            accuracy=0.902,
+        ),
+        EngineRow(
+            engine="litert",
+            title="LiteRT",
+            status="different",
+            passed=False,
+            rule="SQNR at least 15 dB",
+            reason="3 of 8 samples differ",
+            max_lsb=47,
+            op_lsb=2,
+            sqnr=12.34,
+            argmax=0.875,
+            accuracy=0.9,
+            differing=3,
+            worst_samples=(7, 1, 2),
+            layers=(LayerGap("t", "SOFTMAX", "Softmax 'n'", 47, 12.3, 2),),
+        ),
+        EngineRow("tflm", "TFLM", "unavailable", reason="no wheel for this machine"),
+    )
+    assert verify_text(VerifyReport("kws", 8, False, rows)) == (
+        "kws: 8 samples\n"
+        "\n"
+        "      engine                       result       max LSB  one op     SQNR   argmax  accuracy  differ\n"
+        "────  ───────────────────────────  ───────────  ───────  ──────  ───────  ───────  ────────  ──────\n"
+        "      edgekit's reference (NumPy)  reference                                         0.9020\n"
+        "ok    generated C on this machine  exact              0            equal  100.00%    0.9020       0\n"
+        "FAIL  LiteRT                       different         47       2  12.3 dB   87.50%    0.9000       3\n"
+        "      TFLM                         unavailable\n"
+        "\n"
+        "held to bit for bit: generated C on this machine\n"
+        "held to SQNR at least 15 dB: LiteRT\n"
+        "LiteRT: different, 3 of 8 samples differ\n"
+        "  samples that differ most: 7, 1, 2\n"
+        "  SOFTMAX Softmax 'n': 47 LSB (2 of its own), 12.3 dB\n"
+        "TFLM: unavailable, no wheel for this machine\n"
+        "FAIL: LiteRT"
+    )
