@@ -10,8 +10,11 @@ import pytest
 from edgekit import reference
 from edgekit.bench import child
 from edgekit.bench.litert import run_litert
+from edgekit.engines import ENGINES
 from edgekit.errors import BadData, BadModel, EdgekitError, Unsupported
 from edgekit.export.tflite import export_tflite
+from edgekit.graph import Node, Quant, Tensor, build
+from edgekit.target import find_target
 from tests.export.tflite_nets import feeds, network
 from tests.load.tflite_maker import O, T, constant, make
 
@@ -61,6 +64,16 @@ def test_an_operator_that_a_resolver_lacks_is_not_a_failure_of_the_model() -> No
     assert np.allclose(run_litert(model, [sample], "default")[0]["y"], [[np.expm1(-1), 2]])
     with pytest.raises(Unsupported, match="reference kernels have no version 1"):
         run_litert(model, [sample], "reference")
+
+
+def test_int8_sum_is_not_judged_by_the_broken_reference_kernel() -> None:
+    x = Tensor("x", (1, 2, 2, 1), "int8", None, Quant.per_tensor(0.1, 0))
+    y = Tensor("y", (1, 1), "int8", None, Quant.per_tensor(0.2, 0))
+    graph = build("sum", ["x"], ["y"], [Node("SUM", ("x",), ("y",), {"axes": (1, 2)}, "sum")], [x, y])
+    sample = {"x": np.full((1, 2, 2, 1), 10, np.int8)}
+    assert run_litert(export_tflite(graph), [sample], "default")[0]["y"] == 20
+    with pytest.raises(Unsupported, match="int8 SUM is broken"):
+        ENGINES["litert-reference"].run(graph, [sample], find_target("mcu"))
 
 
 def test_a_child_that_dies_or_hangs_is_an_error_and_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
