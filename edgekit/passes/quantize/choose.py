@@ -139,7 +139,18 @@ def why_float(graph: Graph, node: Node) -> str:
         tensor = graph.tensor(node.inputs[index]) if index < len(node.inputs) else None
         if tensor is not None and not tensor.is_const:
             return "its weights are not constant"
+    if node.op == "DIV" and not _never_zero(graph[str(node.inputs[1])]):
+        return "its divisor may round to zero"  # a range always holds zero, and integer kernels do not divide by it
     return ""
+
+
+def _never_zero(divisor: Tensor) -> bool:
+    """True for a constant of which no element becomes the zero point."""
+    if not divisor.is_const:
+        return False
+    values = divisor.real()
+    scale, _ = affine(float(values.min()), float(values.max()), "int8")
+    return bool(np.all(np.abs(values) > 0.51 * scale))
 
 
 class Groups:

@@ -169,6 +169,15 @@ def test_islands_say_why() -> None:
     assert wanted(graph)[:2] == ["x", y]
 
 
+@pytest.mark.parametrize(("divisor", "stays"), [([2.0, 4.0], False), ([2.0, 0.003], True), (None, True)])
+def test_a_divisor_that_may_round_to_zero_keeps_a_division_float(divisor: list[float] | None, stays: bool) -> None:
+    net = Net()
+    x = net.input(1, 2)
+    y = net.add("DIV", x, net.input(1, 2, name="d") if divisor is None else net.value(np.array(divisor, np.float32)))
+    graph = net.graph(y)
+    assert choose(graph, seen_all(graph)).islands == ({y: "its divisor may round to zero"} if stays else {})
+
+
 def test_a_choice_survives_json() -> None:
     graph = dense([[0.009, -0.01], [1.0, 1.0]], [1.0, 1.0])
     choice = choose(graph, seen_all(graph))
