@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from edgekit import fixedpoint, reference
 from edgekit.boundary import from_outputs, source_shape, to_feeds
-from edgekit.errors import BadData
-from edgekit.graph import Array, Graph, Shape
+from edgekit.errors import BadData, Unsupported
+from edgekit.graph import Array, Graph, Node, Shape, build
+from edgekit.pipeline import prepare
 
 
 def source_outputs(
@@ -42,6 +44,50 @@ def translated(graph: Graph, source: Graph, sample: Mapping[str, Array]) -> dict
             array = fixedpoint.dequantize(array, quant.scale[0], quant.zero_point[0])
         moved[name] = laid_as(array, source_shape(source, name))
     return moved
+
+
+def aligned(graph: Graph, source: Graph) -> tuple[Graph, Graph] | None:
+    """Both prepared alike, the source's values renamed to those of `graph`; None when they do not run the same operators.
+
+    Files drop the names of inner values, so these are matched by position: the same operators in the same order, with
+    results of the same shapes (QUANTIZE and DEQUANTIZE apart).
+    """
+    for form in ("tflm", "tflite", "c", "onnx"):
+        try:
+            mine, other = prepare(graph, form), prepare(source, form)
+        except Unsupported:
+            continue
+        pairs = list(zip(_computing(mine), _computing(other), strict=False))
+        alike = all(a.op == b.op and _shapes(mine, a) == _shapes(other, b) for a, b in pairs)
+        edges = [[g[n].shape for n in g.inputs] for g in (mine, other)]
+        if alike and len(_computing(mine)) == len(_computing(other)) and edges[0] == edges[1]:
+            names = dict(zip(other.inputs, mine.inputs, strict=True))
+            for a, b in pairs:
+                names |= dict(zip(b.outputs, a.outputs, strict=True))
+            return mine, _renamed(other, names, mine)
+    return None
+
+
+def _computing(graph: Graph) -> list[Node]:
+    return [node for node in graph.nodes if node.op not in {"QUANTIZE", "DEQUANTIZE"}]
+
+
+def _shapes(graph: Graph, node: Node) -> list[Shape]:
+    return [graph[name].shape for name in node.outputs]
+
+
+def _renamed(graph: Graph, names: Mapping[str, str], like: Graph) -> Graph:
+    """`graph` with other names, fed as `like` is."""
+    new = {name: names.get(name, f"source/{name}") for name in graph.tensors}
+    nodes = [
+        replace(
+            node, inputs=tuple(None if n is None else new[n] for n in node.inputs), outputs=tuple(new[n] for n in node.outputs)
+        )
+        for node in graph.nodes
+    ]
+    tensors = {new[name]: replace(tensor, name=new[name]) for name, tensor in graph.tensors.items()}
+    inputs, outputs = [new[n] for n in graph.inputs], [new[n] for n in graph.outputs]
+    return build(graph.name, inputs, outputs, nodes, tensors, contract=like.contract)
 
 
 def matched(own: Sequence[str], other: Sequence[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from edgekit import fixedpoint, metrics, reference
-from edgekit.against import source_outputs, translated
+from edgekit.against import aligned, source_outputs
 from edgekit.boundary import from_outputs, source_shape, to_feeds
 from edgekit.data import Dataset
 from edgekit.engines import ENGINES, Engine
@@ -31,6 +31,7 @@ RANDOM_SAMPLES = 100
 INT8_SQNR, FLOAT_SQNR, AGAINST_SQNR = 15.0, 60.0, 10.0
 LEAST_ARGMAX = 0.95  # share of labelled samples on which a judged engine must choose the same class
 EXACT_RULE = "bit for bit"
+SQNR_SAMPLES = 8  # that per-layer SQNR is measured on
 LISTED = 10  # differing samples and layers that a row names
 Sample = Mapping[str, Array]
 
@@ -85,7 +86,7 @@ class VerifyReport:
     """rows: the reference first, then every engine, then the source model (engine "against") if one was given.
 
     random: the inputs were made up. accuracy_note: why there is no accuracy, "" when there is. layers: float against int8,
-    worst first, when `against` is the float graph this one was made from (its names survive).
+    worst first, when `against` is float and runs the same operators once prepared alike.
     """
 
     model: str
@@ -373,14 +374,17 @@ def _against(job: _Job, source: Graph) -> EngineRow:
 
 
 def _float_layers(source: Graph, job: _Job) -> list[LayerSqnr]:
-    """Per-layer SQNR against the float graph; empty when the values' names or the inputs are not the same."""
-    if set(source.inputs) != set(job.graph.inputs):
-        return []
-    try:
-        samples = [translated(job.graph, source, sample) for sample in job.samples[:8]]
-        return layer_sqnr(source, job.graph, samples)[:LISTED]
-    except EdgekitError:
-        return []
+    """Per-layer SQNR against the float graph; empty when the two do not run the same operators."""
+    pair = aligned(job.graph, source)
+    return (
+        []
+        if pair is None
+        else layer_sqnr(pair[1], pair[0], [_as_real(job.graph, s) for s in job.samples[:SQNR_SAMPLES]])[:LISTED]
+    )
+
+
+def _as_real(graph: Graph, sample: Sample) -> dict[str, Array]:
+    return {name: _real(graph, name, np.asarray(sample[name])) for name in graph.inputs}
 
 
 def _finite(value: Any) -> Any:

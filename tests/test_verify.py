@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 from edgekit import engines, reference
+from edgekit.against import aligned
+from edgekit.boundary import from_outputs
 from edgekit.data import from_arrays
 from edgekit.engines import ENGINES, Engine, Feeds, Outputs
 from edgekit.errors import BadConfig, BadData, EdgekitError, MissingTool, Unsupported
+from edgekit.export.tflite import export_tflite
 from edgekit.graph import Array, Graph, InputContract, InputSpec, OutputSpec
-from edgekit.passes.quantize import quantize
+from edgekit.load.tflite import load_tflite
+from edgekit.passes.quantize import layer_sqnr, quantize
 from edgekit.target import Target
 from edgekit.verify import integer_only, random_samples, verify_model
 from tests.passes.net import Net, feeds_of
@@ -199,6 +203,23 @@ def test_against_the_float_model() -> None:
         source, tensors={n: replace(t, data=-t.data) if t.data is not None else t for n, t in source.tensors.items()}
     )
     assert not verify_model(graph, [], random_samples(graph, 8), against=other).passed
+
+
+def test_layers_are_compared_with_the_source_although_files_drop_their_names() -> None:
+    source, graph = float_net(), int8_net()
+    stripped = load_tflite(export_tflite(graph))
+    assert not {n for node in stripped.nodes[:-1] for n in node.outputs} & set(source.tensors)
+    layers = verify_model(stripped, [], random_samples(stripped, 8), against=source).layers
+    assert [layer.op for layer in layers] == [layer.op for layer in layer_sqnr(source, graph, samples_of(graph, 8))]
+    assert [layer.source for layer in layers] == [layer.source for layer in layer_sqnr(source, graph, samples_of(graph, 8))]
+    net = Net()
+    other = net.graph(net.add("RELU", net.input(1, 6, 6, 3)))
+    assert aligned(stripped, other) is None
+
+
+def samples_of(graph: Graph, count: int) -> list[dict[str, Array]]:
+    """random_samples as real numbers."""
+    return [from_outputs(replace(graph, outputs=graph.inputs), s) for s in random_samples(graph, count)]
 
 
 def test_against_a_model_in_the_other_layout_with_other_names() -> None:

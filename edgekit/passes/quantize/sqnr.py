@@ -35,10 +35,10 @@ def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[
     when there are no samples.
     """
     pairs = _pairs(float_graph, int8_graph)
-    makers = int8_graph.producers()
+    makers, sources = int8_graph.producers(), float_graph.producers()
     origins = _origins(float_graph, int8_graph)
     alone_too = {own for own in pairs.values() if all(n in origins or int8_graph[n].is_const for n in makers[own].inputs if n)}
-    inner = [name for name in dict.fromkeys(origins.values()) if name in float_graph.producers()]
+    inner = [name for name in dict.fromkeys(origins.values()) if name in sources]
     power = dict.fromkeys(pairs, 0.0)
     noise = {kind: dict.fromkeys(pairs, 0.0) for kind in ("cumulative", "isolated")}
     count = 0
@@ -62,7 +62,7 @@ def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[
         node = makers[own]
         together = _decibels(power[name], noise["cumulative"][name])
         alone = _decibels(power[name], noise["isolated"][name]) if own in alone_too else None
-        layers.append(LayerSqnr(name, node.op, node.source or name, together, alone))
+        layers.append(LayerSqnr(name, node.op, sources[name].source or name, together, alone))
     return sorted(layers, key=lambda layer: layer.cumulative)
 
 
