@@ -21,6 +21,11 @@ def targets_text(targets: Sequence[Target]) -> str:
 
 def target_text(target: Target) -> str:
     """Every figure with its source."""
+    return text_table(("", "", "source"), target_facts(target))
+
+
+def target_facts(target: Target) -> list[tuple[str, str, str]]:
+    """(fact, value, source or remark) of all that the profile gives."""
     facts: list[tuple[str, str, str]] = [
         ("name", target.name, ""),
         ("device", target.title, target.note),
@@ -33,7 +38,7 @@ def target_text(target: Target) -> str:
         if key in target.sources:
             checked = " (not checked)" if key in target.unverified else ""
             facts.append((key, _figure(key, getattr(target, key)), target.sources[key] + checked))
-    return text_table(("", "", "source"), [row for row in facts if row[1]])
+    return [row for row in facts if row[1]]
 
 
 def _figure(key: str, value: Any) -> str:
