@@ -358,3 +358,17 @@ def tangle(kind: str, length: int, seed: int) -> Graph:
     read = {n for node in net.nodes for n in node.inputs}
     ends = [o for node in net.nodes for o in node.outputs if o not in read]
     return net.graph(list(dict.fromkeys([*ends, *(v for v in values if rng.random() < 0.15)])))
+
+
+def between(seed: int) -> Graph:
+    """float32 -> int8 -> float32 -> int8 -> float32: memory is used for one type, then for another."""
+    net = Net("float32", np.random.default_rng(seed), extreme=False)
+    x = net.op("RELU", [net.input((1, 6, 6, 4))], None)
+    for _ in range(2):
+        x = net.op("TANH", net.op("QUANTIZE", x, Quant.per_tensor(0.05, 3), dtype="int8"), Quant.per_tensor(1 / 128))
+        net.kind = "int8"
+        x = unary(net, conv(net, x[0])[0])
+        net.kind = "float32"
+        x = net.op("TANH", net.op("DEQUANTIZE", x, None), None)
+        net.outputs += x
+    return net.graph()

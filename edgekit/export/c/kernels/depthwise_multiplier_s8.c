@@ -21,7 +21,7 @@ static void ek_depthwise_multiplier_s8(const int8_t *x, const ek_window *s, int3
                         sum += (uint32_t)(value * w[(i * s->kernel_w + j) * s->out_c + o]);
                     }
                 }
-                y[o] = ek_finish_s8(sum, q->multiplier[o * q->each], q->shift[o * q->each], q);
+                y[o] = ek_finish_s8((int32_t)sum, q->multiplier[o * q->each], q->shift[o * q->each], q);
             }
             y += s->out_c;
         }

@@ -1,4 +1,4 @@
-/* needs: window quantized taps_s8 finish_s8 */
+/* needs: window quantized taps_s8 finish_s8 finish4_s8 */
 /* Depthwise convolution, one output a channel. The weights of four channels lie together, w[channels / 4][kernel_h][kernel_w][4];
    those of the channels left over follow one by one, [kernel_h][kernel_w] each. The bias holds the share of the input's zero
    point for the whole window, so places outside the image count as the zero point. */
@@ -29,27 +29,25 @@ static void ek_depthwise_s8(const int8_t *x, const ek_window *s, int8_t zero, co
             const int8_t *r = q->shift;
             int32_t c = 0;
             for (; c + 4 <= channels; c += 4) {
-                uint32_t sum[4] = {(uint32_t)q->bias[c], (uint32_t)q->bias[c + 1], (uint32_t)q->bias[c + 2],
-                                   (uint32_t)q->bias[c + 3]};
+                int32_t sum[4];
                 ek_taps_s8(u + c, step, line - (j1 - j0) * step, v + 4 * (i0 * columns + j0), 4 * (columns - j1 + j0), i1 - i0,
-                           j1 - j0, sum);
+                           j1 - j0, q->bias + c, sum);
                 if (i0 > 0) {
-                    ek_taps_s8(outside, 0, 0, v, 0, i0, columns, sum);
+                    ek_taps_s8(outside, 0, 0, v, 0, i0, columns, sum, sum);
                 }
                 if (i1 < rows) {
-                    ek_taps_s8(outside, 0, 0, v + 4 * i1 * columns, 0, rows - i1, columns, sum);
+                    ek_taps_s8(outside, 0, 0, v + 4 * i1 * columns, 0, rows - i1, columns, sum, sum);
                 }
                 if (j0 > 0) {
-                    ek_taps_s8(outside, 0, 0, v + 4 * i0 * columns, 4 * (columns - j0), i1 - i0, j0, sum);
+                    ek_taps_s8(outside, 0, 0, v + 4 * i0 * columns, 4 * (columns - j0), i1 - i0, j0, sum, sum);
                 }
                 if (j1 < columns) {
-                    ek_taps_s8(outside, 0, 0, v + 4 * (i0 * columns + j1), 4 * j1, i1 - i0, columns - j1, sum);
+                    ek_taps_s8(outside, 0, 0, v + 4 * (i0 * columns + j1), 4 * j1, i1 - i0, columns - j1, sum, sum);
                 }
-                for (int32_t l = 0; l < 4; ++l) {
-                    *y++ = ek_finish_s8(sum[l], *m, *r, q);
-                    m += e;
-                    r += e;
-                }
+                ek_finish4_s8(sum, m, r, q, y);
+                m += 4 * e;
+                r += 4 * e;
+                y += 4;
                 v += 4 * rows * columns;
             }
             for (; c < channels; ++c) {
@@ -60,7 +58,7 @@ static void ek_depthwise_s8(const int8_t *x, const ek_window *s, int8_t zero, co
                         sum += (uint32_t)((inside ? u[(i - i0) * line + (j - j0) * step + c] : zero) * *v++);
                     }
                 }
-                *y++ = ek_finish_s8(sum, *m, *r, q);
+                *y++ = ek_finish_s8((int32_t)sum, *m, *r, q);
                 m += e;
                 r += e;
             }

@@ -9,8 +9,8 @@ static void ek_dot2_s8(const int8_t *x0, const int8_t *x1, int32_t depth, const 
     const int8_t *r = q->shift;
     int32_t o = 0;
     for (; o + 2 <= channels; o += 2) {
-        uint32_t sum[4] = {(uint32_t)q->bias[o], (uint32_t)q->bias[o + 1], (uint32_t)q->bias[o], (uint32_t)q->bias[o + 1]};
-        ek_sum_2x2_s8(x0, x1, w, depth, sum);
+        int32_t sum[4];
+        ek_sum_2x2_s8(x0, x1, w, depth, q->bias + o, sum);
         const int32_t m0 = m[0], m1 = m[e], r0 = r[0], r1 = r[e];
         y0[o] = ek_finish_s8(sum[0], m0, r0, q);
         y0[o + 1] = ek_finish_s8(sum[1], m1, r1, q);
@@ -26,7 +26,7 @@ static void ek_dot2_s8(const int8_t *x0, const int8_t *x1, int32_t depth, const 
             s0 += (uint32_t)(x0[k] * w[k]);
             s1 += (uint32_t)(x1[k] * w[k]);
         }
-        y0[o] = ek_finish_s8(s0, *m, *r, q);
-        y1[o] = ek_finish_s8(s1, *m, *r, q);
+        y0[o] = ek_finish_s8((int32_t)s0, *m, *r, q);
+        y1[o] = ek_finish_s8((int32_t)s1, *m, *r, q);
     }
 }

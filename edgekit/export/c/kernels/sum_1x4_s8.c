@@ -1,8 +1,9 @@
 /* needs: outline */
-/* Adds x . w0, x . w1, x . w2, x . w3 to sum[0..3]; w01 holds w0 and w1 in turn, w23 the others. */
-EK_OUTLINE static void ek_sum_1x4_s8(const int8_t *x, const int8_t *w01, const int8_t *w23, int32_t depth, uint32_t *sum)
+/* bias + x . w0, x . w1, x . w2, x . w3 to sum[0..3]; w01 holds w0 and w1 in turn, w23 the others. */
+EK_OUTLINE static void ek_sum_1x4_s8(const int8_t *x, const int8_t *w01, const int8_t *w23, int32_t depth,
+                                     const int32_t *bias, int32_t *sum)
 {
-    uint32_t s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];
+    uint32_t s0 = (uint32_t)bias[0], s1 = (uint32_t)bias[1], s2 = (uint32_t)bias[2], s3 = (uint32_t)bias[3];
     int32_t a;
 #define EK_STEP                   \
     a = *x++;                     \
@@ -19,8 +20,8 @@ EK_OUTLINE static void ek_sum_1x4_s8(const int8_t *x, const int8_t *w01, const i
         EK_STEP
     }
 #undef EK_STEP
-    sum[0] = s0;
-    sum[1] = s1;
-    sum[2] = s2;
-    sum[3] = s3;
+    sum[0] = (int32_t)s0;
+    sum[1] = (int32_t)s1;
+    sum[2] = (int32_t)s2;
+    sum[3] = (int32_t)s3;
 }

@@ -1,8 +1,9 @@
 /* needs: outline */
-/* Adds x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; w holds w0 and w1 in turn. */
-EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, uint32_t *sum)
+/* bias + x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; w holds w0 and w1 in turn. */
+EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, const int32_t *bias,
+                                     int32_t *sum)
 {
-    uint32_t s00 = sum[0], s01 = sum[1], s10 = sum[2], s11 = sum[3];
+    uint32_t s00 = (uint32_t)bias[0], s01 = (uint32_t)bias[1], s10 = s00, s11 = s01;
     int32_t a0, a1, b0, b1;
 #define EK_STEP                   \
     a0 = *x0++;                   \
@@ -22,8 +23,8 @@ EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const i
         EK_STEP
     }
 #undef EK_STEP
-    sum[0] = s00;
-    sum[1] = s01;
-    sum[2] = s10;
-    sum[3] = s11;
+    sum[0] = (int32_t)s00;
+    sum[1] = (int32_t)s01;
+    sum[2] = (int32_t)s10;
+    sum[3] = (int32_t)s11;
 }

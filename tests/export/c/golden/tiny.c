@@ -68,10 +68,11 @@ typedef struct {
 #define TINY_ROLLED
 #endif
 
-/* Adds x . w0, x . w1, x . w2, x . w3 to sum[0..3]; w01 holds w0 and w1 in turn, w23 the others. */
-TINY_OUTLINE static void tiny_sum_1x4_s8(const int8_t *x, const int8_t *w01, const int8_t *w23, int32_t depth, uint32_t *sum)
+/* bias + x . w0, x . w1, x . w2, x . w3 to sum[0..3]; w01 holds w0 and w1 in turn, w23 the others. */
+TINY_OUTLINE static void tiny_sum_1x4_s8(const int8_t *x, const int8_t *w01, const int8_t *w23, int32_t depth,
+                                     const int32_t *bias, int32_t *sum)
 {
-    uint32_t s0 = sum[0], s1 = sum[1], s2 = sum[2], s3 = sum[3];
+    uint32_t s0 = (uint32_t)bias[0], s1 = (uint32_t)bias[1], s2 = (uint32_t)bias[2], s3 = (uint32_t)bias[3];
     int32_t a;
 #define TINY_STEP                   \
     a = *x++;                     \
@@ -88,10 +89,10 @@ TINY_OUTLINE static void tiny_sum_1x4_s8(const int8_t *x, const int8_t *w01, con
         TINY_STEP
     }
 #undef TINY_STEP
-    sum[0] = s0;
-    sum[1] = s1;
-    sum[2] = s2;
-    sum[3] = s3;
+    sum[0] = (int32_t)s0;
+    sum[1] = (int32_t)s1;
+    sum[2] = (int32_t)s2;
+    sum[3] = (int32_t)s3;
 }
 
 /* x * multiplier * 2^(-32 - right), rounded twice as gemmlowp does; |x| < 2^30, right 0..30 (one less than the shift). */
@@ -109,9 +110,19 @@ static int8_t tiny_clamp_s8(int32_t x, int32_t low, int32_t high)
 }
 
 /* The int8 output of a sum. */
-static int8_t tiny_finish_s8(uint32_t sum, int32_t multiplier, int32_t shift, const tiny_quantized *q)
+static int8_t tiny_finish_s8(int32_t sum, int32_t multiplier, int32_t shift, const tiny_quantized *q)
 {
-    return tiny_clamp_s8(tiny_scale_right((int32_t)sum, multiplier, shift) + q->zero_point, -128, 127);
+    return tiny_clamp_s8(tiny_scale_right(sum, multiplier, shift) + q->zero_point, -128, 127);
+}
+
+/* The int8 outputs of four sums; m and r are their multipliers and shifts. */
+TINY_OUTLINE static void tiny_finish4_s8(const int32_t *sum, const int32_t *m, const int8_t *r, const tiny_quantized *q, int8_t *y)
+{
+    const int32_t e = q->each;
+    y[0] = tiny_finish_s8(sum[0], m[0], r[0], q);
+    y[1] = tiny_finish_s8(sum[1], m[e], r[e], q);
+    y[2] = tiny_finish_s8(sum[2], m[2 * e], r[2 * e], q);
+    y[3] = tiny_finish_s8(sum[3], m[3 * e], r[3 * e], q);
 }
 
 /* y[o] = x[depth] . w[o][depth] for every channel o. Two channels' weights lie in turn (an odd last one by itself). */
@@ -122,13 +133,11 @@ static void tiny_dot_s8(const int8_t *x, int32_t depth, const int8_t *w, int32_t
     const int8_t *r = q->shift;
     int32_t o = 0;
     for (; o + 4 <= channels; o += 4) {
-        uint32_t sum[4] = {(uint32_t)q->bias[o], (uint32_t)q->bias[o + 1], (uint32_t)q->bias[o + 2], (uint32_t)q->bias[o + 3]};
-        tiny_sum_1x4_s8(x, w, w + 2 * depth, depth, sum);
-        for (int32_t i = 0; i < 4; ++i) {
-            y[o + i] = tiny_finish_s8(sum[i], *m, *r, q);
-            m += e;
-            r += e;
-        }
+        int32_t sum[4];
+        tiny_sum_1x4_s8(x, w, w + 2 * depth, depth, q->bias + o, sum);
+        tiny_finish4_s8(sum, m, r, q, y + o);
+        m += 4 * e;
+        r += 4 * e;
         w += 4 * depth;
     }
     for (; o < channels; ++o) {
@@ -137,17 +146,18 @@ static void tiny_dot_s8(const int8_t *x, int32_t depth, const int8_t *w, int32_t
         for (int32_t k = 0; k < depth; ++k) {
             sum += (uint32_t)(x[k] * w[k * step]);
         }
-        y[o] = tiny_finish_s8(sum, *m, *r, q);
+        y[o] = tiny_finish_s8((int32_t)sum, *m, *r, q);
         m += e;
         r += e;
         w += (o & 1) == 0 ? 1 : 2 * depth - 1;
     }
 }
 
-/* Adds x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; w holds w0 and w1 in turn. */
-TINY_OUTLINE static void tiny_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, uint32_t *sum)
+/* bias + x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; w holds w0 and w1 in turn. */
+TINY_OUTLINE static void tiny_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, const int32_t *bias,
+                                     int32_t *sum)
 {
-    uint32_t s00 = sum[0], s01 = sum[1], s10 = sum[2], s11 = sum[3];
+    uint32_t s00 = (uint32_t)bias[0], s01 = (uint32_t)bias[1], s10 = s00, s11 = s01;
     int32_t a0, a1, b0, b1;
 #define TINY_STEP                   \
     a0 = *x0++;                   \
@@ -167,10 +177,10 @@ TINY_OUTLINE static void tiny_sum_2x2_s8(const int8_t *x0, const int8_t *x1, con
         TINY_STEP
     }
 #undef TINY_STEP
-    sum[0] = s00;
-    sum[1] = s01;
-    sum[2] = s10;
-    sum[3] = s11;
+    sum[0] = (int32_t)s00;
+    sum[1] = (int32_t)s01;
+    sum[2] = (int32_t)s10;
+    sum[3] = (int32_t)s11;
 }
 
 /* y0[o] = x0[depth] . w[o][depth] and y1[o] = x1[depth] . w[o][depth]: two pixels by two channels at a time. Two channels'
@@ -183,8 +193,8 @@ static void tiny_dot2_s8(const int8_t *x0, const int8_t *x1, int32_t depth, cons
     const int8_t *r = q->shift;
     int32_t o = 0;
     for (; o + 2 <= channels; o += 2) {
-        uint32_t sum[4] = {(uint32_t)q->bias[o], (uint32_t)q->bias[o + 1], (uint32_t)q->bias[o], (uint32_t)q->bias[o + 1]};
-        tiny_sum_2x2_s8(x0, x1, w, depth, sum);
+        int32_t sum[4];
+        tiny_sum_2x2_s8(x0, x1, w, depth, q->bias + o, sum);
         const int32_t m0 = m[0], m1 = m[e], r0 = r[0], r1 = r[e];
         y0[o] = tiny_finish_s8(sum[0], m0, r0, q);
         y0[o + 1] = tiny_finish_s8(sum[1], m1, r1, q);
@@ -200,8 +210,8 @@ static void tiny_dot2_s8(const int8_t *x0, const int8_t *x1, int32_t depth, cons
             s0 += (uint32_t)(x0[k] * w[k]);
             s1 += (uint32_t)(x1[k] * w[k]);
         }
-        y0[o] = tiny_finish_s8(s0, *m, *r, q);
-        y1[o] = tiny_finish_s8(s1, *m, *r, q);
+        y0[o] = tiny_finish_s8((int32_t)s0, *m, *r, q);
+        y1[o] = tiny_finish_s8((int32_t)s1, *m, *r, q);
     }
 }
 
