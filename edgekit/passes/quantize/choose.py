@@ -26,6 +26,10 @@ SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (hi
 SMALLEST_SCALE = 2.0**-40
 LARGEST_BIAS = 1 << 30  # leaves the accumulator as much again for the products
 
+# Least output scale / largest input scale: TFLM refuses larger multipliers (add.cc, sub.cc: twice the input scale over
+# 2**20 output scales; hard_swish.cc: the input scale over 128 output scales, both below 1). A little is added for rounding.
+FINEST_OUTPUT: dict[str, float] = {"ADD": 1.001 * 2.0**-19, "SUB": 1.001 * 2.0**-19, "HARD_SWISH": 1.001 / 128}
+
 
 @dataclass(frozen=True)
 class Scheme:
@@ -101,6 +105,9 @@ def choose(graph: Graph, seen: Observations, *, scheme: Scheme = SCHEMES["int8"]
     groups = Groups(graph, scheme)
     sources = {name: OBSERVERS[observer](_observed(seen, name), scheme.activations) for name in groups.sources}
     activations, requantize = groups.solve(sources)
+    while widened := _too_fine(graph, groups, activations):
+        sources |= widened
+        activations, requantize = groups.solve(sources)
     weights, flushed = _weights(graph, groups, activations, scheme)
     return Choice(scheme, observer, activations, weights, requantize, flushed, groups.islands)
 
@@ -151,6 +158,19 @@ def _never_zero(divisor: Tensor) -> bool:
     values = divisor.real()
     scale, _ = affine(float(values.min()), float(values.max()), "int8")
     return bool(np.all(np.abs(values) > 0.51 * scale))
+
+
+def _too_fine(graph: Graph, groups: Groups, activations: Mapping[str, Affine]) -> dict[str, tuple[float, float]]:
+    """Outputs whose scale is too fine for the kernel's multipliers (results that cancel out), with a range that is not."""
+    widened = {}
+    for node in graph.nodes:
+        name = node.outputs[0]
+        if node.op not in FINEST_OUTPUT or name not in groups.sources or name in groups.islands:
+            continue
+        least = FINEST_OUTPUT[node.op] * max(activations[n][0] for n in node.inputs if n is not None)
+        if activations[name][0] < least:
+            widened[name] = (-128 * least, 128 * least)
+    return widened
 
 
 class Groups:

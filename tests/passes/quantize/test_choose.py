@@ -178,6 +178,20 @@ def test_a_divisor_that_may_round_to_zero_keeps_a_division_float(divisor: list[f
     assert choose(graph, seen_all(graph)).islands == ({y: "its divisor may round to zero"} if stays else {})
 
 
+@pytest.mark.parametrize(("op", "least"), [("ADD", 2.0**-19), ("SUB", 2.0**-19), ("HARD_SWISH", 1 / 128)])
+def test_results_that_cancel_out_keep_a_scale_the_kernel_takes(op: str, least: float) -> None:
+    net = Net()
+    inputs = [net.input(1, 4, name=n) for n in ("a", "b")[: 1 if op == "HARD_SWISH" else 2]]
+    y = net.add(op, *inputs)
+    graph = net.graph(net.add("RESHAPE", y, shape=(4,)))
+    wide = dict.fromkeys(inputs, (-400.0, 0.0))
+    fine = choose(graph, ranges(**wide, **{y: (-1e-7, 1e-7)})).activations
+    assert fine[y][0] > least * fine["a"][0]
+    assert fine[graph.outputs[0]] == fine[y]
+    coarse = choose(graph, ranges(**wide, **{y: (-300.0, 0.0)})).activations
+    assert coarse[y] == affine(-300.0, 0.0, "int8")
+
+
 def test_a_choice_survives_json() -> None:
     graph = dense([[0.009, -0.01], [1.0, 1.0]], [1.0, 1.0])
     choice = choose(graph, seen_all(graph))
