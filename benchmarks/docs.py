@@ -82,7 +82,7 @@ WINDOW = Specimen(attrs={"filter": (2, 2), "stride": (2, 2)})
 OVER = Specimen(attrs={"axes": (1, 2)})
 # What is not here takes one image and has no required attributes.
 SPECIMENS: dict[str, Specimen] = {
-    **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM"), TWO),
+    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"), TWO),
     **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), WINDOW),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), OVER),
     "BATCH_NORM": Specimen(weights=(np.ones(3, np.float32),) * 4),
@@ -90,6 +90,7 @@ SPECIMENS: dict[str, Specimen] = {
     "CONCATENATION": Specimen((IMAGE, IMAGE), attrs={"axis": 3}),
     "CONV_2D": Specimen(weights=((2, 3, 3, 3), (2,)), attrs={"pad": (1, 1, 1, 1)}),
     "DEPTHWISE_CONV_2D": Specimen(weights=((1, 3, 3, 3), (3,)), attrs={"pad": (1, 1, 1, 1)}),
+    "DIV": Specimen(weights=(np.array([1, 2, 3], np.float32),)),
     "FULLY_CONNECTED": Specimen(((1, 8),), ((4, 8), (4,))),
     "GATHER": Specimen(weights=(np.array([2, 0], np.int32),), attrs={"axis": 3}),
     "PAD": Specimen(attrs={"pads": ((0, 0), (1, 1), (1, 1), (0, 0))}),
@@ -182,6 +183,7 @@ def operators_page() -> str:
             f"* Axes: at most {ranks}; more are merged where the operator allows it. RESHAPE takes any number.",
             f"* Inputs of CONCATENATION: at most {joined}; more are joined in steps.",
             f"* Windows of {' and '.join(sorted(SAME_OR_VALID))} are padded as SAME or VALID; other padding becomes a PAD.",
+            "* DIV by a value that may round to zero stays in float in an int8 network.",
             "* Shapes are static; convolutions are 1-D (height 1) and 2-D; batch is the first axis.",
             "",
             "## Read from ONNX\n",
