@@ -5,7 +5,7 @@ EK_OUTLINE static void ek_sum_1x4_s8(const int8_t *x, const int8_t *w01, const i
 {
     uint32_t s0 = (uint32_t)bias[0], s1 = (uint32_t)bias[1], s2 = (uint32_t)bias[2], s3 = (uint32_t)bias[3];
     int32_t a;
-#define EK_STEP                   \
+#define EK_MAC                   \
     a = *x++;                     \
     s0 += (uint32_t)(a * *w01++); \
     s1 += (uint32_t)(a * *w01++); \
@@ -13,13 +13,13 @@ EK_OUTLINE static void ek_sum_1x4_s8(const int8_t *x, const int8_t *w01, const i
     s3 += (uint32_t)(a * *w23++);
     EK_ROLLED
     for (const int8_t *end = x + (depth & ~7); x != end;) {
-        EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP
+        EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC
     }
     EK_ROLLED
     for (const int8_t *end = x + (depth & 7); x != end;) {
-        EK_STEP
+        EK_MAC
     }
-#undef EK_STEP
+#undef EK_MAC
     sum[0] = (int32_t)s0;
     sum[1] = (int32_t)s1;
     sum[2] = (int32_t)s2;

@@ -5,7 +5,7 @@ EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const i
 {
     uint32_t s00 = (uint32_t)bias[0], s01 = (uint32_t)bias[1], s10 = s00, s11 = s01;
     int32_t a0, a1, b0, b1;
-#define EK_STEP                   \
+#define EK_MAC                   \
     a0 = *x0++;                   \
     a1 = *x1++;                   \
     b0 = *w++;                    \
@@ -16,13 +16,13 @@ EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const i
     s11 += (uint32_t)(a1 * b1);
     EK_ROLLED
     for (const int8_t *end = x0 + (depth & ~7); x0 != end;) {
-        EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP EK_STEP
+        EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC EK_MAC
     }
     EK_ROLLED
     for (const int8_t *end = x0 + (depth & 7); x0 != end;) {
-        EK_STEP
+        EK_MAC
     }
-#undef EK_STEP
+#undef EK_MAC
     sum[0] = (int32_t)s00;
     sum[1] = (int32_t)s01;
     sum[2] = (int32_t)s10;

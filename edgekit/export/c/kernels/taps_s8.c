@@ -7,7 +7,6 @@ EK_OUTLINE static void ek_taps_s8(const int8_t *u, int32_t step, int32_t u_skip,
     uint32_t s0 = (uint32_t)start[0], s1 = (uint32_t)start[1], s2 = (uint32_t)start[2], s3 = (uint32_t)start[3];
     if (rows > 0 && columns > 0) {
         int32_t left = columns;
-        EK_ROLLED
         for (;;) {
             s0 += (uint32_t)(u[0] * v[0]);
             s1 += (uint32_t)(u[1] * v[1]);
