@@ -54,7 +54,9 @@ def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
         site = Site(program.graph, step, number, face.name, place, arrays, right, kernels, facts)
         body = CALLS[step.kernel](site)
         lines.append(f"/* {text.comment(describe(program.graph, step))} */")
+        lines.append(f"{face.prefix}_STEP({number});")
         lines += body if len(body) == 1 else ["{", *(f"    {line}" for line in body), "}"]
+    lines.append(f"{face.prefix}_STEP({len(program.steps)});")
     return Body(lines, arrays, tuple(kernels), all(f.right for f in facts), all(f.full for f in facts))
 
 

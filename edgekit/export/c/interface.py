@@ -122,6 +122,8 @@ class Interface:
     each port's `pointer` function (`T *kws_input(void)`). Set every input again before each run: with `const_input` False
     its memory is reused. Both return 0.
     arena: bytes of <NAME>_ARENA_SIZE (inputs and outputs of the static form included).
+    steps: (operator, source) of each kernel call; the source file calls the macro <NAME>_STEP(number) before each and once
+    more, with their count, after the last: nothing unless the compiler is told what it is.
     """
 
     name: str
@@ -130,6 +132,7 @@ class Interface:
     arena: int
     const_input: bool = False
     labels: tuple[str, ...] = ()
+    steps: tuple[tuple[str, str], ...] = ()
 
     @property
     def prefix(self) -> str:

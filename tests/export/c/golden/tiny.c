@@ -2,6 +2,10 @@
 #include "tiny.h"
 #include "tiny_weights.h"
 
+#ifndef TINY_STEP /* a profiler's hook: called before each step, with its number, and after the last */
+#define TINY_STEP(n) ((void)0)
+#endif
+
 /* A window sliding over an image [batch][height][width][channels]. */
 typedef struct {
     int32_t batch, in_h, in_w, in_c;
@@ -74,7 +78,7 @@ TINY_OUTLINE static void tiny_sum_1x4_s8(const int8_t *x, const int8_t *w01, con
 {
     uint32_t s0 = (uint32_t)bias[0], s1 = (uint32_t)bias[1], s2 = (uint32_t)bias[2], s3 = (uint32_t)bias[3];
     int32_t a;
-#define TINY_STEP                   \
+#define TINY_MAC                   \
     a = *x++;                     \
     s0 += (uint32_t)(a * *w01++); \
     s1 += (uint32_t)(a * *w01++); \
@@ -82,13 +86,13 @@ TINY_OUTLINE static void tiny_sum_1x4_s8(const int8_t *x, const int8_t *w01, con
     s3 += (uint32_t)(a * *w23++);
     TINY_ROLLED
     for (const int8_t *end = x + (depth & ~7); x != end;) {
-        TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP
+        TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC
     }
     TINY_ROLLED
     for (const int8_t *end = x + (depth & 7); x != end;) {
-        TINY_STEP
+        TINY_MAC
     }
-#undef TINY_STEP
+#undef TINY_MAC
     sum[0] = (int32_t)s0;
     sum[1] = (int32_t)s1;
     sum[2] = (int32_t)s2;
@@ -159,7 +163,7 @@ TINY_OUTLINE static void tiny_sum_2x2_s8(const int8_t *x0, const int8_t *x1, con
 {
     uint32_t s00 = (uint32_t)bias[0], s01 = (uint32_t)bias[1], s10 = s00, s11 = s01;
     int32_t a0, a1, b0, b1;
-#define TINY_STEP                   \
+#define TINY_MAC                   \
     a0 = *x0++;                   \
     a1 = *x1++;                   \
     b0 = *w++;                    \
@@ -170,13 +174,13 @@ TINY_OUTLINE static void tiny_sum_2x2_s8(const int8_t *x0, const int8_t *x1, con
     s11 += (uint32_t)(a1 * b1);
     TINY_ROLLED
     for (const int8_t *end = x0 + (depth & ~7); x0 != end;) {
-        TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP TINY_STEP
+        TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC TINY_MAC
     }
     TINY_ROLLED
     for (const int8_t *end = x0 + (depth & 7); x0 != end;) {
-        TINY_STEP
+        TINY_MAC
     }
-#undef TINY_STEP
+#undef TINY_MAC
     sum[0] = (int32_t)s00;
     sum[1] = (int32_t)s01;
     sum[2] = (int32_t)s10;
@@ -423,6 +427,7 @@ static void tiny_quantize_f32_s8(const float *x, int32_t count, float scale, int
 static int32_t tiny_steps(uint8_t *arena, const int8_t *input, int8_t *output)
 {
     /* CONV_2D net/conv *_: [1,4,4,1] -> [1,4,4,2] */
+    TINY_STEP(0);
     {
         static const tiny_window window = {
             1, 4, 4, 1, /* input: batch, rows, columns, channels */
@@ -437,6 +442,7 @@ static int32_t tiny_steps(uint8_t *arena, const int8_t *input, int8_t *output)
         tiny_conv_s8(input, &window, 1, -5, tiny_weights_0, &q, TINY_AT(int8_t, 32), TINY_AT(int8_t, 0));
     }
     /* MAX_POOL_2D net/pool: [1,4,4,2] -> [1,2,2,2] */
+    TINY_STEP(1);
     {
         static const tiny_window window = {
             1, 4, 4, 2, /* input: batch, rows, columns, channels */
@@ -447,6 +453,7 @@ static int32_t tiny_steps(uint8_t *arena, const int8_t *input, int8_t *output)
         tiny_max_pool_2d_s8(TINY_AT(int8_t, 0), &window, -128, 127, TINY_AT(int8_t, 0));
     }
     /* FULLY_CONNECTED net/dense: [1,2,2,2] -> [1,3] */
+    TINY_STEP(2);
     {
         static const tiny_quantized q = {
             tiny_bias_2, tiny_multiplier_2, tiny_shift_2, /* bias, multiplier, shift */
@@ -455,7 +462,9 @@ static int32_t tiny_steps(uint8_t *arena, const int8_t *input, int8_t *output)
         tiny_matmul_s8(TINY_AT(int8_t, 0), 1, 8, tiny_weights_2, 3, &q, TINY_AT(int8_t, 8));
     }
     /* SOFTMAX net/softmax: [1,3] -> [1,3] */
+    TINY_STEP(3);
     tiny_softmax_s8(TINY_AT(int8_t, 8), 1, 3, 1374389504, 22, -496, output);
+    TINY_STEP(4);
     return 0;
 }
 
