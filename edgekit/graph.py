@@ -283,6 +283,12 @@ def check(graph: Graph) -> None:
         raise BadModel(f"graph '{graph.name}' is not valid:\n  " + "\n  ".join(faults[:20]))
 
 
+def short(name: str, width: int = 60) -> str:
+    """A tensor or node name for messages: the first of the names that converters join by ";", cut to `width`."""
+    first = name.split(";")[0]
+    return first if len(first) <= width else f"{first[: width - 3]}..."
+
+
 def fresh(taken: Iterable[str] | Mapping[str, Any], base: str) -> str:
     """A name not in `taken`, made from `base` by a counter."""
     names = taken if isinstance(taken, (Mapping, set, frozenset)) else set(taken)

@@ -14,11 +14,12 @@ import numpy as np
 
 from edgekit import reference
 from edgekit.errors import BadConfig
-from edgekit.graph import NUMPY_DTYPES, Array
+from edgekit.graph import NUMPY_DTYPES, Array, short
 from edgekit.schedule import BufferView, Constant, KernelCall, Operand, Program
 
-# Rounds of local search after the first-fit orders; each is one first-fit over all buffers.
-SEARCH_ROUNDS = 400
+# Local search after the first-fit orders: at most this many rounds, each one first-fit over all buffers, and at most this
+# many pairs of buffers looked at (large networks get fewer rounds).
+SEARCH_ROUNDS, SEARCH_PAIRS = 400, 4_000_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Peak:
     tensors: tuple[tuple[str, int], ...]
 
     def __str__(self) -> str:
-        alive = " + ".join(f"{name} {size:,} B" for name, size in self.tensors)
+        alive = " + ".join(f"{short(name)} {size:,} B" for name, size in self.tensors)
         return f"step {self.step} {self.title}: {alive}"
 
 
@@ -126,7 +127,7 @@ def _search(need: Array, bound: int) -> tuple[list[int], int]:
     count = len(need)
     alive = need > 0
     # reach[a, b]: the most that a holds while b is alive.
-    reach = [[int(need[a][alive[a] & alive[b]].max(initial=0)) for b in range(count)] for a in range(count)]
+    reach = [np.where(alive, row, 0).max(axis=1).tolist() for row in need]
     size = need.max(axis=1)
     length = alive.sum(axis=1)
     birth = alive.argmax(axis=1)
@@ -140,7 +141,7 @@ def _search(need: Array, bound: int) -> tuple[list[int], int]:
             best = peak, offsets, order
     assert best is not None
     chance = random.Random(0)
-    for _ in range(SEARCH_ROUNDS if count > 1 else 0):
+    for _ in range(min(SEARCH_ROUNDS, SEARCH_PAIRS // count**2) if count > 1 else 0):
         if best[0] == bound:
             break
         order = list(best[2])

@@ -74,7 +74,9 @@ class KernelCall:
     @property
     def title(self) -> str:
         """Op and source, for messages and comments."""
-        return "COPY" if self.node is None else f"{self.node.op} {self.node.source}".strip()
+        if self.node is None:
+            return "COPY"
+        return self.node.source if self.node.op in self.node.source else f"{self.node.op} {self.node.source}".strip()
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import BadModel
-from edgekit.graph import NUMPY_DTYPES, Array, Node, Quant, Shape, Tensor, const, fresh
+from edgekit.graph import NUMPY_DTYPES, Array, Node, Quant, Shape, Tensor, const, fresh, short
 from edgekit.load.tflite_file import FileModel, FileOp
 from edgekit.ops import TABLE, infer
 
@@ -153,7 +153,7 @@ class Builder:
 
     def source(self, op: FileOp) -> str:
         """op#12 CONV_2D 'first output', for every message."""
-        label = self.file.names[op.outputs[0]].split(";")[0] if op.outputs else ""
+        label = short(self.file.names[op.outputs[0]]) if op.outputs else ""
         return f"op#{op.index} {op.code} '{label}'"
 
     def note(self, text: str) -> None:
