@@ -11,7 +11,8 @@ import pytest
 from edgekit.errors import Unsupported
 from edgekit.graph import Quant
 from edgekit.passes.legalize import ENGINE_OPS, illegal, legalize
-from edgekit.passes.simplify import simplify
+from edgekit.passes.rebatch import rebatch
+from edgekit.passes.simplify import residual_transposes, simplify
 from tests.passes.net import Net, assert_same, ops
 from tests.passes.random_net import random_graph, random_int8_graph
 from tests.passes.test_simplify import NETS, Q, finished, shuffle
@@ -208,10 +209,30 @@ def test_five_axes_become_four(op: str) -> None:
     assert legal(net, "onnx") == [op.split()[0]] if op != "ADD broadcast" else True
 
 
+@pytest.mark.parametrize("batch", [1, 2])
+@pytest.mark.parametrize("perm", [(0, 1, 4, 2, 5, 3), (0, 5, 4, 3, 2, 1), (0, 2, 4, 1, 3, 5), (0, 3, 1, 5, 2, 4)])
+def test_a_transpose_of_six_axes_takes_steps(batch: int, perm: Any) -> None:
+    net = Net()
+    net.add("TRANSPOSE", net.input(batch, 2, 3, 4, 2, 3), perm=perm)
+    assert 2 <= legal(net).count("TRANSPOSE") <= 3
+    graph = net.graph(net.nodes[-1].outputs[0])
+    assert_same(rebatch(graph, 3), rebatch(legalize(graph, "tflm"), 3))
+
+
+def test_a_pixel_shuffle() -> None:
+    net = Net()
+    x = net.conv(net.input(1, 3, 4, 5), 12)
+    x = net.add("TRANSPOSE", net.reshape(x, 1, 3, 2, 2, 4, 5), perm=(0, 1, 4, 2, 5, 3))
+    net.conv(net.reshape(x, 1, 3, 8, 10), 2)
+    graph = simplify(finished(net))
+    assert len(residual_transposes(graph)) == 1
+    assert_same(graph, legalize(graph, "tflm"))
+
+
 def test_what_cannot_be_done_is_listed_at_once() -> None:
     net = Net()
     x = net.input(2, 3, 4, 5, 6)
-    y = net.add("TRANSPOSE", x, perm=(4, 3, 2, 1, 0))
+    y = net.add("MUL", net.add("TANH", x), net.random(1, 3, 1, 5, 1))
     z = net.add("MUL", net.add("TANH", x), net.random(3, 1, 5, 1))
     z = net.add("MUL", z, net.random(2, 1, 4, 1, 6))
     with pytest.raises(Unsupported) as caught:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from itertools import pairwise
+from itertools import pairwise, permutations
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,8 @@ def collapse(limit: int, draft: Draft, node: Node) -> bool:
         groups = _groups(node, padded, keep_batch)
         if groups is not None and len(groups) <= limit:
             _apply(draft, node, dict(zip(names, padded, strict=True)), groups)
+            return True
+        if node.op == "TRANSPOSE" and groups is not None and _in_steps(draft, node, groups, keep_batch, limit):
             return True
     return False
 
@@ -96,6 +98,47 @@ def _runs(shape: Shape, perm: list[int], keep_batch: bool) -> Groups:
             groups.append([axis])
         last = axis
     return groups
+
+
+def _in_steps(draft: Draft, node: Node, groups: Groups, keep_batch: bool, limit: int) -> bool:
+    """A TRANSPOSE of too many axes as several, each of which moves few enough blocks."""
+    x, y = draft[node.inputs[0]], draft[node.outputs[0]]
+    perm = tuple(_attrs(node, groups, x.shape)["perm"])
+    steps = None if keep_batch and perm[0] != 0 else steps_to(perm, keep_batch, limit)
+    if steps is None:
+        return False
+    name = draft.fresh(f"{x.name}_merged")
+    merged = tuple(int(np.prod([x.shape[a] for a in group], dtype=np.int64)) for group in groups)
+    draft.emit("RESHAPE", (x.name,), {"shape": merged}, node, (name,), [x.quant])
+    draft.drop(node)
+    for step in steps:
+        out = draft.fresh(f"{y.name}_step")
+        name = draft.emit("TRANSPOSE", (name,), {"perm": step}, node, (out,), [y.quant]).outputs[0]
+    draft.emit("RESHAPE", (name,), {"shape": y.shape}, node, node.outputs, [y.quant])
+    return True
+
+
+def steps_to(perm: Shape, keep_first: bool, limit: int) -> list[Shape] | None:
+    """The fewest permutations that one after the other make `perm`, each of at most `limit` blocks (axis 0 apart, when it
+    is kept first); None for more axes than are worth searching."""
+    rank = len(perm)
+    if rank > 6:
+        return None
+    start = tuple(range(rank))
+    moves = [p for p in permutations(start) if not keep_first or p[0] == 0]
+    moves = [p for p in moves if 1 + sum(b != a + 1 or (keep_first and a == 0) for a, b in pairwise(p)) <= limit]
+    reached: dict[Shape, list[Shape]] = {start: []}
+    newest = [start]
+    while newest and perm not in reached:
+        level: list[Shape] = []
+        for at in newest:
+            for move in moves:
+                to = tuple(at[i] for i in move)
+                if to not in reached:
+                    reached[to] = [*reached[at], move]
+                    level.append(to)
+        newest = level
+    return reached.get(perm)
 
 
 def _apply(draft: Draft, node: Node, shapes: dict[str, Shape], groups: Groups) -> None:
