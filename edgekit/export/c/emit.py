@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from edgekit.errors import Unsupported
 from edgekit.export.c import calls_f32, calls_move, calls_s8, text
 from edgekit.export.c.interface import C_TYPES, Interface
 from edgekit.export.c.site import Arrays, Facts, Site
@@ -44,6 +45,7 @@ def write_body(program: Program, plan: Plan, face: Interface) -> Body:
 def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
     arrays, kernels, facts = Arrays(face.name), dict[str, None](), list[Facts]()
     lines: list[str] = []
+    problems: list[tuple[str, str, str]] = []
 
     def place(operand: Operand) -> str:
         assert isinstance(operand, BufferView)
@@ -52,11 +54,17 @@ def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
 
     for number, step in enumerate(program.steps):
         site = Site(program.graph, step, number, face.name, place, arrays, right, kernels, facts)
-        body = CALLS[step.kernel](site)
+        try:
+            body = CALLS[step.kernel](site)
+        except Unsupported as error:
+            problems += error.problems
+            continue
         lines.append(f"/* {text.comment(describe(program.graph, step))} */")
         lines.append(f"{face.prefix}_STEP({number});")
         lines += body if len(body) == 1 else ["{", *(f"    {line}" for line in body), "}"]
     lines.append(f"{face.prefix}_STEP({len(program.steps)});")
+    if problems:
+        raise Unsupported("C", problems)
     return Body(lines, arrays, tuple(kernels), all(f.right for f in facts), all(f.full for f in facts))
 
 

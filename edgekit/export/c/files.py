@@ -198,18 +198,20 @@ def port_offset(program: Program, plan: Plan, port: Port, face: Interface) -> in
 def needs_math(code: str, body: Body) -> bool:
     """True when the kernels or constants use <math.h>."""
     words = ("expf(", "expm1f(", "tanhf(", "INFINITY", "NAN")
-    return any(word in part for word in words for part in (code, "\n".join(body.lines), "\n".join(body.arrays.lines)))
+    return body.arrays.has_non_finite or any(word in part for word in words for part in (code, "\n".join(body.lines)))
 
 
 def _uses(face: Interface, steps: str) -> dict[str, bool]:
-    names = ["arena", *(p.name for p in (*face.inputs, *face.outputs))]
-    return {n: (f"{face.prefix}_AT(" in steps) if n == "arena" else bool(re.search(rf"\b{n}\b", steps)) for n in names}
+    """Parameter of the steps' function -> whether the steps read or write it."""
+    words = set(re.findall(r"\w+", steps))
+    ports = {p.name: p.name in words for p in (*face.inputs, *face.outputs)}
+    return {"arena": f"{face.prefix}_AT" in words, **ports}
 
 
 def weights(face: Interface, body: Body) -> str:
     """`<name>_weights.h`: constant arrays, included by the source alone."""
     head = [f"/* {LICENCE} */", f"/* Constants of {face.name}.c: {body.arrays.nbytes:,} bytes. */", ""]
-    return "\n".join([*head, *body.arrays.lines]).rstrip() + "\n"
+    return "\n".join([*head, body.arrays.text()])
 
 
 def model_sha256(graph: Graph) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -20,19 +19,27 @@ class Arrays:
     """Constant arrays of the model, in order of first use; equal contents are written once."""
 
     prefix: str
-    lines: list[str] = field(default_factory=list)
-    nbytes: int = 0
-    _names: dict[tuple[str, Any, bytes], str] = field(default_factory=dict)
+    _made: dict[tuple[str, str, bytes], tuple[str, Array, str]] = field(default_factory=dict)
 
     def add(self, stem: str, data: Array, c_type: str, note: str) -> str:
         """The name of a `static const` array with this content."""
         data = np.ascontiguousarray(data)
         key = (c_type, data.dtype.str, data.tobytes())
-        if key not in self._names:
-            self._names[key] = f"{self.prefix}_{stem}"
-            self.lines += [*text.array(c_type, self._names[key], data, note), ""]
-            self.nbytes += data.nbytes
-        return self._names[key]
+        return self._made.setdefault(key, (f"{self.prefix}_{stem}", data, note))[0]
+
+    @property
+    def nbytes(self) -> int:
+        return sum(data.nbytes for _, data, _ in self._made.values())
+
+    @property
+    def has_non_finite(self) -> bool:
+        """True when some element has no literal of its own (INFINITY, NAN)."""
+        return any(data.dtype.kind == "f" and not np.all(np.isfinite(data)) for _, data, _ in self._made.values())
+
+    def text(self) -> str:
+        """The definitions."""
+        blocks = [text.array(c_type, name, data, note) for (c_type, _, _), (name, data, note) in self._made.items()]
+        return "\n".join("\n".join(lines) + "\n" for lines in blocks)
 
 
 @dataclass(frozen=True)

@@ -67,5 +67,10 @@ def array(c_type: str, name: str, data: Array, note: str = "") -> list[str]:
     shape = "".join(f"[{n}]" for n in data.shape) or "[1]"
     head = f"static const {c_type} {name}[{max(data.size, 1)}] = {{ /* {comment(f'{shape} {note}'.strip())} */"
     flat = data.reshape(-1)
-    items = [literal(v) for v in flat.tolist()] if data.dtype.kind in "iub" else [real(v) for v in flat]
+    if data.dtype.kind in "iub":
+        items = [integer(int(v)) for v in flat.tolist()]
+    elif np.all(np.isfinite(flat)):
+        items = [f"{v}f" for v in flat.astype(np.float32).astype(np.str_).tolist()]
+    else:
+        items = [real(v) for v in flat]
     return [head, *wrapped(items or ["0"]), "};"]

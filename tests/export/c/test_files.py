@@ -14,7 +14,7 @@ import pytest
 
 from edgekit import fixedpoint, reference
 from edgekit.bench.host_c import STRICT, compile_files, compiler_command, run_c
-from edgekit.errors import BadConfig
+from edgekit.errors import BadConfig, Unsupported
 from edgekit.export.c import compile_c, export_c, interface
 from edgekit.graph import Graph, InputContract, Node, OutputSpec, Quant, Tensor, build, const
 from tests.export.c.nets import feeds, tangle
@@ -205,6 +205,39 @@ def test_several_inputs_and_outputs_are_numbered() -> None:
     header = export_c(graph, "net")["net.h"].decode()
     assert all(f"#define {p.macro}_SIZE {p.elements}" in header for p in (*face.inputs, *face.outputs))
     assert face == compile_c(graph, "net").interface
+
+
+@pytest.mark.parametrize("cxx", [False, True])
+def test_sixteen_byte_alignment(cxx: bool) -> None:
+    graph = tangle("int8", 20, 8)
+    model = compile_c(graph, "net", alignment=16)
+    assert all(at % 16 == 0 for at in model.plan.offsets.values())
+    data = [feeds(graph, np.random.default_rng(0))]
+    found = run_c(model.files, model.interface, data, cxx=cxx, form="static")[0]
+    for name, expected in reference.run(graph, data[0]).items():
+        np.testing.assert_array_equal(found[name], expected)
+
+
+def test_everything_without_a_kernel_is_listed() -> None:
+    """Weights that the network computes."""
+    tensors = [
+        Tensor("x", (1, 4), "int8", None, Quant.per_tensor(0.1)),
+        Tensor("w", (3, 4), "int8", None, Quant.per_tensor(0.1)),
+    ]
+    tensors += [Tensor(n, (1, 3), "int8", None, Quant.per_tensor(0.1)) for n in ("a", "b")]
+    nodes = [Node("FULLY_CONNECTED", ("x", "w", None), (n,), {}, f"layer {n}") for n in ("a", "b")]
+    with pytest.raises(Unsupported) as caught:
+        export_c(build("g", ["x", "w"], ["a", "b"], nodes, tensors), "net")
+    assert [where for where, _, _ in caught.value.problems] == ["FULLY_CONNECTED 'layer a'", "FULLY_CONNECTED 'layer b'"]
+
+
+def test_constants_that_are_not_finite_have_literals() -> None:
+    values = np.array([np.inf, -np.inf, 1e-45, 3.4028235e38, -0.0, 1 / 3], np.float32)
+    tensors = [Tensor("x", (6,), "float32"), const("k", values), Tensor("y", (6,), "float32")]
+    graph = build("g", ["x"], ["y"], [Node("MUL", ("x", "k"), ("y",))], tensors)
+    model = compile_c(graph, "net")
+    data = {"x": np.ones(6, np.float32)}
+    np.testing.assert_array_equal(run_c(model.files, model.interface, [data])[0]["y"], values)
 
 
 @pytest.mark.parametrize("name", ["", "9lives", "a-b", "int", "class", "a__b", "modèle", "_kws"])
