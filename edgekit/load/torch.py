@@ -58,7 +58,7 @@ def load_torch(
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         answer = run_child(job, Path(folder), python)
         graph = load_onnx(Path(folder) / "model.onnx", name=name or stem, shapes=shapes if path.suffix == ".pt2" else None)
-    graph = _with_contract(graph, answer.get("contract") or {}, path)
+    graph = with_contract(graph, answer.get("contract") or {}, path)
     for note in ("load_torch", *answer.get("notes", [])):
         graph = graph.with_history(note)
     return graph
@@ -101,7 +101,7 @@ def run_child(job: Mapping[str, Any], folder: Path, python: str | Path | None = 
     return answer
 
 
-def _with_contract(graph: Graph, data: Mapping[str, Any], path: Path) -> Graph:
+def with_contract(graph: Graph, data: Mapping[str, Any], path: Path) -> Graph:
     """The graph with the file's own contract, over what the reader knows (layouts)."""
     given = contracts.from_json(data)
     unknown = [n for n in given.inputs if n not in graph.inputs] + [n for n in given.outputs if n not in graph.outputs]

@@ -19,10 +19,10 @@ from torch import nn
 from edgekit import reference
 from edgekit.boundary import from_outputs, to_feeds
 from edgekit.errors import BadConfig, BadModel, EdgekitError
-from edgekit.graph import Array, Graph
+from edgekit.graph import Array, Graph, InputContract, InputSpec, Node, Tensor, build
 from edgekit.load import load, torch_child
 from edgekit.load.pt2 import inspect_pt2
-from edgekit.load.torch import load_torch
+from edgekit.load.torch import load_torch, with_contract
 from edgekit.passes.legalize import legalize
 from edgekit.passes.simplify import residual_transposes, simplify
 
@@ -246,6 +246,28 @@ def test_inputs_by_shape_and_by_example(net_file: Path) -> None:
     with pytest.raises(torch_child.Refusal, match="inputs look like") as caught:
         torch_child.example_inputs(module, net, net_file, {})
     assert "--shape input1=" in caught.value.hint
+
+
+def test_a_contract_becomes_plain_data(net_file: Path) -> None:
+    net_file.write_text(
+        "from edgekit.graph import InputContract, InputSpec, OutputSpec\n"
+        "def contract():\n"
+        "    return InputContract({'x': InputSpec(kind='image', mean=(1.0,))}, {'y': OutputSpec(labels=('a', 'b'))})\n"
+    )
+    module = torch_child.import_file(net_file)
+    found = torch_child.contract_of(module, net_file)
+    assert found == {"inputs": {"x": {"kind": "image", "mean": (1.0,)}}, "outputs": {"y": {"labels": ("a", "b")}}}
+    tensors = [Tensor("x", (1, 3, 2, 2), "float32"), Tensor("y", (1, 3, 2, 2), "float32")]
+    read = InputContract({"x": InputSpec(layout="NCHW")})
+    graph = build("g", ["x"], ["y"], [Node("RELU", ("x",), ("y",))], tensors, contract=read)
+    with_both = with_contract(graph, found, net_file).contract
+    assert with_both.input("x") == InputSpec(kind="image", layout="NCHW", mean=(1.0,))
+    assert with_both.output("y").labels == ("a", "b")
+    with pytest.raises(BadModel, match="'z', which is no input"):
+        with_contract(graph, {"inputs": {"z": {}}}, net_file)
+    module.contract = lambda: 3  # type: ignore[attr-defined]
+    with pytest.raises(torch_child.Refusal, match="returned a int"):
+        torch_child.contract_of(module, net_file)
 
 
 # -- weights ----------------------------------------------------------------------------------------------------------
