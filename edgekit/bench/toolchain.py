@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edgekit.bench.elf import Symbol
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool
 from edgekit.target import Core
 
@@ -72,14 +73,15 @@ def zig(arguments: Sequence[str], folder: Path) -> str:
     except subprocess.TimeoutExpired as error:
         raise EdgekitError(f"zig took more than {TIMEOUT} s") from error
     if done.returncode:
-        raise _explain(done.stderr)
+        raise explain(done.stderr)
     return done.stdout
 
 
-def _explain(text: str) -> EdgekitError:
+def explain(text: str) -> EdgekitError:
     """What the compiler or linker said, as an error: by how much each memory region overflows, or its first complaints."""
     over: dict[str, int] = {}
-    for region, excess in re.findall(r"will not fit in region '(\w+)': overflowed by (\d+) bytes", text):
+    wordings = (r"will not fit in region '(\w+)': overflowed by (\d+) bytes", r"region `(\w+)' overflowed by (\d+) bytes")
+    for region, excess in (found for wording in wordings for found in re.findall(wording, text)):  # lld's, GNU ld's
         over[region] = max(over.get(region, 0), int(excess))
     if over:
         sizes = ", ".join(f"{region.lower()} by {excess:,} bytes" for region, excess in sorted(over.items()))
@@ -96,8 +98,20 @@ def target_flags(core: Core) -> tuple[str, ...]:
 class Firmware:
     """C files compiled once for a core, linked as often as wanted with different linker scripts. A context manager."""
 
-    def __init__(self, files: Mapping[str, bytes | str], core: Core, opt: str = "-O2", defines: Sequence[str] = ()) -> None:
-        """files: {relative path: content}; every .c and .s file is compiled, with the folders of headers as include paths."""
+    options: tuple[str, ...] = FLAGS
+
+    def __init__(
+        self,
+        files: Mapping[str, bytes | str],
+        core: Core,
+        opt: str = "-O2",
+        defines: Sequence[str] = (),
+        first: str = "",
+    ) -> None:
+        """files: {relative path: content}; every .c and .s file is compiled, with the folders of headers as include paths.
+
+        first: a header among the files that every source includes before anything else.
+        """
         self._holder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
         self._folder = Path(self._holder.name)
         for name, content in files.items():
@@ -105,9 +119,10 @@ class Firmware:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         self._core = core
-        self.flags = (opt, *FLAGS)
+        self.flags = (opt, *self.options)
         includes = sorted({os.path.dirname(name) or "." for name in files if name.endswith(".h")})
         self._compile = [*self.flags, *(f"-I{folder}" for folder in includes), *(f"-D{define}" for define in defines)]
+        self._compile += ["-include", first] if first else []
         self._sources = sorted(name for name in files if name.endswith((".c", ".s", ".S")))
 
     def __enter__(self) -> Firmware:
@@ -120,6 +135,10 @@ class Firmware:
     def tool(self) -> str:
         """Compiler, version, core and the flags that change sizes and speed."""
         return f"zig cc {zig_version()} -mcpu={self._core.zig_cpu} {self.flags[0]}"
+
+    def is_runtime(self, symbol: Symbol) -> bool:
+        """True for a function of the compiler's or C library, not of the files given."""
+        return symbol.file == "compiler_rt"
 
     def link(self, script: str) -> bytes:
         """The ELF image under a linker script. Objects come from the build's own cache after the first time."""

@@ -55,10 +55,10 @@ def test_what_the_linker_says() -> None:
         "ld.lld: error: section '.rodata' will not fit in region 'FLASH': overflowed by 1234 bytes\n"
         "ld.lld: error: section '.bss' will not fit in region 'RAM': overflowed by 7 bytes\n"
     )
-    error = toolchain._explain(text)
+    error = toolchain.explain(text)
     assert isinstance(error, DoesNotFit)
     assert error.message == "the firmware overflows flash by 1,234 bytes, ram by 7 bytes"
-    assert "undefined symbol: foo" in str(toolchain._explain("ld.lld: error: undefined symbol: foo\n>>> referenced"))
+    assert "undefined symbol: foo" in str(toolchain.explain("ld.lld: error: undefined symbol: foo\n>>> referenced"))
 
 
 @pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.bench.emulate.elf import STT_FUNC, Elf
+from edgekit.bench.elf import STT_FUNC, Elf
 from edgekit.bench.toolchain import INSTALL, shared_library
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
 from edgekit.target import Core

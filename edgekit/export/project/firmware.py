@@ -61,7 +61,7 @@ void Reset_Handler(void)
     }}
 }}
 
-void Default_Handler(void)
+__attribute__((weak)) void Default_Handler(void)
 {{
     for (;;) {{
     }}

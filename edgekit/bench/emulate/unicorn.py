@@ -1,0 +1,109 @@
+"""The default toolchain's emulator: Unicorn runs the checked image and hands its breakpoints to this module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgekit.bench.elf import parse
+from edgekit.bench.emulate.image import DONE, PORT, READY, STACK_TOP, STEP, Image, build_firmware, regions
+from edgekit.bench.emulate.machine import Machine, emulator_name
+from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
+from edgekit.errors import EdgekitError
+from edgekit.export.c.interface import Interface
+from edgekit.graph import NUMPY_DTYPES, Array
+from edgekit.target import Target
+
+HOOK = 3  # instructions of a step's hook: movs, movs, bkpt
+
+
+def emulate(
+    files: Mapping[str, bytes],
+    iface: Interface,
+    target: Target,
+    samples: Sequence[Mapping[str, Array]],
+    *,
+    opt: str,
+    per_op: bool,
+    budget: int,
+    toolchain: str = "zig",
+) -> Emulation:
+    """See `edgekit.bench.emulate.emulate`."""
+    name = emulator_name(target.cpu)
+    image = build_firmware(files, iface, target, opt, toolchain)
+    if target.cpu.aligned_only:
+        run(machine_of(image, watch_alignment=True), iface, samples[:1], budget)
+    machine = machine_of(image)
+    init, counts, outputs = run(machine, iface, samples, budget)
+    stack = machine.stack_used(regions(machine.image, image.stack_room)[-1].base, STACK_TOP)
+    by_op: tuple[Step, ...] = ()
+    if per_op and samples:
+        hooked = build_firmware(files, iface, target, opt, toolchain, mark=f"bkpt {STEP}")
+        shares: dict[int, int] = {}
+        run(machine_of(hooked), iface, samples[:1], budget, shares)
+        by_op = steps_of(iface, shares, counts[0])
+    return collect(
+        image,
+        iface,
+        target,
+        outputs=outputs,
+        instructions=counts,
+        init=init,
+        stack=stack,
+        emulator=name,
+        by_function=machine.by_function(),
+        by_op=by_op,
+    )
+
+
+def machine_of(image: Image, watch_alignment: bool = False) -> Machine:
+    """A core with `image` loaded, before its first instruction."""
+    elf = parse(image.elf)
+    return Machine(elf, image.core, regions(elf, image.stack_room), watch_alignment)
+
+
+def run(
+    machine: Machine,
+    iface: Interface,
+    samples: Sequence[Mapping[str, Array]],
+    budget: int,
+    shares: dict[int, int] | None = None,
+) -> tuple[int, list[int], list[dict[str, Array]]]:
+    """(instructions before the first run, instructions of each run, outputs of each run) of a machine fresh from reset.
+
+    shares: filled with {step: instructions}, hooks apart, when the image was built with them.
+    """
+    addresses = []
+    for _ in (*iface.inputs, *iface.outputs):
+        _expect(machine, PORT, budget)
+        addresses.append(machine.register(0))
+    inputs, results = addresses[: len(iface.inputs)], addresses[len(iface.inputs) :]
+    _expect(machine, READY, budget)
+    init = machine.instructions - len(addresses) - 1  # less the harness's breakpoints
+    counts: list[int] = []
+    outputs: list[dict[str, Array]] = []
+    for index, sample in enumerate(samples):
+        for port, address in zip(iface.inputs, inputs, strict=True):
+            machine.write(address, input_bytes(sample, port.tensor, port.shape, port.dtype))
+        before = machine.instructions
+        _expect(machine, DONE, budget, shares)
+        counts.append(machine.instructions - before - 1)
+        if status := machine.register(0):
+            raise EdgekitError(f"{iface.run_static}() returned {status} on sample {index}")
+        made: dict[str, Array] = {}
+        for port, address in zip(iface.outputs, results, strict=True):
+            raw = np.frombuffer(machine.read(address, port.nbytes), NUMPY_DTYPES[port.dtype])
+            made[port.tensor] = raw.reshape(port.shape).copy()
+        outputs.append(made)
+        _expect(machine, READY, budget)
+    return init, counts, outputs
+
+
+def _expect(machine: Machine, wanted: int, budget: int, shares: dict[int, int] | None = None) -> None:
+    step, before = -1, machine.instructions
+    while (got := machine.run(budget)) == STEP and shares is not None:
+        shares[step] = shares.get(step, 0) + machine.instructions - before - HOOK
+        step, before = machine.register(0) + 256 * machine.register(1), machine.instructions
+    if got != wanted:
+        raise EdgekitError(f"the firmware stopped at {'exit' if got is None else f'BKPT {got}'} instead of BKPT {wanted}")
