@@ -116,27 +116,8 @@ SUFFIX = {
 }
 # Output i may take the place of input i: one pass from first to last element, reading i before writing i.
 ELEMENTWISE = frozenset(
-    [
-        "RELU",
-        "RELU6",
-        "RELU_N1_TO_1",
-        "LEAKY_RELU",
-        "PRELU",
-        "LOGISTIC",
-        "TANH",
-        "HARD_SWISH",
-        "HARD_SIGMOID",
-        "ELU",
-        "SOFTMAX",
-        "BATCH_NORM",
-        "ADD",
-        "SUB",
-        "MUL",
-        "DIV",
-        "MAXIMUM",
-        "MINIMUM",
-        "QUANTIZE",
-    ]
+    "RELU RELU6 RELU_N1_TO_1 LEAKY_RELU PRELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU SOFTMAX BATCH_NORM ADD SUB "
+    "MUL DIV MAXIMUM MINIMUM QUANTIZE".split()
 )
 # Each window starts at or after the place of its output, so rows may be written over rows already used.
 POOLS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
@@ -258,26 +239,11 @@ def _outputs(
 
 # --- which kernel a node runs, and its scratch ---------------------------------------------------------------------
 
-_MOVES = frozenset(["RESHAPE", "TRANSPOSE", "SLICE", "SPLIT", "CONCATENATION", "PAD"])
-_UNARY = frozenset(["RELU", "RELU6", "RELU_N1_TO_1", "LEAKY_RELU", "LOGISTIC", "TANH", "HARD_SWISH", "HARD_SIGMOID", "ELU"])
+_MOVES = frozenset("RESHAPE TRANSPOSE SLICE SPLIT CONCATENATION PAD".split())
+_UNARY = frozenset("RELU RELU6 RELU_N1_TO_1 LEAKY_RELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU".split())
 _SHARED = frozenset(
-    [
-        "FULLY_CONNECTED",
-        "AVERAGE_POOL_2D",
-        "MAX_POOL_2D",
-        "MEAN",
-        "SUM",
-        "REDUCE_MAX",
-        "REDUCE_MIN",
-        "ADD",
-        "SUB",
-        "MUL",
-        "DIV",
-        "MAXIMUM",
-        "MINIMUM",
-        "PRELU",
-        "SOFTMAX",
-    ]
+    "FULLY_CONNECTED AVERAGE_POOL_2D MAX_POOL_2D MEAN SUM REDUCE_MAX REDUCE_MIN ADD SUB MUL DIV MAXIMUM MINIMUM "
+    "PRELU SOFTMAX".split()
 )
 
 

@@ -19,63 +19,10 @@ C_TYPES: dict[str, str] = {
 }
 # Names that C or C++ keeps for itself, or that the generated file already uses.
 RESERVED = frozenset(
-    [
-        "auto",
-        "break",
-        "case",
-        "char",
-        "const",
-        "continue",
-        "default",
-        "do",
-        "double",
-        "else",
-        "enum",
-        "extern",
-        "float",
-        "for",
-        "goto",
-        "if",
-        "inline",
-        "int",
-        "long",
-        "register",
-        "restrict",
-        "return",
-        "short",
-        "signed",
-        "sizeof",
-        "static",
-        "struct",
-        "switch",
-        "typedef",
-        "union",
-        "unsigned",
-        "void",
-        "volatile",
-        "while",
-        "bool",
-        "class",
-        "catch",
-        "delete",
-        "new",
-        "namespace",
-        "operator",
-        "private",
-        "protected",
-        "public",
-        "template",
-        "this",
-        "throw",
-        "try",
-        "typename",
-        "using",
-        "virtual",
-        "true",
-        "false",
-        "main",
-        "ek",
-    ]
+    "auto break case char const continue default do double else enum extern float for goto if inline int long "
+    "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
+    "bool class catch delete new namespace operator private protected public template this throw try typename "
+    "using virtual true false main ek".split()
 )
 
 
