@@ -133,17 +133,19 @@ def bench(
     samples: int = BENCH_SAMPLES,
     opt: str = "-O2",
     data_scale: Scale | None = None,
+    details: bool = False,
     **load_options: Any,
 ) -> RunReport:
     """Every metric of a model on every target, each saying how it was obtained, or why it could not be.
 
     data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy.
+    details: also what each figure is made of (TargetResult.breakdown).
     """
     source = open_model(model, **load_options)
     feed = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
     judged = None if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
     boards = [_target(t) for t in (targets if isinstance(targets, list) else [targets])]
-    results = measure(source.graph, boards, runner=runner, feed=feed, judged=judged, opt=opt)
+    results = measure(source.graph, boards, runner=runner, feed=feed, judged=judged, opt=opt, details=details)
     return RunReport(source.text, source.sha256, tuple(results))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 
-from edgekit import evaluate, ops
+from edgekit import breakdown, evaluate, ops
 from edgekit.bench.emulate import emulate
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.data import Dataset
@@ -34,61 +34,77 @@ def measure(
     feed: Dataset | None = None,
     judged: Dataset | None = None,
     opt: str = "-O2",
+    details: bool = False,
 ) -> list[TargetResult]:
     """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware.
+    details: fill the breakdowns, which takes one more build and run.
 
     Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason.
     """
     if runner not in {"auto", "emulate"}:
         raise BadConfig(f"there is no runner '{runner}'", "--runner auto, or emulate for microcontrollers")
+    lowered = prepare(graph, "c")
     shared = [
-        Measurement("macs", ops.macs(prepare(graph, "c")), UNITS["macs"], "computed"),
+        Measurement("macs", ops.macs(lowered), UNITS["macs"], "computed"),
         Measurement("params", params(graph), UNITS["params"], "computed"),
         evaluate.accuracy(graph, judged),
         unavailable("accuracy_drop", "nothing to compare with: `edgekit quantize --eval` prints it"),
     ]
-    return [_on_target(graph, target, shared, feed, opt) for target in targets]
+    parts = breakdown.of_graph(lowered) if details else {}
+    return [_on_target(graph, target, shared, feed, opt, parts, details) for target in targets]
 
 
-def _on_target(graph: Graph, target: Target, shared: list[Measurement], feed: Dataset | None, opt: str) -> TargetResult:
+def _on_target(
+    graph: Graph,
+    target: Target,
+    shared: list[Measurement],
+    feed: Dataset | None,
+    opt: str,
+    parts: breakdown.Breakdown,
+    details: bool,
+) -> TargetResult:
     board = target.kind == "mcu"
     engine = "c" if board else target.engines[0]
-    own = _firmware(graph, target, feed, opt) if board else []
-    found = {m.metric: m for m in (*own, *_file(graph, "onnx" if engine == "onnx" else "tflite"), *shared)}
+    own, own_parts = _firmware(graph, target, feed, opt, details) if board else ([], {})
+    file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", details)
+    found = {m.metric: m for m in (*own, *file, *shared)}
     missing = {
         "latency": NO_TIME if board else NO_DEVICE,
         "cycles": NO_TIME if board else NOT_A_BOARD,
     }
     measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in UNITS]
-    return TargetResult(target.name, engine, tuple(measurements), target.note)
+    return TargetResult(target.name, engine, tuple(measurements), target.note, {**own_parts, **file_parts, **parts})
 
 
-def _file(graph: Graph, engine: str) -> list[Measurement]:
-    """Size of the model as one file of the engine's format, plain and through gzip."""
+def _file(graph: Graph, engine: str, details: bool) -> tuple[list[Measurement], breakdown.Breakdown]:
+    """Size of the model as one file of the engine's format, plain and through gzip; and its breakdown."""
     try:
         prepared = prepare(graph, engine)
         data = export_onnx(prepared) if engine == "onnx" else export_tflite(prepared)
     except EdgekitError as error:
-        return [unavailable(metric, error.message) for metric in ("file", "file_gz")]
+        return [unavailable(metric, error.message) for metric in ("file", "file_gz")], {}
     packed = len(gzip.compress(data, 9, mtime=0))
     note = f"as .{engine}"
-    return [
+    sizes = [
         Measurement("file", len(data), UNITS["file"], "computed", None, note),
         Measurement("file_gz", packed, UNITS["file_gz"], "computed", None, f"{note}, gzip -9"),
     ]
+    return sizes, breakdown.of_file(prepared, len(data)) if details else {}
 
 
-def _firmware(graph: Graph, target: Target, feed: Dataset | None, opt: str) -> list[Measurement]:
-    """Flash, RAM, arena and instructions of the generated C on the target's emulated core."""
+def _firmware(
+    graph: Graph, target: Target, feed: Dataset | None, opt: str, details: bool
+) -> tuple[list[Measurement], breakdown.Breakdown]:
+    """Flash, RAM, arena and instructions of the generated C on the target's emulated core; and their breakdown."""
     metrics = ("instructions", "flash", "ram", "arena")
     try:
         prepared = prepare(graph, "c")
         name = "model"
         files, iface = export_c(prepared, name), interface(prepared, name)
         feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
-        run = emulate(files, iface, target, feeds, opt=opt)
+        run = emulate(files, iface, target, feeds, opt=opt, per_op=details)
     except EdgekitError as error:
-        return [unavailable(metric, str(error)) for metric in metrics]
+        return [unavailable(metric, str(error)) for metric in metrics], {}
     inputs = f"mean of {len(feeds)} runs on " + ("random inputs" if feed is None else feed.name)
     notes = {
         "instructions": f"{inputs}; start-up apart: {run.init_instructions:,}",
@@ -97,7 +113,8 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, opt: str) -> l
         "arena": "inputs and outputs included",
     }
     values = {"instructions": run.mean_instructions, "flash": run.flash, "ram": run.ram, "arena": run.arena}
-    return [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
+    measured = [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
+    return measured, breakdown.of_firmware(prepared, iface, run) if details else {}
 
 
 def _parts(parts: dict[str, int]) -> str:

@@ -24,7 +24,7 @@ from edgekit.cli.common import cli_command, data_scale_option, given, load_optio
     "--opt", type=click.Choice(["-O1", "-O2", "-O3", "-Os"]), default="-O2", show_default=True, help="Of the C compiler."
 )
 @data_scale_option
-@click.option("-o", "--out", metavar="RUN.json", help="Write the results to a file.")
+@click.option("-o", "--out", metavar="RUN.json", help="Write the results, and what each figure is made of, to a file.")
 @click.option("--force", is_flag=True, help="Replace RUN.json.")
 @load_options
 def command(
@@ -40,7 +40,7 @@ def command(
     from edgekit.report.run import run_text
 
     with working("measuring"):
-        report = api.bench(model, list(targets), eval=eval_data, **rest, **load)
+        report = api.bench(model, list(targets), eval=eval_data, details=out is not None, **rest, **load)
     if out is not None:
         data = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
         output.write_file(Path(out), data.encode(), force)

@@ -17,12 +17,16 @@ FORM = "a run file is what `edgekit bench -o run.json` writes"
 
 @dataclass(frozen=True)
 class TargetResult:
-    """All measurements of one model on one target with one engine. note: what to know about the target ("class default")."""
+    """All measurements of one model on one target with one engine. note: what to know about the target ("class default").
+
+    breakdown: metric -> {part: its share of the metric's value}, what a gate explains growth by; empty unless asked for.
+    """
 
     target: str
     engine: str
     measurements: tuple[Measurement, ...]
     note: str = ""
+    breakdown: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def get(self, metric: str) -> Measurement | None:
         """The measurement of `metric`, None when it is not there."""
@@ -43,8 +47,13 @@ class RunReport:
         return {
             "edgekit": self.edgekit,
             "model": {"source": self.source, "sha256": self.sha256},
-            "results": [asdict(result) for result in self.results],
+            "results": [_as_json(result) for result in self.results],
         }
+
+
+def _as_json(result: TargetResult) -> dict[str, Any]:
+    data = asdict(result)
+    return data if result.breakdown else {key: value for key, value in data.items() if key != "breakdown"}
 
 
 def from_json(data: Any, where: str) -> RunReport:
@@ -69,7 +78,14 @@ def read_run(path: Path) -> RunReport:
 
 def _result(item: Mapping[str, Any]) -> TargetResult:
     measurements = tuple(_measurement(m) for m in item["measurements"])
-    return TargetResult(str(item["target"]), str(item["engine"]), measurements, str(item.get("note", "")))
+    breakdown = {str(metric): _parts(parts) for metric, parts in item.get("breakdown", {}).items()}
+    return TargetResult(str(item["target"]), str(item["engine"]), measurements, str(item.get("note", "")), breakdown)
+
+
+def _parts(parts: Mapping[str, Any]) -> dict[str, float]:
+    if not all(isinstance(share, (int, float)) for share in parts.values()):
+        raise ValueError("a share in a breakdown is not a number")
+    return {str(name): share for name, share in parts.items()}
 
 
 def _measurement(item: Mapping[str, Any]) -> Measurement:

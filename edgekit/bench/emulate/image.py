@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edgekit.bench.elf import STT_FUNC, STT_OBJECT, Elf, parse
 from edgekit.bench.emulate.machine import PAGE, Region
@@ -31,6 +31,7 @@ class Image:
     """Linked firmware. flash, static: bytes of the load image and of .data + .bss; parts sum to them.
 
     elf: laid out for checking, read-only data and statics flush against unmapped pages; stack_room: bytes RAM has left.
+    symbols: bytes of flash of each function and constant.
     """
 
     elf: bytes
@@ -40,6 +41,7 @@ class Image:
     static: int
     stack_room: int
     tool: str
+    symbols: dict[str, int] = field(default_factory=dict)
 
 
 def harness(iface: Interface) -> str:
@@ -117,7 +119,8 @@ def link_image(firmware: Firmware, target: Target) -> Image:
     align = max([32, *(s.align for s in first.sections if s.allocated)])
     elf = layout(-flash % PAGE // align * align, -static % PAGE // align * align)
     room = ram_size - static
-    return Image(elf, target.cpu, flash, _flash_parts(first, flash, firmware), static, room, firmware.tool)
+    parts, symbols = _flash_parts(first, flash, firmware), _flash_symbols(first)
+    return Image(elf, target.cpu, flash, parts, static, room, firmware.tool, symbols)
 
 
 def flash_end(image: Elf) -> int:
@@ -155,6 +158,17 @@ def _flash_parts(image: Elf, flash: int, firmware: Firmware) -> dict[str, int]:
         "data": image.section(".data").size,
     }
     return {**parts, "padding": flash - sum(parts.values())}
+
+
+def _flash_symbols(image: Elf) -> dict[str, int]:
+    """Bytes of each function and of each constant; names for one address count once, equal names (of two files) together."""
+    rodata, sizes, seen = image.section(".rodata"), dict[str, int](), set[int]()
+    for symbol in image.symbols:
+        constant = symbol.kind == STT_OBJECT and rodata.address <= symbol.address < rodata.address + rodata.size
+        if symbol.size and symbol.address not in seen and (constant or symbol.kind == STT_FUNC):
+            seen.add(symbol.address)
+            sizes[symbol.name] = sizes.get(symbol.name, 0) + symbol.size
+    return sizes
 
 
 def down(address: int) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -50,6 +50,7 @@ class Emulation:
     by_function: dict[str, int]
     tool: str
     by_op: tuple[Step, ...] = ()
+    flash_symbols: dict[str, int] = field(default_factory=dict)
 
     @property
     def mean_instructions(self) -> float:
@@ -88,6 +89,7 @@ def collect(
         by_function=by_function or {},
         tool=f"{image.tool}, {emulator}",
         by_op=by_op,
+        flash_symbols=image.symbols,
     )
 
 
