@@ -102,7 +102,7 @@ class Program:
         return tuple(self.graph[n] for n in dict.fromkeys(names))
 
 
-# dtype -> suffix of the kernels that only move it.
+# dtype -> suffix of the kernels that only move it; others have no kernel at all.
 SUFFIX = {
     "int8": "s8",
     "uint8": "u8",
@@ -111,8 +111,6 @@ SUFFIX = {
     "int32": "s32",
     "int64": "s64",
     "float32": "f32",
-    "float16": "u16",
-    "int4": "s8",
 }
 # Output i may take the place of input i: one pass from first to last element, reading i before writing i.
 ELEMENTWISE = frozenset(
@@ -265,7 +263,7 @@ def _kernels(graph: Graph) -> list[tuple[str, int]]:
 def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
     ins, out = graph.input_tensors(node), graph.output_tensors(node)[0]
     x = ins[0]
-    if x is None:
+    if x is None or not {x.dtype, out.dtype} <= SUFFIX.keys():
         return None
     if node.op in _MOVES:
         return (f"move_{SUFFIX[out.dtype]}", 0) if all(t is None or t.dtype == out.dtype for t in ins) else None

@@ -54,7 +54,7 @@ def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool 
     """
     check_name(name)
     program = schedule(graph, const_input=const_input)
-    layout = plan(program, alignment=alignment)
+    layout = plan(program, alignment=_alignment(graph, alignment))
     face = _face(program, layout, name, const_input)
     body = write_body(program, layout, face)
     texts = {
@@ -73,7 +73,12 @@ def export_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool =
 def interface(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False) -> Interface:
     """How the files of `export_c` with the same arguments are called."""
     program = schedule(graph, const_input=const_input)
-    return _face(program, plan(program, alignment=alignment), check_name(name), const_input)
+    return _face(program, plan(program, alignment=_alignment(graph, alignment)), check_name(name), const_input)
+
+
+def _alignment(graph: Graph, wanted: int) -> int:
+    """int64 values need 8 bytes."""
+    return max(wanted, 8) if any(t.dtype == "int64" and not t.is_const for t in graph.tensors.values()) else wanted
 
 
 def _face(program: Program, layout: Plan, name: str, const_input: bool) -> Interface:

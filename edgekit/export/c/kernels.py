@@ -15,7 +15,6 @@ TYPES = {
     "s8": "int8_t",
     "u8": "uint8_t",
     "s16": "int16_t",
-    "u16": "uint16_t",
     "s32": "int32_t",
     "s64": "int64_t",
     "f32": "float",

@@ -218,6 +218,26 @@ def test_sixteen_byte_alignment(cxx: bool) -> None:
         np.testing.assert_array_equal(found[name], expected)
 
 
+def test_eight_byte_integers_are_aligned() -> None:
+    tensors = [
+        Tensor("f", (3,), "float32"),
+        Tensor("g", (3,), "float32"),
+        Tensor("x", (1, 3), "int64"),
+        Tensor("y", (3, 1), "int64"),
+    ]
+    tensors += [Tensor("z", (6, 1), "int64")]
+    nodes = [
+        Node("TANH", ("f",), ("g",)),
+        Node("TRANSPOSE", ("x",), ("y",), {"perm": (1, 0)}),
+        Node("CONCATENATION", ("y", "y"), ("z",), {"axis": 0}),
+    ]
+    graph = build("g", ["f", "x"], ["g", "z"], nodes, tensors)
+    model = compile_c(graph, "net")
+    data = {"f": np.zeros(3, np.float32), "x": np.array([[1, -(1 << 40), 3]])}
+    found = run_c(model.files, model.interface, [data], sanitize=True, form="static")[0]
+    np.testing.assert_array_equal(found["z"], reference.run(graph, data)["z"])
+
+
 def test_everything_without_a_kernel_is_listed() -> None:
     """Weights that the network computes."""
     tensors = [
