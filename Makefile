@@ -7,7 +7,7 @@ DEMO := $(DEMO_VENV)/bin
 # Threads of the numeric libraries: workers already use the cores.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench docs clean
 
 help:
 	@echo "make setup   everything, into $(VENV)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test    the whole suite at sampled size"
 	@echo "make lint    ruff and mypy"
 	@echo "make bench   the full suites"
+	@echo "make docs    the generated pages of docs/"
 
 setup: $(VENV)/.setup
 
@@ -42,8 +43,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# BENCH="--mlperf FOLDER" adds what needs the MLPerf Tiny models.
 bench: setup
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(BENCH)
+
+docs: setup
+	$(BIN)/python -m benchmarks.docs
 
 clean:
 	rm -rf $(VENV) $(DEMO_VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -23,6 +23,7 @@ def plan(mlperf: Path | None, quick: bool) -> dict[str, list[str] | None]:
     return {
         "toolchain": [*vww, *(["--repeat", "1"] if quick else [])],
         "onnx_nodes": [],
+        "families": [],
         "mlperf": None if mlperf is None else [str(mlperf), *(["--quick"] if quick else [])],
     }
 

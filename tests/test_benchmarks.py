@@ -41,7 +41,8 @@ def test_bounds_of_exactness() -> None:
         "C = emulated C = TFLM = reference"
     ]
     assert violated(mlperf.exactness_bounds(replace(row, differing={"c": "failed", "tflm": 0}), True)) != []
-    assert violated(mlperf.exactness_bounds(replace(row, accuracy={"c": 0.901}), False)) == ["accuracy"]
+    assert violated(mlperf.exactness_bounds(replace(row, with_ties=0.901), False)) == ["accuracy"]
+    assert violated(mlperf.exactness_bounds(replace(row, accuracy={"c": 0.901, "tflm": 0.902}), False)) == ["accuracy"]
 
 
 def test_one_file_goes_the_whole_way(tmp_path: Path) -> None:
