@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
 import os
@@ -81,22 +83,34 @@ def run(main: Any, args: list[str], prog_name: str, extra: dict[str, Any]) -> in
     except BrokenPipeError:  # the reader of our output went away (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return _fault(error, debug, as_json)
+        return _fail(
+            type(error).__name__, f"cannot write: {error.strerror}", "free some space, or write elsewhere", "", as_json
+        )
     except MemoryError:
         return _fail(
             "MemoryError", "not enough memory on this machine", "close other programs, or use fewer --samples", "", as_json
         )
     except Exception as error:
-        if debug:
-            traceback.print_exc()
-        hint = "this is a fault of edgekit: please report it" + ("" if debug else " with what --debug prints")
-        return _fail(type(error).__name__, f"{type(error).__name__}: {error}", hint, "", as_json)
+        return _fault(error, debug, as_json)
+
+
+def _fault(error: Exception, debug: bool, as_json: bool) -> int:
+    """An exception that no code expected."""
+    if debug:
+        traceback.print_exception(error)
+    hint = "this is a fault of edgekit: please report it" + ("" if debug else " with what --debug prints")
+    return _fail(type(error).__name__, f"{type(error).__name__}: {error}", hint, "", as_json)
 
 
 def _fail(kind: str, message: str, hint: str, where: str, as_json: bool) -> int:
     click.echo(f"error: {message}" + (f"\n  fix: {hint}" if hint else "") + where, err=True)
     if as_json:
         failure = {"edgekit": __version__, "error": {"kind": kind, "message": message, "hint": hint}}
-        click.echo(json.dumps(failure, indent=2, ensure_ascii=False))
+        with contextlib.suppress(OSError):  # standard output may be what failed: the message above stays, and the exit code
+            click.echo(json.dumps(failure, indent=2, ensure_ascii=False))
     return FAILED
 
 

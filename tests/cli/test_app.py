@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -124,12 +127,23 @@ def test_a_fault_of_ours_is_said_to_be_one_and_debug_shows_it(failing: SimpleNam
     assert "Traceback" in loud.stderr
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError()])
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
 def test_other_ends_are_messages_too(failing: SimpleNamespace, error: BaseException) -> None:
     failing.error = error
     result = run("inspect")
     assert result.exit_code == 2
     assert result.stderr.count("error: ") == 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_a_full_disk_under_standard_output_is_a_message(option: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-m", "edgekit", "targets", "list", *option]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: cannot write: No space left on device\n  fix: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_commands_return_value_is_the_exit_code(failing: SimpleNamespace) -> None:

@@ -415,6 +415,30 @@ def small_model() -> bytes:
     return make(nodes, {"x": [1, 2, 3, 3]}, ["y"], {"w": floats(2, 2, 3, 3), "b": floats(2), "k": floats(18, 2)})
 
 
+def test_an_opset_from_the_future_and_one_that_cannot_be_converted_are_refused() -> None:
+    relu = [node("Relu", "x")]
+    with pytest.raises(BadModel, match="opset 999 is newer") as caught:
+        load_onnx(make(relu, {"x": [1, 2]}, ["y"], opset=999))
+    assert "update onnx" in caught.value.hint
+    gemm = make([node("Gemm", "x w")], {"x": [1, 2]}, ["y"], {"w": floats(2, 2)}, opset=3)
+    with pytest.raises(BadModel, match="opset 3 is too old") as caught:
+        load_onnx(gemm)
+    assert "helper.cc" not in caught.value.message
+
+
+def test_cycles_are_told_from_missing_values() -> None:
+    nodes = [node("Add", "x b", "a"), node("Relu", "a", "b")]
+    with pytest.raises(BadModel, match="'b', which is made only after it: the nodes form a cycle"):
+        load_onnx(make(nodes, {"x": [1, 2]}, ["b"]))
+    with pytest.raises(BadModel, match="'b', which nothing makes"):
+        load_onnx(make(nodes[:1], {"x": [1, 2]}, ["a"]))
+
+
+def test_an_input_of_strings_is_called_so() -> None:
+    with pytest.raises(BadModel, match="input 'x' is string"):
+        load_onnx(make([node("Identity", "x")], {"x": [1, 2]}, ["y"], kinds={"x": TensorProto.STRING}))
+
+
 def test_damaged_files_are_bad_models(tmp_path: Path) -> None:
     whole = small_model()
     for data, words in (

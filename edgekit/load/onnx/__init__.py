@@ -178,7 +178,9 @@ class _Reader:
             return
         unknown = [n for n in node.input if n and n not in b.values and n not in b.consts]
         if unknown:
-            raise BadModel(f"{call.source} reads '{unknown[0]}', which nothing makes", RESAVE)
+            later = any(unknown[0] in other.output for other in self.live)
+            why = "which is made only after it: the nodes form a cycle or are out of order" if later else "which nothing makes"
+            raise BadModel(f"{call.source} reads '{unknown[0]}', {why}", RESAVE)
         start = len(b.nodes)
         try:
             if node.op_type == "If":
@@ -347,6 +349,8 @@ def _dtype(code: int, where: str) -> str:
         kind = str(onnx.helper.tensor_dtype_to_np_dtype(code))
     except (KeyError, TypeError):
         kind = f"type {code}"
+    if kind == "object":
+        kind = "string"
     kind = NARROW.get(kind, kind)
     if kind not in NUMPY_DTYPES:
         raise BadModel(f"input '{where}' is {kind}", "use float32 or integer inputs")

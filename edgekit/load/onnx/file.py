@@ -55,15 +55,22 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
         from onnx import inliner
 
         model = inliner.inline_local_functions(model)
-    version = opset_of(model)
+    version, newest = opset_of(model), onnx.defs.onnx_opset_version()
+    if version > newest:  # its operators may mean something else: never guess
+        raise BadModel(
+            f"opset {version} is newer than the installed onnx {onnx.__version__} knows ({newest})",
+            f"export it with opset {newest} or lower, or update onnx",
+        )
     if version < OLDEST_OPSET:
         from onnx import version_converter
 
         try:
             return version_converter.convert_version(model, 13)
         except Exception as error:  # the converter raises bare RuntimeErrors
+            # Its messages begin with a place in its own source code: "/…/helper.cc:73: assert…: Assertion `…` failed: why".
+            why = str(error).strip().rpartition("failed: ")[2]
             raise BadModel(
-                f"opset {version} is too old, and converting it failed: {error}", "export it with opset 13 or later"
+                f"opset {version} is too old, and converting it failed: {why}", "export it with opset 13 or later"
             ) from None
     return model
 

@@ -15,6 +15,7 @@ from edgekit.errors import BadData, BadModel, Unsupported
 from edgekit.graph import Array, Graph
 
 BINS = 2048
+MOST = 2.0**40  # bins from zero to the farthest value: indices and centers stay exact in int64 and float64
 SESSION_BYTES = 256 << 20
 
 
@@ -47,7 +48,11 @@ class Histogram:
 
     def _cover(self, low: float, high: float) -> None:
         exponent = self.exponent
-        while math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= BINS:
+        # A tensor's first sample may hold one value only, which fits any grid: hence the second bound.
+        while (
+            math.floor(math.ldexp(high, -exponent)) - math.floor(math.ldexp(low, -exponent)) >= BINS
+            or math.ldexp(max(-low, high), -exponent) >= MOST
+        ):
             exponent += 1
         start = math.floor(math.ldexp(low, -exponent))
         if exponent == self.exponent and self.start <= start and math.floor(math.ldexp(high, -exponent)) < self.start + BINS:

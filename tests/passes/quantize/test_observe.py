@@ -46,6 +46,17 @@ def test_histogram_keeps_at_least_half_of_its_bins_in_use() -> None:
     assert used[-1] - used[0] + 1 >= BINS / 2
 
 
+@pytest.mark.parametrize("values", [(5.0, -3.0, 7.5), (-1e30, 2.0), (3e38, 3e38), (1e-40, 1.0)])
+def test_histogram_of_a_tensor_of_one_element(values: tuple[float, ...]) -> None:
+    """The first sample is a single value, which any grid holds: its index must not outgrow an integer."""
+    seen = histogram(*(np.array([value], np.float32) for value in values))
+    assert seen.histogram is not None
+    assert seen.histogram.counts.sum() == len(values)
+    assert percentile(seen, "int8") == (seen.low, seen.high)
+    low, high = mse(seen, "int8")
+    assert min(seen.low, 0) <= low <= high <= max(seen.high, 0)
+
+
 def test_percentile_leaves_outliers_outside() -> None:
     values = np.random.default_rng(0).uniform(-1, 1, 100_000).astype(np.float32)
     values[:3] = (1000.0, -2000.0, 900.0)
