@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edgekit.errors import Unsupported
 from edgekit.graph import DTYPE_BYTES, Graph, Node, Shape, Tensor, fresh
 from edgekit.ops import TABLE, attr
+from edgekit.passes.dead_channels import drop_dead_channels
 
 
 @dataclass(frozen=True)
@@ -83,12 +84,14 @@ class KernelCall:
 class Program:
     """Kernel calls in order.
 
+    graph: what the steps compute, the network without its dead channels; source: the network as it was given.
     views: where each tensor of the graph lies (constants and unread values absent); outputs: where each output lies after
     the last step; roots: tensor -> the tensor whose bytes it is (itself, unless it is a reshape); held: buffers that keep
     their bytes from before the first step to after the last (const inputs).
     """
 
     graph: Graph
+    source: Graph
     steps: tuple[KernelCall, ...]
     views: Mapping[str, BufferView]
     outputs: Mapping[str, BufferView]
@@ -121,11 +124,13 @@ ELEMENTWISE = frozenset(
 POOLS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
 
 
-def schedule(graph: Graph, *, in_place: bool = True, const_input: bool = False) -> Program:
+def schedule(graph: Graph, *, in_place: bool = True, const_input: bool = False, dead_channels: bool = False) -> Program:
     """The Program of a Graph whose shapes are all known. Raises Unsupported, listing every node without a kernel.
 
-    in_place: let outputs take the place of operands that die. const_input: inputs keep their values.
+    in_place: let outputs take the place of operands that die. const_input: inputs keep their values. dead_channels: compute
+    channels that no input can change, too.
     """
+    source, graph = graph, graph if dead_channels else drop_dead_channels(graph)
     kernels = _kernels(graph)
     root = _aliases(graph)
     last = _last_reads(graph, root, const_input)
@@ -149,7 +154,7 @@ def schedule(graph: Graph, *, in_place: bool = True, const_input: bool = False) 
         steps.append(KernelCall(kernel, inputs, tuple(views[n] for n in node.outputs), node, work))
     outputs, copies = _outputs(graph, views, root)
     held = frozenset(views[n].buffer for n in graph.inputs) if const_input else frozenset[str]()
-    return Program(graph, (*steps, *copies), views, outputs, root, held)
+    return Program(graph, source, (*steps, *copies), views, outputs, root, held)
 
 
 def _own(tensor: Tensor) -> BufferView:

@@ -57,7 +57,7 @@ def header(program: Program, plan: Plan, face: Interface) -> str:
         "#endif",
         "",
         "/* Hash of the network: its operators, shapes, scales and weights. */",
-        f'#define {macro}_MODEL_SHA256 "{model_sha256(program.graph)}"',
+        f'#define {macro}_MODEL_SHA256 "{model_sha256(program.source)}"',
         "",
         "/* Bytes of working memory. The most is needed at:",
         f"   {text.comment(str(plan.who))} */",
