@@ -44,7 +44,8 @@ def inspect(model: str | Path | Graph, target: str | Target | None = None, **loa
 @dataclass(frozen=True)
 class QuantizeResult:
     """files: {file name: bytes}, one file. graph: the integer Graph. float_accuracy, accuracy, accuracy_drop: on the
-    evaluation data, or unavailable with the reason. layers: per-layer SQNR on calibration samples, worst first."""
+    evaluation data, or unavailable with the reason. layers: per-layer SQNR on the first
+    `layer_samples` calibration samples, worst first."""
 
     source: Source
     files: Mapping[str, bytes]
@@ -54,6 +55,7 @@ class QuantizeResult:
     accuracy: Measurement
     accuracy_drop: Measurement
     layers: tuple[LayerSqnr, ...]
+    layer_samples: int
     notes: tuple[str, ...]
 
 
@@ -93,6 +95,7 @@ def quantize(
         after,
         evaluate.drop(before, after),
         tuple(layer_sqnr(done.before, done.after, islice(calibration, SQNR_SAMPLES))),
+        min(SQNR_SAMPLES, done.report.samples),
         calibration.notes,
     )
 

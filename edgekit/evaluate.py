@@ -47,7 +47,7 @@ def accuracy(graph: Graph, data: Dataset | None, results: Iterable[Mapping[str, 
     results: outputs already at hand, one a sample, in the data's order.
     """
     if data is None:
-        return unavailable("accuracy", "no evaluation data: give --eval, or --split")
+        return unavailable("accuracy", "no evaluation data: --eval (or --split of quantize, or eval in edgekit.toml)")
     if data.labels is None:
         return unavailable("accuracy", f"{data.name} has no labels (an array named y)")
     first = graph.outputs[0]

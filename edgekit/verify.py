@@ -101,12 +101,17 @@ class VerifyReport:
         """No engine that ran broke its rule."""
         return all(row.passed is not False for row in self.rows)
 
+    @property
+    def judged(self) -> bool:
+        """Whether anything was compared at all: with no engine at hand nothing is proven."""
+        return any(row.passed is not None for row in self.rows)
+
     def row(self, engine: str) -> EngineRow:
         return next(row for row in self.rows if row.engine == engine)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data; an infinite SQNR (nothing differs) is null."""
-        return {"passed": self.passed, **_finite(asdict(self))}
+        return {"passed": self.passed, "judged": self.judged, **_finite(asdict(self))}
 
 
 @dataclass

@@ -129,9 +129,7 @@ def compiler_command(compiler: str, cxx: bool) -> list[str]:
     cpp = {"cc": "c++", "gcc": "g++", "clang": "clang++"}
     command = cpp.get(compiler, compiler) if cxx else compiler
     if shutil.which(command) is None:
-        raise MissingTool(
-            f"no C compiler: '{command}' is not on the PATH", "install gcc or clang, or choose the compiler 'zig'"
-        )
+        raise MissingTool(f"no C compiler: '{command}' is not on the PATH", "install gcc or clang, such as apt install gcc")
     return [command]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from edgekit.cli.common import (
+    FAILED,
     FINE,
     VIOLATED,
     cli_command,
@@ -42,4 +43,6 @@ def command(model: str, engines: tuple[str, ...], as_json: bool, **rest: Any) ->
     with working("verifying"):
         report = api.verify(model, engines=engines or None, **rest, **load)
     show(verify_text(report), report.to_json(), as_json)
+    if not report.judged:
+        return FAILED
     return FINE if report.passed else VIOLATED

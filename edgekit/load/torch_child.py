@@ -357,10 +357,18 @@ def guarded(source: Path, doing: str, action: Callable[[], Any]) -> Any:
         raise Refusal(f"{doing}: {error.filename}:{error.lineno}: {error.msg}", "fix the file") from None
     except (Exception, SystemExit) as error:
         where = user_line(error)
-        text = str(error).strip()
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # torch.export wraps what went wrong in advice about its own debugging
+            cause = cause.__cause__
+        text = str(cause).strip()
         first = next((line.strip() for line in text.splitlines() if line.strip()), "")
-        message = f"{doing}: {type(error).__name__}" + (f": {first}" if first else "") + (f"\n  at {where}" if where else "")
-        raise Refusal(message, "" if where else "see whether the network runs in PyTorch with the same inputs") from None
+        message = f"{doing}: {type(cause).__name__}" + (f": {first}" if first else "") + (f"\n  at {where}" if where else "")
+        hint = "see whether the network runs in PyTorch with the same inputs"
+        if doing.startswith("exporting") and source.suffix == ".py":
+            hint += " (--shape gives float32 zeros; example_inputs() in the file gives others)"
+        elif where:
+            hint = ""
+        raise Refusal(message, hint) from None
 
 
 def user_line(error: BaseException) -> str:

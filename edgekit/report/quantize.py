@@ -33,7 +33,8 @@ def quantize_text(result: QuantizeResult, out: str, limit: Limit | None = None) 
             (layer.op, layer.source, f"{layer.cumulative:.1f} dB", "" if layer.isolated is None else f"{layer.isolated:.1f} dB")
             for layer in result.layers[:WORST]
         ]
-        lines += [text_table(("worst layers", "", "SQNR so far", "of its own"), rows, (2, 3)), ""]
+        lines += [text_table(("worst layers", "", "SQNR so far", "of its own"), rows, (2, 3))]
+        lines += [f"SQNR: on {result.layer_samples} of the calibration samples; of its own: fed the float network's values", ""]
     lines += _part("stayed float", [f"{op} {source}: {why}" for op, source, why in report.islands])
     lines += _part("requantized (two scales meet)", [f"{name}: {a:.6g} to {b:.6g}" for name, a, b in report.requantizes])
     flushed = [f"{name}: {zeros:,} of {channels:,} channels" for name, zeros, channels in report.flushed]
@@ -51,6 +52,7 @@ def quantize_json(result: QuantizeResult, out: str) -> dict[str, Any]:
         "float_accuracy": asdict(result.float_accuracy),
         "measurements": [asdict(result.accuracy), asdict(result.accuracy_drop)],
         "samples": report.samples,
+        "layer_samples": result.layer_samples,
         "layers": [asdict(layer) for layer in result.layers],
         "islands": [{"op": op, "node": source, "why": why} for op, source, why in report.islands],
         "requantizes": [{"tensor": name, "from": a, "to": b} for name, a, b in report.requantizes],

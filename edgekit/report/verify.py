@@ -38,7 +38,8 @@ def verify_text(report: VerifyReport) -> str:
     failed = [row.title for row in report.rows if row.passed is False]
     missing = sum(row.status == "unavailable" for row in report.rows)
     asked = f" ({missing} unavailable)" if missing else ""
-    lines.append(f"FAIL: {', '.join(failed)}" if failed else f"verified{asked}")
+    verdict = f"verified{asked}" if report.judged else f"nothing was verified{asked}"
+    lines.append(f"FAIL: {', '.join(failed)}" if failed else verdict)
     return "\n".join(lines)
 
 

@@ -209,6 +209,19 @@ def test_what_is_wrong_with_a_file_is_said(net_file: Path, text: str, spec: str 
     assert says in f"{caught.value.message} {caught.value.hint}"
 
 
+def test_a_failed_export_says_why_and_how_to_give_other_inputs() -> None:
+    """torch.export's own first line is advice about debugging it."""
+
+    def export() -> None:
+        raise RuntimeError("Failed to export. This is step 1/3") from TypeError("indices must be Long, Int; got float32")
+
+    with pytest.raises(torch_child.Refusal) as caught:
+        torch_child.guarded(Path("net.py"), "exporting 'net.py'", export)
+    assert "TypeError: indices must be Long" in caught.value.message
+    assert "step 1/3" not in caught.value.message
+    assert "example_inputs()" in caught.value.hint
+
+
 def test_the_only_candidate_is_taken(net_file: Path) -> None:
     for text in (
         "from torch import nn\nclass Net(nn.Module):\n    pass\ndef helper():\n    pass\n",
