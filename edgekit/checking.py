@@ -1,36 +1,159 @@
-"""Measure the models of edgekit.toml as it says, for the gate."""
+"""Measure the models of edgekit.toml as it says, and judge them: the work behind `edgekit check`.
+
+Nothing heavy is imported before a figure must be measured: judging what is known already takes no time.
+"""
 
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgekit import api
+from edgekit import base, cache
+from edgekit import errors as kinds
 from edgekit.config import ModelConfig
-from edgekit.errors import BadConfig
+from edgekit.errors import BadConfig, BadData, BadModel, EdgekitError
+from edgekit.gate import Verdict, check_comparable, judge, judge_growth
 from edgekit.measure import Measurement
-from edgekit.pipeline import open_model
 from edgekit.report.model import RunReport
 from edgekit.target import find_target
 
+if TYPE_CHECKING:
+    from edgekit.graph import Graph
+
 # A model without limits on a target is measured as this one: sizes and accuracy need some target.
 DEFAULT_TARGET = "mcu"
+LFS = b"version https://git-lfs"
+NO_BASE = "growth needs earlier figures to compare with, and was not judged (--against main, or --update-baseline once)"
+
+
+@dataclass(frozen=True)
+class ModelCheck:
+    """One model judged. base: earlier figures, None when there are none; base_name: where they are from ("main", a file)."""
+
+    name: str
+    run: RunReport
+    verdicts: tuple[Verdict, ...]
+    base: RunReport | None = None
+    base_name: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        """True when every limit is kept."""
+        return all(v.ok for v in self.verdicts)
+
+
+def judge_model(config: ModelConfig, run: RunReport, earlier: RunReport | None, where: str) -> ModelCheck:
+    """Verdicts on all limits and, where there are earlier figures, on growth. Raises BadConfig for figures of different
+    toolchains."""
+    notes: list[str] = []
+    verdicts = []
+    if earlier is not None:
+        earlier = base.align(earlier, config)
+        check_comparable(config.name, run, earlier, where)
+    verdicts += judge(run, config.limits, earlier)
+    if config.growth and earlier is not None:
+        verdicts += judge_growth(run, earlier, config.growth)
+    elif config.growth:
+        notes.append(f"{where} has no figures of this model: growth was not judged" if where else NO_BASE)
+    return ModelCheck(config.name, run, tuple(verdicts), earlier, where if earlier is not None else "", tuple(notes))
+
+
+def given_figures(models: Sequence[ModelConfig], files: Sequence[str]) -> dict[str, RunReport]:
+    """The figures of every model from run files. Raises BadData for a model without any, or whose file is another now."""
+    found = base.reports_of(models, files)
+    if missing := [m.name for m in models if m.name not in found]:
+        raise BadData(
+            f"--results holds no figures of {', '.join(missing)}", "add its run file, or name the models to be checked"
+        )
+    for m in models:
+        _check_current(m, found[m.name])
+    return found
+
+
+def _check_current(config: ModelConfig, report: RunReport) -> None:
+    """Figures of another content of the model's own file must not pass for its figures."""
+    path = Path(config.source)
+    same_name = report.source.replace("\\", "/").rsplit("/", 1)[-1] == path.name
+    if not same_name or not report.sha256 or config.weights or not path.is_file():
+        return
+    from hashlib import sha256
+
+    if sha256(path.read_bytes()).hexdigest() != report.sha256:
+        raise BadData(
+            f"model.{config.name}: the figures given are of another {path.name} than {path} is now",
+            "measure it again: edgekit bench",
+        )
+
+
+def earlier_figures(
+    models: Sequence[ModelConfig],
+    file: Path,
+    against: str | None,
+    *,
+    use_cache: bool = True,
+) -> tuple[dict[str, RunReport], str]:
+    """({model: report}, where they are from): of run files or a git ref named by `against`, else of the committed baseline
+    beside `file`, else none. Models that are new there are absent. Raises BadConfig, BadData, MissingTool."""
+    if against is None:
+        known = file.parent / base.BASELINE
+        if not known.is_file():
+            return {}, ""
+        reports = base.read_runs(known)
+        return {m.name: reports[m.name] for m in models if m.name in reports}, base.BASELINE
+    if against.endswith(".json") or Path(against).is_file():
+        return base.reports_of(models, [against]), against
+    commit = base.commit_of(against, file.parent)
+    found: dict[str, RunReport] = {}
+    with base.tree_of(commit, file.parent) as tree:
+        for model in models:
+            theirs = base.base_config(model, file, tree)
+            if theirs is not None:
+                found[model.name] = figures(theirs, use_cache=use_cache, apart=True)
+    return found, against
+
+
+def figures(config: ModelConfig, *, use_cache: bool = True, apart: bool = False) -> RunReport:
+    """All measurements that the limits of one model may be about; from the cache when nothing they depend on has changed.
+
+    apart: measure in a process of its own, whose Python modules are not those of other versions of the same files.
+    Raises what loading, data and targets raise, and BadConfig for a float model that is to be quantized without data.
+    """
+    names = config.targets or (DEFAULT_TARGET,)
+    boards = [find_target(base.target_spec(name, config.folder)) for name in names]
+    _refuse_pointer(config)
+    key = None
+    if use_cache:
+        try:
+            key = cache.key_of(config, boards)
+        except OSError:
+            key = None  # something is missing: loading it says what, and how to fix it
+        if key is not None and (known := cache.load(key)) is not None:
+            return replace(known, source=_own_name(config))
+    report = _in_child(config) if apart else measure_model(config)
+    if key is not None:
+        cache.save(key, report)
+    return report
 
 
 def measure_model(config: ModelConfig) -> RunReport:
-    """All measurements that the limits of one model may be about; a float model is quantized first, as `scheme` says.
+    """As `figures`, measured now. A float model is quantized first, as `scheme` says.
 
-    Targets keep the names the configuration gives them. Raises what loading, data and targets raise, and BadConfig for a
-    float model that is to be quantized without data.
+    Targets keep the names the configuration gives them; paths in notes are relative to its folder.
     """
+    from edgekit import api, breakdown
+    from edgekit.pipeline import open_model
+
     names = config.targets or (DEFAULT_TARGET,)
-    boards = [find_target(name) for name in names]
+    boards = [find_target(base.target_spec(name, config.folder)) for name in names]
     source = open_model(config.source, **_load_options(config))
     judged = config.eval or _own_test_split(config.data)
     own: list[Measurement] = []
-    graph: Any = source.graph
+    parts: breakdown.Breakdown = {}
+    graph: Graph = source.graph
     if not source.graph.is_quantized and config.scheme != "float32":
         if config.data is None:
             raise BadConfig(f"model.{config.name}: the model is float and has no data to be quantized on", 'add data = "..."')
@@ -47,12 +170,18 @@ def measure_model(config: ModelConfig) -> RunReport:
             target=boards[0] if all(board.kind == "mcu" for board in boards) else None,
         )
         graph, own, judged = done.graph, [done.accuracy, done.accuracy_drop], None
-    report = api.bench(graph, list(boards), eval=judged)
+        parts = breakdown.of_accuracy(done.float_accuracy, done.accuracy)
+    report = api.bench(graph, list(boards), eval=judged, details=True)
     results = tuple(
-        replace(result, target=name, measurements=_with(result.measurements, own))
+        replace(
+            result,
+            target=name,
+            measurements=tuple(_shown(m, config) for m in _with(result.measurements, own)),
+            breakdown={**result.breakdown, **parts},
+        )
         for name, result in zip(names, report.results, strict=True)
     )
-    return replace(report, source=config.source, sha256=source.sha256, results=results)
+    return replace(report, source=_own_name(config), sha256=source.sha256, results=results)
 
 
 def _load_options(config: ModelConfig) -> dict[str, Any]:
@@ -68,3 +197,48 @@ def _own_test_split(data: str | None) -> str | None:
 def _with(measurements: tuple[Measurement, ...], own: list[Measurement]) -> tuple[Measurement, ...]:
     replaced = {m.metric: m for m in own}
     return tuple(replaced.get(m.metric, m) for m in measurements)
+
+
+def _own_name(config: ModelConfig) -> str:
+    return _relative(config.source, config.folder)
+
+
+def _shown(measurement: Measurement, config: ModelConfig) -> Measurement:
+    """Notes as they are wherever the project lies."""
+    return replace(measurement, note=_relative(measurement.note, config.folder))
+
+
+def _relative(text: str, folder: Path) -> str:
+    return text if folder == Path() else text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
+
+
+def _refuse_pointer(config: ModelConfig) -> None:
+    """A model or data file that Git LFS has not fetched is a text of three lines."""
+    for spec in (config.source, config.data, config.eval, config.weights):
+        if spec and Path(spec).is_file():
+            with Path(spec).open("rb") as file:
+                if file.read(len(LFS)) == LFS:
+                    raise BadModel(f"'{spec}' is a Git LFS pointer, not the file itself", "git lfs pull")
+
+
+def _in_child(config: ModelConfig) -> RunReport:
+    import multiprocessing
+    from concurrent.futures import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        report, failure = pool.submit(_answer, config).result()
+    if report is None:
+        kind: type[EdgekitError] = getattr(kinds, failure[0])
+        raise kind(f"in the version compared with: {failure[1]}", failure[2])
+    return report
+
+
+def _answer(config: ModelConfig) -> tuple[RunReport | None, tuple[str, str, str]]:
+    """(report, no failure) or (None, kind, message and hint): errors of several arguments do not survive pickling."""
+    try:
+        return measure_model(config), ("", "", "")
+    except EdgekitError as error:
+        name = type(error).__name__
+        known: Mapping[str, Any] = vars(kinds)
+        simple = name in known and known[name] is not kinds.Unsupported
+        return None, (name if simple else "EdgekitError", error.message, error.hint)

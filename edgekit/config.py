@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from edgekit.errors import BadConfig
+from edgekit.errors import BadConfig, BadTarget
 from edgekit.gate import DEFAULT_ACCEPT, Limit
 from edgekit.measure import HOW, UNITS
+from edgekit.target import find_target
 
 DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
@@ -34,13 +35,14 @@ EXAMPLES = {"B": '"128 KiB"', "ms": '"60 ms"', "pt": '"1 pt"', "": '"7.5 M"'}
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """One [model.NAME]. Paths are relative to the file's folder already; None where the key is not given.
+    """One [model.NAME]. Paths are relative to the file's folder already, which is `folder`; None where a key is not given.
 
     limits: at model level (target None) and per target. growth: target -> metric -> largest relative growth (0.02 = 2 %).
     """
 
     name: str
     source: str
+    folder: Path = Path()
     data: str | None = None
     eval: str | None = None
     split: str | None = None
@@ -119,6 +121,10 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
     growth: dict[str, dict[str, float]] = {}
     for target, bounds in _table(table, "limits", at, faults).items():
         inside = f"{at}.limits.{target}"
+        try:
+            find_target(str(folder / target) if target.endswith(".toml") else target)
+        except BadTarget as error:
+            faults.append(f"{inside}: {error.message}" + (f" ({error.hint})" if error.hint else ""))
         if not isinstance(bounds, dict):
             faults.append(f"{inside} must be a table of limits")
             continue
@@ -128,10 +134,12 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
             rules = _table(bounds, "growth", inside, faults)
             _unknown(rules, UNITS, f"{inside}.growth", faults)
             growth[target] = {m: _percent(rules[m], f"{inside}.growth.{m}", faults) for m in UNITS if m in rules}
+            if "accuracy_drop" in rules:
+                faults.append(f"{inside}.growth.accuracy_drop has no meaning: it is a difference; limit accuracy_drop itself")
     found = tuple(limit for limit in limits if limit is not None)
     if faults:
         return None
-    return ModelConfig(name=name, limits=found, growth=growth, **texts, **rest)
+    return ModelConfig(name=name, folder=folder, limits=found, growth=growth, **texts, **rest)
 
 
 def _limit(metric: str, value: Any, target: str | None, at: str, faults: list[str]) -> Limit | None:
