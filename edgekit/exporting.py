@@ -15,7 +15,7 @@ from edgekit.errors import BadConfig, BadModel, DoesNotFit
 from edgekit.graph import Array, Graph
 from edgekit.measure import UNITS, Measurement
 from edgekit.pipeline import Layout, Source, prepare, quantize_graph
-from edgekit.target import Target
+from edgekit.target import CORES, Target
 
 FORMATS = ("c", "tflm", "tflite", "onnx")
 GOLDEN = 4  # vectors an exported project checks itself with
@@ -50,8 +50,8 @@ def export_files(
     kind = format or ("c" if target.kind == "mcu" else target.engines[0])
     if kind not in FORMATS:
         raise BadConfig(f"there is no format '{kind}'", f"one of {', '.join(FORMATS)}")
-    if project not in {None, "none"} and kind != "c":
-        raise BadConfig(f"--project {project} goes with --format c, not {kind}", "leave --project out")
+    if project not in {None, "none"} and kind not in {"c", "tflm"}:
+        raise BadConfig(f"--project {project} goes with --format c or tflm, not {kind}", "leave --project out")
     title = name or c_name(source.graph.name)
     graph, notes = source.graph, []
     if not graph.is_quantized and "float32" not in target.schemes:
@@ -84,7 +84,7 @@ def _write_c(graph: Graph, name: str, target: Target, project: str | None, data:
     from edgekit.export.c import export_c, interface
     from edgekit.export.project import write_project
 
-    kind = project or ("make" if target.kind == "mcu" else "none")
+    kind = project or ("none" if target.kind != "mcu" else "make" if target.core in CORES else "esp-idf")
     files, iface = export_c(graph, name, const_input=const_input), interface(graph, name, const_input=const_input)
     arena = Measurement(
         "arena", iface.arena, UNITS["arena"], "planned", None, "inputs and outputs included", "edgekit memory plan"
@@ -94,13 +94,19 @@ def _write_c(graph: Graph, name: str, target: Target, project: str | None, data:
     return files, [arena], kind
 
 
-def _write_tflm(graph: Graph, name: str, target: Target, *_: Any) -> _Written:
+def _write_tflm(graph: Graph, name: str, target: Target, project: str | None, data: Dataset | None, *_: Any) -> _Written:
+    from edgekit.export.project import tflm_interface, write_project
     from edgekit.export.tflm import export_tflm
     from edgekit.export.tflm_arena import planned_arena
 
-    arena, note = planned_arena(graph, core=target.core.replace("cortex-", ""))
+    known = target.core in CORES
+    arena, note = planned_arena(graph, core=target.core.replace("cortex-", "") if known else "m4")
+    note += "" if known else f"; nothing is known of {target.core}: measure it there"
     planned = Measurement("arena", arena, UNITS["arena"], "planned", None, note, "edgekit TFLM planner")
-    return export_tflm(graph, name), [planned], "none"
+    files, kind = export_tflm(graph, name), project or "none"
+    if kind != "none":
+        files = write_project(files, tflm_interface(graph, name, arena), target, kind, golden(graph, data), "tflm")
+    return files, [planned], kind
 
 
 def _write_file(suffix: str, data: bytes, name: str) -> _Written:

@@ -78,6 +78,12 @@ CORES: dict[str, Core] = {
         Core("cortex-m55", "Cortex-M55", "ARMv8.1-M Mainline: DSP, FPU, Helium", "cortex_m55+mve_fp", "eabihf", _M55, "", True),
     )
 }
+# Cores that edgekit generates sources for, but no start-up code, firmware or emulation: name -> (title, ISA).
+SOURCE_ONLY: dict[str, tuple[str, str]] = {
+    "xtensa-lx6": ("Xtensa LX6", "Xtensa LX6 (ESP32)"),
+    "xtensa-lx7": ("Xtensa LX7", "Xtensa LX7 (ESP32-S2, ESP32-S3)"),
+    "riscv32": ("32-bit RISC-V", "RV32IMC or more (ESP32-C3, C6, H2, P4 and others)"),
+}
 CLASSES: dict[str, str] = {"mcu": "nucleo-l4r5zi", "rpi": "raspberry-pi-4", "phone": "pixel-4"}
 KINDS = ("mcu", "sbc", "phone")
 ENGINES = ("c", "tflm", "tflite", "onnx")
@@ -92,9 +98,9 @@ LISTS = ("aliases", "engines", "schemes", "unverified")
 class Target:
     """A device. flash, ram: bytes the program may use (None: no such limit is known); origins: their addresses.
 
-    core: a key of CORES for microcontrollers, free text otherwise. engines: what can run models there, best first.
-    schemes: quantizations that make sense there, best first. sources: figure -> where it is from; unverified: figures whose
-    source was not checked. note: what to tell the user beside the name ("class default, not your board").
+    core: a key of CORES or SOURCE_ONLY for microcontrollers, free text otherwise. engines: what can run models there, best
+    first. schemes: quantizations that make sense there, best first. sources: figure -> where it is from; unverified: figures
+    whose source was not checked. note: what to tell the user beside the name ("class default, not your board").
     """
 
     name: str
@@ -195,8 +201,8 @@ def from_table(table: Mapping[str, Any], where: str) -> Target:
         given = [values[key]] if key == "kind" and key in values else values.get(key, ())
         faults += [f"'{key}' has '{item}', not one of {', '.join(allowed)}" for item in given if item not in allowed]
     if values.get("kind") == "mcu":
-        if values.get("core") not in CORES:
-            faults.append(f"'core' of a microcontroller must be one of {', '.join(CORES)}")
+        if values.get("core") not in {**CORES, **SOURCE_ONLY}:
+            faults.append(f"'core' of a microcontroller must be one of {', '.join((*CORES, *SOURCE_ONLY))}")
         faults += [f"'{key}' is missing (a microcontroller needs it)" for key in ("flash", "ram") if key not in table]
     sourced, doubted = values["sources"], values.get("unverified", ())
     faults += [f"'{key}' has no source in [sources]" for key in FIGURES if key in table and not sourced.get(key)]
@@ -204,8 +210,8 @@ def from_table(table: Mapping[str, Any], where: str) -> Target:
     faults += [f"'unverified' names '{key}', which this profile does not give" for key in doubted if key not in table]
     if faults:
         raise BadTarget(f"the device profile {where} is not valid:\n  " + "\n  ".join(faults))
-    if "isa" not in values and values["core"] in CORES:
-        values["isa"] = CORES[values["core"]].isa
+    if "isa" not in values and values["kind"] == "mcu":
+        values["isa"] = _described(values["core"])[1]
     return Target(**values)
 
 
@@ -234,6 +240,11 @@ def _figure(table: Mapping[str, Any], key: str, faults: list[str]) -> float | in
     return value
 
 
+def _described(core: str) -> tuple[str, str]:
+    """(title, ISA) of a microcontroller's core."""
+    return (CORES[core].title, CORES[core].isa) if core in CORES else SOURCE_ONLY[core]
+
+
 def _inline(text: str) -> Target:
     """cortex-m4:flash=512K,ram=128K,clock=84M"""
     core, _, rest = text.partition(":")
@@ -254,10 +265,10 @@ def _inline(text: str) -> Target:
     sources = dict.fromkeys(["flash", "ram", *(["clock_mhz"] if mhz else [])], "command line")
     return Target(
         name=text.replace(" ", ""),
-        title=f"a {CORES[core].title} board",
+        title=f"a {_described(core)[0]} board",
         kind="mcu",
         core=core,
-        isa=CORES[core].isa,
+        isa=_described(core)[1],
         clock_mhz=mhz or None,
         flash=flash,
         ram=ram,
@@ -271,7 +282,8 @@ def find_target(text: str) -> Target:
     inline board (cortex-m4:flash=512K,ram=128K,clock=84M) or a class (mcu, rpi, phone). Raises BadTarget with near names."""
     text = text.strip()
     core = text.partition(":")[0].strip().lower()
-    if ":" in text and core in CORES:
+    known = {**CORES, **SOURCE_ONLY}
+    if ":" in text and core in known:
         return _inline(core + text[text.index(":") :])
     if text.endswith(".toml"):
         return load_target(Path(text))
@@ -287,7 +299,7 @@ def find_target(text: str) -> Target:
             names.setdefault(_key(label), name)
     if _key(text) in names:
         return load_target(paths[names[_key(text)]])
-    if core in CORES:
+    if core in known:
         raise BadTarget(f"'{text}' is a core, not a board", f"say its memory: {core}:flash=512K,ram=128K,clock=84M")
     close = [names[label] for label in difflib.get_close_matches(_key(text), names, 3, 0.6)]
     near = f"did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""

@@ -26,7 +26,10 @@ from edgekit.cli.common import (
 @click.option("--target", required=True, metavar="T", help=target_help)
 @click.option("--format", type=click.Choice(["onnx", "tflite", "tflm", "c"]), help="[default: c for microcontrollers]")
 @click.option(
-    "--project", metavar="P", help="A project around the C files: none, make, cmake, arduino. [default: make for a board]"
+    "--project",
+    metavar="P",
+    help="A project around the files: none, make, cmake, arduino, esp-idf, stm32cube, zephyr, platformio. "
+    "[default: make for C on a Cortex-M, esp-idf on an ESP32]",
 )
 @click.option("--name", metavar="NAME", help="Prefix of the C names. [default: the model's name]")
 @click.option("--data", metavar="D", help="Calibration data, when MODEL is float and the target is int8 only.")

@@ -19,9 +19,14 @@ from edgekit.bench.toolchain import cache_dir
 from edgekit.boundary import random_feeds
 from edgekit.errors import BadConfig, BadData, BadTarget
 from edgekit.export.c import export_c, interface
-from edgekit.export.project import KINDS, LATER, write_project
+from edgekit.export.project import KINDS, tflm_interface, write_project
+from edgekit.export.project.layouts import KINDS as LAYOUTS
+from edgekit.export.project.selftest import Format
+from edgekit.export.project.upstream import TFLM
+from edgekit.export.tflm import export_tflm
+from edgekit.export.tflm_arena import planned_arena
 from edgekit.graph import Array, Graph, InputContract, Node, OutputSpec, Quant, Tensor, build, const
-from edgekit.target import find_target
+from edgekit.target import Target, find_target
 
 BOARD = find_target("nucleo-f401re")
 LABELS = ("yes", 'a "quoted" no', "schön")
@@ -52,8 +57,13 @@ def classifier(dtype: str = "int8") -> Graph:
 Vectors = list[tuple[dict[str, Array], dict[str, Array]]]
 
 
-def project(kind: str, graph: Graph, board: str = "nucleo-f401re", count: int = 4) -> tuple[dict[str, bytes], Vectors]:
+def project(
+    kind: str, graph: Graph, board: str = "nucleo-f401re", count: int = 4, form: Format = "c"
+) -> tuple[dict[str, bytes], Vectors]:
     golden = [(feed, reference.run(graph, feed)) for feed in random_feeds(graph, count)]
+    if form == "tflm":
+        files, face = export_tflm(graph, "net"), tflm_interface(graph, "net", planned_arena(graph)[0])
+        return write_project(files, face, find_target(board), kind, golden, form), golden
     return write_project(export_c(graph, "net"), interface(graph, "net"), find_target(board), kind, golden), golden
 
 
@@ -186,13 +196,21 @@ def test_gcc_can_be_asked_for(tmp_path: Path) -> None:
     assert "sanitize" not in done.stdout
 
 
-def test_none_adds_nothing_and_the_rest_is_pure() -> None:
+@pytest.mark.parametrize("form", ["c", "tflm"])
+def test_none_adds_nothing_and_the_rest_is_pure(form: Format) -> None:
     graph = classifier()
     assert project("none", graph)[0] == export_c(graph, "net")
-    for kind in KINDS:
-        first, second = project(kind, graph)[0], project(kind, graph)[0]
+    for kind in KINDS[1:]:
+        if form not in LAYOUTS[kind].cores:
+            continue
+        board = "esp32-s3-devkitc-1" if kind == "esp-idf" else "arduino nano 33 ble"
+        first, second = project(kind, graph, board, form=form)[0], project(kind, graph, board, form=form)[0]
         assert first == second
-        assert not any(re.search(rb"@[a-z_]+@", data) for data in first.values())
+        left = {name: re.findall(rb"@\w+@", data) for name, data in first.items()}
+        assert not {name: found for name, found in left.items() if found}
+        assert b"never flashed it" in first["README.md"]
+        if form == "tflm":
+            assert TFLM[kind].version.encode() in first["README.md"]
 
 
 def test_large_vectors_are_cut_to_what_flash_can_spare() -> None:
@@ -211,12 +229,17 @@ def test_what_is_refused() -> None:
     graph = classifier()
     files, face = export_c(graph, "net"), interface(graph, "net")
     golden = [(feed, reference.run(graph, feed)) for feed in random_feeds(graph, 1)]
-    for kind in LATER:
-        with pytest.raises(BadConfig, match="yet"):
-            write_project(files, face, BOARD, kind, golden)
+    esp = find_target("esp32-s3")
+    wrong: list[tuple[str, Format, Target]] = [("make", "c", esp), ("stm32cube", "c", esp)]
+    wrong += [("esp-idf", "c", BOARD), ("platformio", "tflm", esp)]
+    for kind, form, board in wrong:
+        with pytest.raises(BadConfig, match="is for"):
+            write_project(files, face, board, kind, golden, form)
+    with pytest.raises(BadConfig, match="no form for --format tflm"):
+        write_project(files, face, BOARD, "make", golden, "tflm")
     with pytest.raises(BadConfig, match="'iar'"):
         write_project(files, face, BOARD, "iar", golden)
-    with pytest.raises(BadTarget, match="not a Cortex-M"):
+    with pytest.raises(BadTarget, match="not a microcontroller"):
         write_project(files, face, find_target("rpi"), "make", golden)
     with pytest.raises(BadData, match="at least one"):
         write_project(files, face, BOARD, "make", [])

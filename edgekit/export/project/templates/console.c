@@ -43,20 +43,3 @@ void console_text(const char *text)
         console_putchar(*text++);
     }
 }
-
-void console_number(int32_t value)
-{
-    char digits[11];
-    int32_t count = 0;
-    uint32_t rest = value < 0 ? 0u - (uint32_t)value : (uint32_t)value;
-    do {
-        digits[count++] = (char)('0' + (char)(rest % 10u));
-        rest /= 10u;
-    } while (rest != 0u);
-    if (value < 0) {
-        console_putchar('-');
-    }
-    while (count > 0) {
-        console_putchar(digits[--count]);
-    }
-}

@@ -10,6 +10,5 @@ void console_putchar(char c);
 void console_exit(int32_t status);
 
 void console_text(const char *text);
-void console_number(int32_t value);
 
 #endif
