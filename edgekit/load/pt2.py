@@ -19,8 +19,11 @@ TENSOR_GLOBALS = re.compile(
     r"collections OrderedDict|torch\._utils _rebuild_(tensor_v2|parameter)|torch\.serialization _get_layout|torch Size"
     r"|torch (Float|Double|Half|BFloat16|Long|Int|Short|Char|Byte|Bool)Storage|torch (float|int|uint|bfloat)\d+|torch bool"
 )
-# Symbolic sizes are evaluated by torch: names and arithmetic only.
-SAFE_SIZE = re.compile(r"(?:[su]\d+|Max|Min|Mod|FloorDiv|CeilDiv|oo|int_oo|[\d\s+\-*/(),<>=])*")
+# Symbolic sizes are evaluated by torch: names and arithmetic only, written as it is or in SymPy's constructors.
+SAFE_SIZE = re.compile(
+    r"(?:[su]\d+|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|oo|int_oo|Add|Mul|Pow|Integer|Rational|[\d\s+\-*/(),<>=]"
+    r"|Symbol\('[su]\d+'(?:, \w+=(?:True|False))*\))*"
+)
 
 
 def inspect_pt2(path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import pickle
 import subprocess
 import sys
@@ -372,6 +373,7 @@ def tensors_with(value: Any) -> bytes:
         ("net/data/constants/model_constants_config.json", b'{"config": {"a": {"use_pickle": true}}}', "pickled tensor"),
         ("net/models/other.json", b'{"inputs": [{"as_custom_obj": {}}]}', "custom object"),
         ("net/models/other.json", b'{"as_expr": {"expr_str": "__import__(\'os\')"}}', "__import__"),
+        ("net/models/other.json", b'{"as_expr": {"expr_str": "Symbol(\'os\').args"}}', "Symbol"),
         ("net/extra.so", b"\x7fELF", "code"),
     ],
 )
@@ -384,8 +386,9 @@ def test_archives_with_code_are_refused(tmp_path: Path, name: str, content: byte
 
 def test_plain_archives_pass(tmp_path: Path) -> None:
     plain = tensors_with(((torch.zeros(2), torch.ones(3, dtype=torch.int64)), {"a": nn.Parameter(torch.zeros(1))}))
-    sizes = b'{"as_expr": {"expr_str": "2*s77 + Max(1, s0)"}, "use_pickle": false}'
-    inspect_pt2(archive(tmp_path / "a.pt2", **{"net/data/sample_inputs/model.pt": plain, "net/models/b.json": sizes}))
+    symbol = "Mul(Integer(2), Symbol('s77', positive=True, integer=True))"  # what torch 2.13 writes for a dynamic batch
+    sizes = json.dumps({"as_expr": {"expr_str": "2*s77 + Max(1, s0)"}, "other": {"expr_str": symbol}, "use_pickle": False})
+    inspect_pt2(archive(tmp_path / "a.pt2", **{"net/data/sample_inputs/model.pt": plain, "net/models/b.json": sizes.encode()}))
 
 
 def test_other_files_named_pt2(tmp_path: Path) -> None:
