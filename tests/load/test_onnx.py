@@ -458,6 +458,30 @@ def test_damaged_files_are_bad_models(tmp_path: Path) -> None:
         load_onnx(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("nodes", "shape", "consts", "words"),
+    [
+        ([node("ReduceMax", "x", axes=[7])], [1, 3, 8, 8], {}, "axis 7 is out of range for rank 4"),
+        ([node("Concat", "x x", axis=9)], [1, 3, 8, 8], {}, "axis 9 is out of range for rank 4"),
+        ([node("Softmax", "x", axis=-5)], [1, 3, 8, 8], {}, "axis -5 is out of range for rank 4"),
+        ([node("Split", "x", "y z", axis=4)], [1, 3, 8, 8], {}, "axis 4 is out of range for rank 4"),
+        ([node("Gather", "x i", axis=4)], [1, 3, 8, 8], {"i": 0}, "axis 4 is out of range for rank 4"),
+        ([node("Slice", "x i i i")], [1, 3, 8, 8], {"i": [6]}, "axis 6 is out of range for rank 4"),
+        ([node("Squeeze", "x i")], [1, 3, 8, 8], {"i": [4]}, "axis 4 is out of range for rank 4"),
+        ([node("Unsqueeze", "x i")], [1, 3, 8, 8], {"i": [0, 0]}, "name an axis twice"),
+        ([node("ReduceMean", "x", axes=[0])], [], {}, "axis 0 is out of range for rank 0"),
+        ([node("MaxPool", "x", kernel_shape=[2, 2], strides=[0, 0])], [1, 3, 8, 8], {}, "malformed"),
+        ([node("If", "c")], [1, 3, 8, 8], {"c": [True]}, "it has no then_branch"),
+    ],
+)
+def test_attributes_that_make_no_sense(
+    nodes: list[onnx.NodeProto], shape: list[int], consts: dict[str, Any], words: str
+) -> None:
+    """An axis out of range must not wrap around to another one."""
+    with pytest.raises(BadModel, match=words):
+        load_onnx(make(nodes, {"x": shape}, ["y"], consts))
+
+
 def test_a_flipped_byte_never_escapes_as_another_error() -> None:
     """Whatever a damaged file says, it loads or is refused with an EdgekitError."""
     whole, rng = bytearray(small_model()), np.random.default_rng(0)

@@ -194,7 +194,7 @@ class _Reader:
                 self.bind(call, made, start)
         except Cannot as refusal:
             self.problem(call, refusal.why, refusal.fix)
-        except (ValueError, IndexError, KeyError, TypeError, AssertionError, OverflowError) as error:
+        except (ValueError, IndexError, KeyError, TypeError, AssertionError, ArithmeticError) as error:
             raise BadModel(f"{call.source} is malformed: {error}", RESAVE) from error
 
     def call(self, node: onnx.NodeProto) -> Call:
@@ -264,7 +264,9 @@ class _Reader:
         if condition is None:
             raise Cannot("its condition is computed at run time", "export with the branch decided")
         wanted = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
-        body = next(a.g for a in node.attribute if a.name == wanted)
+        body = next((a.g for a in node.attribute if a.name == wanted), None)
+        if body is None:
+            raise ValueError(f"it has no {wanted}")
         for initializer in body.initializer:
             self.b.consts[initializer.name] = tensor_array(initializer, self.folder)
         for inner in body.node:

@@ -25,6 +25,13 @@ VIEWS = ("TRANSPOSE", "RESHAPE")
 Handler = Callable[["Builder", "Call"], list[str]]
 
 
+def axis_of(axis: Any, rank: int) -> int:
+    """A non-negative axis. Raises ValueError when it is out of range."""
+    if not -rank <= int(axis) < rank:
+        raise ValueError(f"axis {int(axis)} is out of range for rank {rank}")
+    return int(axis) % rank
+
+
 class Cannot(Exception):
     """This node cannot be handled: why, and what to write instead. Collected into one Unsupported."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Array, Shape
-from edgekit.load.onnx.builder import TO_NCHW, Builder, Call, Cannot, Handler
+from edgekit.load.onnx.builder import TO_NCHW, Builder, Call, Cannot, Handler, axis_of
 
 MOST_MATRICES = 64  # of a constant batch: each becomes a layer of its own
 NO_PRODUCT = Cannot("both factors are computed at run time", "make one factor a constant; attention comes later")
@@ -204,7 +204,7 @@ def softmax(b: Builder, c: Call) -> list[str]:
     x = b.tensor(c.needed(0))
     shape = b.tensors[x].shape
     rank = len(shape)
-    axis = int(c.get("axis", 1 if c.opset < 13 else -1)) % max(rank, 1)
+    axis = axis_of(c.get("axis", 1 if c.opset < 13 else -1), max(rank, 1))
     if c.opset < 13 and axis != rank - 1:
         # Before opset 13 everything from `axis` on is one row.
         flat = b.reshape(x, (int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))))
@@ -226,7 +226,7 @@ def reduce(b: Builder, c: Call) -> list[str]:
     axes = given if given is not None else c.get("axes")
     if not axes and c.get("noop_with_empty_axes", 0):
         return [x]
-    wanted = tuple(sorted({int(a) % rank for a in axes})) if axes else tuple(range(rank))
+    wanted = tuple(sorted({axis_of(a, rank) for a in axes})) if axes else tuple(range(rank))
     keep = bool(c.get("keepdims", 1))
     if rank == 4 and wanted == (2, 3) and c.op != "ReduceMin":
         # A global pool: kept spatial, so that it meets its convolutions without a transposition.

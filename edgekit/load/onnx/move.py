@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgekit.load.onnx.builder import NARROW, TO_NCHW, TO_NHWC, Builder, Call, Cannot, Handler
+from edgekit.load.onnx.builder import NARROW, TO_NCHW, TO_NHWC, Builder, Call, Cannot, Handler, axis_of
 
 
 def take(b: Builder, x: str, axis: int, indices: list[int]) -> str:
@@ -28,7 +28,7 @@ def pad(b: Builder, c: Call) -> list[str]:
                 raise Cannot("its fill value is computed at run time", "use a constant")
             value = float(constant.reshape(()))
         listed = b.ints(c.input(3), "axes list")
-        axes = [a % rank for a in listed] if listed is not None else list(range(rank))
+        axes = [axis_of(a, rank) for a in listed] if listed is not None else list(range(rank))
     if len(given) != 2 * len(axes):
         raise ValueError(f"{len(given)} pads for {len(axes)} axes")
     pads = [(0, 0)] * rank
@@ -70,7 +70,7 @@ def _pad_by_rows(b: Builder, x: str, pads: list[tuple[int, int]], mode: str) -> 
 def concat(b: Builder, c: Call) -> list[str]:
     names = [n for n in c.inputs if n is not None]
     rank = len(b.shape(names[0]))
-    axis = int(c.attrs["axis"]) % rank
+    axis = axis_of(c.attrs["axis"], rank)
     full = [b.tensor(n) for n in names if b.shape(n)[axis] > 0]
     return full if len(full) == 1 else [b.one("CONCATENATION", full, axis=axis)]
 
@@ -78,7 +78,7 @@ def concat(b: Builder, c: Call) -> list[str]:
 def split(b: Builder, c: Call) -> list[str]:
     x = b.tensor(c.needed(0))
     shape = b.tensors[x].shape
-    axis = int(c.get("axis", 0)) % len(shape)
+    axis = axis_of(c.get("axis", 0), len(shape))
     given = b.ints(c.input(1), "list of sizes") if c.opset >= 13 else c.get("split")
     count = int(c.get("num_outputs", len(c.outputs)))
     each = -(-shape[axis] // count)
@@ -98,7 +98,7 @@ def slice_(b: Builder, c: Call) -> list[str]:
         axes, steps = b.ints(c.input(3), "axes list"), b.ints(c.input(4), "step")
     begin, size, stride = [0] * len(shape), list(shape), [1] * len(shape)
     for i, (start, end) in enumerate(zip(starts, ends, strict=True)):
-        axis = int(axes[i]) % len(shape) if axes is not None else i
+        axis = axis_of(axes[i], len(shape)) if axes is not None else i
         rows = range(shape[axis])[slice(int(start), int(end), int(steps[i]) if steps is not None else 1)]
         # "int(end)" of a negative step may mean "past the first": Python's slice clamps INT_MIN the same way.
         begin[axis], size[axis], stride[axis] = (rows.start if len(rows) else 0), len(rows), rows.step
@@ -138,7 +138,7 @@ def squeeze(b: Builder, c: Call) -> list[str]:
     x = b.tensor(c.needed(0))
     shape = b.tensors[x].shape
     given = b.ints(c.input(1), "axes list") if c.opset >= 13 else c.get("axes")
-    gone = {int(a) % len(shape) for a in given} if given is not None else {i for i, n in enumerate(shape) if n == 1}
+    gone = {axis_of(a, len(shape)) for a in given} if given is not None else {i for i, n in enumerate(shape) if n == 1}
     return [b.reshape(x, [n for i, n in enumerate(shape) if i not in gone])]
 
 
@@ -148,7 +148,9 @@ def unsqueeze(b: Builder, c: Call) -> list[str]:
     given = b.ints(c.input(1), "axes list") if c.opset >= 13 else c.attrs["axes"]
     assert given is not None, "axes are required"
     rank = len(shape) + len(given)
-    new = {int(a) % rank for a in given}
+    new = {axis_of(a, rank) for a in given}
+    if len(new) != len(given):
+        raise ValueError(f"axes {given} name an axis twice")
     rest = iter(shape)
     return [b.reshape(x, [1 if i in new else next(rest) for i in range(rank)])]
 
@@ -157,7 +159,7 @@ def gather(b: Builder, c: Call) -> list[str]:
     """Constant indices are made non-negative; indices fed at run time must be (as TFLite requires)."""
     x, rows = c.needed(0), c.needed(1)
     shape = b.shape(x)
-    axis = int(c.get("axis", 0)) % len(shape)
+    axis = axis_of(c.get("axis", 0), len(shape))
     indices = b.array(rows)
     if indices is None:
         return [b.one("GATHER", [b.tensor(x), b.tensor(rows)], axis=axis)]
