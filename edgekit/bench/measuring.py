@@ -6,6 +6,7 @@ import gzip
 from collections.abc import Sequence
 
 from edgekit import breakdown, evaluate, ops
+from edgekit.bench import cycles
 from edgekit.bench.emulate import emulate
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.data import Dataset
@@ -34,9 +35,11 @@ def measure(
     feed: Dataset | None = None,
     judged: Dataset | None = None,
     opt: str = "-O2",
+    toolchain: str = "zig",
     details: bool = False,
 ) -> list[TargetResult]:
-    """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware.
+    """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware;
+    toolchain: "zig" or "gcc", see `edgekit.bench.emulate`.
     details: fill the breakdowns, which takes one more build and run.
 
     Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason.
@@ -51,7 +54,7 @@ def measure(
         unavailable("accuracy_drop", "nothing to compare with: `edgekit quantize --eval` prints it"),
     ]
     parts = breakdown.of_graph(lowered) if details else {}
-    return [_on_target(graph, target, shared, feed, opt, parts, details) for target in targets]
+    return [_on_target(graph, target, shared, feed, (toolchain, opt), parts, details) for target in targets]
 
 
 def _on_target(
@@ -59,18 +62,17 @@ def _on_target(
     target: Target,
     shared: list[Measurement],
     feed: Dataset | None,
-    opt: str,
+    build: tuple[str, str],
     parts: breakdown.Breakdown,
     details: bool,
 ) -> TargetResult:
     board = target.kind == "mcu"
     engine = "c" if board else target.engines[0]
-    own, own_parts = _firmware(graph, target, feed, opt, details) if board else ([], {})
+    own, own_parts = _firmware(graph, target, feed, build, details) if board else ([], {})
     file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", details)
     found = {m.metric: m for m in (*own, *file, *shared)}
     missing = {
         "latency": NO_TIME if board else NO_DEVICE,
-        "cycles": NO_TIME if board else NOT_A_BOARD,
     }
     measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in UNITS]
     return TargetResult(target.name, engine, tuple(measurements), target.note, {**own_parts, **file_parts, **parts})
@@ -93,18 +95,20 @@ def _file(graph: Graph, engine: str, details: bool) -> tuple[list[Measurement], 
 
 
 def _firmware(
-    graph: Graph, target: Target, feed: Dataset | None, opt: str, details: bool
+    graph: Graph, target: Target, feed: Dataset | None, build: tuple[str, str], details: bool
 ) -> tuple[list[Measurement], breakdown.Breakdown]:
-    """Flash, RAM, arena and instructions of the generated C on the target's emulated core; and their breakdown."""
+    """Flash, RAM, arena, instructions and cycles of the generated C on the target's emulated core; and their breakdown."""
     metrics = ("instructions", "flash", "ram", "arena")
+    toolchain, opt = build
+    cache = None if cycles.why_not(target) else cycles.FLASH_CACHE
     try:
         prepared = prepare(graph, "c")
         name = "model"
         files, iface = export_c(prepared, name), interface(prepared, name)
         feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
-        run = emulate(files, iface, target, feeds, opt=opt, per_op=details)
+        run = emulate(files, iface, target, feeds, toolchain=toolchain, opt=opt, per_op=details, flash_cache=cache)
     except EdgekitError as error:
-        return [unavailable(metric, str(error)) for metric in metrics], {}
+        return [unavailable(metric, str(error)) for metric in (*metrics, "cycles")], {}
     inputs = f"mean of {len(feeds)} runs on " + ("random inputs" if feed is None else feed.name)
     notes = {
         "instructions": f"{inputs}; start-up apart: {run.init_instructions:,}",
@@ -114,6 +118,7 @@ def _firmware(
     }
     values = {"instructions": run.mean_instructions, "flash": run.flash, "ram": run.ram, "arena": run.arena}
     measured = [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
+    measured.append(cycles.measurement(run.profile, target, run.tool))
     return measured, breakdown.of_firmware(prepared, iface, run) if details else {}
 
 

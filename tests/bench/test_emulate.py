@@ -269,4 +269,4 @@ def test_damaged_elf() -> None:
 def test_counter_struct_is_the_one_in_c() -> None:
     from edgekit.bench.emulate.machine import _Counter
 
-    assert ctypes.sizeof(_Counter) == 80
+    assert ctypes.sizeof(_Counter) == 128

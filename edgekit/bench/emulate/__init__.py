@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from edgekit.bench.elf import parse
 from edgekit.bench.emulate import qemu, unicorn
 from edgekit.bench.emulate.image import TOOLCHAINS, Image, build_firmware, down, up
-from edgekit.bench.emulate.machine import Machine, Region
+from edgekit.bench.emulate.machine import FlashCache, Machine, Region
 from edgekit.bench.emulate.result import BUDGET, Emulation, Step
 from edgekit.errors import BadConfig, EdgekitError
 from edgekit.export.c.interface import Interface
@@ -34,18 +34,21 @@ def emulate(
     toolchain: str = "zig",
     opt: str = "-O2",
     per_op: bool = False,
+    flash_cache: FlashCache | None = None,
     budget: int = BUDGET,
 ) -> Emulation:
     """Build generated C for `target` and run every sample, in order, in one emulator session.
 
     samples: [{graph input name: array of the port's shape and dtype}]. toolchain: a key of TOOLCHAINS. per_op: fill
-    `by_op`, by one more build and a run of the first sample. Raises DoesNotFit (flash or statics at the link, stack after
-    running), BadData, BadConfig, MissingTool, Unsupported (a core the emulator lacks), EdgekitError (crash or hang).
+    `by_op`, by one more build and a run of the first sample. flash_cache: fill `profile`, by one more run of it (on the
+    default emulator, whatever the toolchain; None for a core it lacks). Raises DoesNotFit (flash or statics at the link,
+    stack after running), BadData, BadConfig, MissingTool, Unsupported (a core the emulator lacks), EdgekitError (a crash, a
+    hang).
     """
     if toolchain not in TOOLCHAINS:
         raise BadConfig(f"there is no toolchain '{toolchain}'", f"one of {', '.join(TOOLCHAINS)}")
     engine = qemu.emulate if toolchain == "gcc" else unicorn.emulate
-    return engine(files, iface, target, samples, opt=opt, per_op=per_op, budget=budget)
+    return engine(files, iface, target, samples, opt=opt, per_op=per_op, flash_cache=flash_cache, budget=budget)
 
 
 def run_elf(elf: bytes, target: Target, *, budget: int = BUDGET) -> tuple[str, int]:

@@ -46,7 +46,51 @@ class _Counter(ctypes.Structure):
         ("stop", ctypes.c_void_p),
         ("stray", ctypes.c_uint64),
         ("unaligned", ctypes.c_uint64),
+        ("entered", ctypes.c_void_p),
+        ("taken", ctypes.c_void_p),
+        ("next", ctypes.c_uint64),
+        ("last", ctypes.c_uint64),
+        ("fetches", ctypes.c_void_p),
+        ("reads", ctypes.c_void_p),
     )
+
+
+class _Cache(ctypes.Structure):
+    """The struct `cache` of counter.c."""
+
+    _fields_ = (
+        ("lines", ctypes.c_uint32),
+        ("line_shift", ctypes.c_uint32),
+        ("word_shift", ctypes.c_uint32),
+        ("recent", ctypes.c_uint32),
+        ("tags", ctypes.c_uint64 * 64),
+        ("used", ctypes.c_uint64 * 64),
+        ("misses", ctypes.c_uint64),
+        ("clock", ctypes.c_uint64),
+        ("valid", ctypes.c_uint32 * 64),
+    )
+
+
+@dataclass(frozen=True)
+class FlashCache:
+    """Buffers between a core and its flash: lines (at most 64) for instructions and for data; sizes in bytes, powers of two."""
+
+    instruction_lines: int
+    data_lines: int
+    line: int
+    word: int  # what the flash delivers at once
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What ran, by halfword of flash, as NumPy arrays. code: the halfwords; executed: issues of the instruction it is of;
+    taken: how often that jumped; fetch_misses, read_misses: flash words read for instructions and for data."""
+
+    code: Any
+    executed: Any
+    taken: Any
+    fetch_misses: int
+    read_misses: int
 
 
 @dataclass(frozen=True)
@@ -79,10 +123,18 @@ def emulator_name(core: Core) -> str:
 class Machine:
     """One core with one image loaded, before its first instruction. Not thread-safe; deterministic."""
 
-    def __init__(self, image: Elf, core: Core, regions: Sequence[Region], watch_alignment: bool = False) -> None:
+    def __init__(
+        self,
+        image: Elf,
+        core: Core,
+        regions: Sequence[Region],
+        watch_alignment: bool = False,
+        flash_cache: FlashCache | None = None,
+    ) -> None:
         """regions: all the memory there is besides the system control space; RAM is painted to find the stack's depth.
 
         watch_alignment: fault every unaligned access, as ARMv6-M does and Unicorn does not; about ten times slower.
+        flash_cache: keep a profile, with the flash accesses that these buffers would not serve; as slow.
         """
         emulator_name(core)
         import unicorn  # heavy: only where a firmware is run
@@ -106,6 +158,7 @@ class Machine:
         for segment in image.segments:
             if segment.data:
                 uc.mem_write(segment.load, segment.data)
+        self._flash_cache = flash_cache
         self._counter = self._count(regions, watch_alignment)
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         uc.hook_add(unicorn.UC_HOOK_INSN_INVALID, self._on_invalid)
@@ -125,18 +178,44 @@ class Machine:
         uclib = self._unicorn.unicorn_py3.unicorn.uclib
         stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
         arrays = [ctypes.addressof(array) for array in (self._code, self._known, self._issued)]
-        counter = _Counter(code.base, size, *arrays, 0, 2**63, stop, 0, 0)
+        counter = _Counter(code.base, size, *arrays, 0, 2**63, stop, 0, 0, None, None, 0, 0, None, None)
         source = importlib.resources.files(__package__).joinpath("counter.c").read_text(encoding="ascii")
         self._library = ctypes.CDLL(str(shared_library(source, "counter")))
         hooks = [(self._library.edgekit_block, self._unicorn.UC_HOOK_BLOCK)]
         if watch_alignment:
             hooks.append((self._library.edgekit_access, self._unicorn.UC_HOOK_MEM_READ | self._unicorn.UC_HOOK_MEM_WRITE))
+        if self._flash_cache:
+            self.restart_profile(counter)
+            hooks.append((self._library.edgekit_read, self._unicorn.UC_HOOK_MEM_READ))
         for function, kind in hooks:
             handle, begin, end = ctypes.c_size_t(), ctypes.c_uint64(1), ctypes.c_uint64(0)  # begin > end: everywhere
             hook, user = ctypes.cast(function, ctypes.c_void_p), ctypes.byref(counter)
             if status := uclib.uc_hook_add(self._uc._uch, ctypes.byref(handle), kind, hook, user, begin, end):
                 raise EdgekitError(f"the emulator refused the instruction counter (error {status})")
         return counter
+
+    def restart_profile(self, counter: _Counter | None = None) -> None:
+        """Forget what was profiled so far, and empty the caches. Only for a machine made with `flash_cache`."""
+        counter, geometry = counter or self._counter, self._flash_cache
+        assert geometry is not None
+        halfwords, shifts = int(counter.bytes) // 2, (geometry.line.bit_length() - 1, geometry.word.bit_length() - 1)
+        self._entered, self._taken = (ctypes.c_int64 * (halfwords + 1))(), (ctypes.c_uint64 * halfwords)()
+        self._fetches, self._reads = (_Cache(n, *shifts) for n in (geometry.instruction_lines, geometry.data_lines))
+        counter.entered, counter.taken = ctypes.addressof(self._entered), ctypes.addressof(self._taken)
+        counter.fetches, counter.reads = ctypes.addressof(self._fetches), ctypes.addressof(self._reads)
+        counter.next = 0
+
+    def profile(self) -> Profile:
+        """From the last `restart_profile` to before the breakpoint just reached; ends it."""
+        breakpoint_at = (self._pc - 2 - int(self._counter.base)) // 2
+        self._entered[breakpoint_at] -= 1
+        self._entered[breakpoint_at + 1] += 1
+        self._counter.entered = None
+        code = np.frombuffer(self._code.raw, "<u2")
+        entered = np.array(self._entered, np.int64)
+        taken = np.array(self._taken, np.int64)
+        executed = np.cumsum(entered)[:-1]
+        return Profile(code, executed, taken, int(self._fetches.misses), int(self._reads.misses))
 
     @property
     def instructions(self) -> int:

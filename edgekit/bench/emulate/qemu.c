@@ -1,5 +1,5 @@
 /* main() of a firmware under QEMU. Above it stand MODEL_H and RUN (strings), GET_INPUTS(file), PUT_OUTPUTS(file),
- * RAM, TIMER, HALF_NS; NRF, TRAP, STEPS with MODEL_STEP where they apply. For every record of the file "in" the network runs once, and
+ * RAM, TIMER, HALF_NS; NRF, GUARD, TRAP, STEPS with MODEL_STEP where they apply. For every record of the file "in" the network runs once, and
  * timer readings and outputs go to the file "out". */
 #include <stdint.h>
 #include MODEL_H
@@ -42,11 +42,12 @@ static void leave(uint32_t status)
     }
 }
 
-/* Where the core was (ARMv7-M ARM B1.5.6: the stacked PC is the seventh word), CFSR and BFAR. */
+/* Where the core was (ARMv7-M ARM B1.5.6: the stacked PC is the seventh word), CFSR, MMFAR and BFAR. */
 __attribute__((used)) void edgekit_fault(const uint32_t *frame)
 {
     extern uint32_t _estack;
-    uint32_t what[4] = {word(frame), 0, *(volatile uint32_t *)0xE000ED28u, *(volatile uint32_t *)0xE000ED38u};
+    const volatile uint32_t *scb = (const volatile uint32_t *)0xE000ED00u;
+    uint32_t what[5] = {word(frame), 0, scb[10], scb[13], scb[14]};
     if (what[0] >= RAM && what[0] < word(&_estack)) what[1] = frame[6] & ~1u;
     put(open_file("fault", 5, 5), what, sizeof what);
     leave(101);
@@ -127,6 +128,13 @@ int main(void)
         void Reset_Handler(void);
         Reset_Handler();
     }
+#ifdef GUARD /* a megabyte without access below the stack, all else as without an MPU (ARMv7-M ARM, B3.5) */
+    volatile uint32_t *mpu = (volatile uint32_t *)0xE000ED90u;
+    mpu[3] = (RAM - 0x100000u) | 0x10u;
+    mpu[4] = 19u << 1 | 1u;
+    mpu[1] = 5u;
+    __asm__ volatile("dsb\n\tisb" ::: "memory");
+#endif
 #ifdef TRAP
     *(volatile uint32_t *)0xE000ED14u |= 8u; /* CCR.UNALIGN_TRP: unaligned accesses fault as on ARMv6-M */
 #endif

@@ -3,7 +3,7 @@
 With `-icount shift=8` one instruction takes 256 ns of the board's time, so its timer's ticks give the exact count. The
 same code is linked twice: as for Unicorn, for the sizes; then with a main() that reads inputs and writes outputs by
 semihosting. The stack lies at the bottom of the board's RAM, exactly as large as what the target has left, so that
-overflowing it is a bus fault. Read-only data cannot be laid flush against unmapped memory here: reads past its end are
+overflowing it is a fault. Read-only data cannot be laid flush against unmapped memory here: reads past its end are
 found by the default toolchain only.
 """
 
@@ -23,7 +23,9 @@ from pathlib import Path
 import numpy as np
 
 from edgekit.bench.elf import Elf, parse
+from edgekit.bench.emulate import unicorn
 from edgekit.bench.emulate.image import compiled, harness, link_image
+from edgekit.bench.emulate.machine import FlashCache
 from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
 from edgekit.bench.toolchain import Firmware
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
@@ -44,8 +46,9 @@ FAULT = 101  # exit status of the harness's fault handler
 class Board:
     """A QEMU machine: where its memory is, and a free-running timer of 32 bits. half_ns: length of a tick, in 0.5 ns.
 
-    kind: "fpgaio" (Arm MPS boards; counts from reset; a 1 Hz counter 8 bytes below) or "nrf" (nRF51: started by the
-    harness; TIMER1 beside it counts at 31.25 kHz). traps: unaligned access must be made to fault, as on ARMv6-M.
+    kind: "fpgaio" (Arm MPS boards; counts from reset; a 1 Hz counter 8 bytes below) or "nrf" (nRF51: started by the harness;
+    TIMER1 beside it counts at 31.25 kHz). guard: memory below RAM reads as zero, so the MPU must forbid it. traps: unaligned
+    access must be made to fault, as on ARMv6-M.
     """
 
     machine: str
@@ -56,6 +59,7 @@ class Board:
     kind: str
     timer: int
     half_ns: int
+    guard: bool = False
     traps: bool = False
 
     @property
@@ -68,11 +72,11 @@ K, M = 1024, 1024 * 1024
 BOARDS: dict[str, tuple[Board, ...]] = {
     "cortex-m0plus": (
         Board("microbit", 0, 256 * K, 0x20000000, 16 * K, "nrf", 0x40008000, 125),
-        Board("mps2-an385", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, traps=True),
+        Board("mps2-an385", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, guard=True, traps=True),
     ),
-    "cortex-m3": (Board("mps2-an385", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80),),
-    "cortex-m4": (Board("mps2-an386", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80),),
-    "cortex-m7": (Board("mps2-an500", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80),),
+    "cortex-m3": (Board("mps2-an385", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, guard=True),),
+    "cortex-m4": (Board("mps2-an386", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, guard=True),),
+    "cortex-m7": (Board("mps2-an500", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, guard=True),),
     "cortex-m33": (Board("mps2-an505", 0x10000000, 4 * M, 0x38000000, 4 * M, "fpgaio", 0x50302018, 100),),
     "cortex-m55": (Board("mps3-an547", 0x10000000, 512 * K, 0x31000000, 4 * M, "fpgaio", 0x59302018, 100),),
 }
@@ -106,6 +110,7 @@ def emulate(
     opt: str,
     per_op: bool,
     budget: int,
+    flash_cache: FlashCache | None = None,
     toolchain: str = "gcc",
 ) -> Emulation:
     """See `edgekit.bench.emulate.emulate`."""
@@ -122,6 +127,9 @@ def emulate(
         with compiled(files, iface, target, hooked.main(), opt=opt, toolchain=toolchain, mark="bl edgekit_step") as firmware:
             hooked.run(hooked.link(firmware), samples[:1], budget)
         by_op = steps_of(iface, hooked.shares, run.counts[0])
+    profiled = None
+    if flash_cache and samples and target.cpu.unicorn:
+        profiled = unicorn.profile(image, iface, samples[0], flash_cache, budget)
     return collect(
         image,
         iface,
@@ -132,6 +140,7 @@ def emulate(
         stack=run.stack,
         emulator=emulator_name(target.cpu, board),
         by_op=by_op,
+        profile=profiled,
     )
 
 
@@ -174,6 +183,8 @@ class Run:
         }
         if board.kind == "nrf":
             defines["NRF"] = "1"
+        if board.guard:
+            defines["GUARD"] = "1"
         if board.traps:
             defines["TRAP"] = "1"
         if self.hooks:
@@ -219,15 +230,16 @@ class Run:
 
     def _explain(self, raw: bytes, image: Elf) -> None:
         """What the fault handler wrote: where the core was, and the fault status registers (ARMv7-M ARM, B3.2.15)."""
-        stack, pc, status, address = struct.unpack("<4I", raw)
-        if stack < self.board.ram or (status & 0x8000 and self.board.ram - M <= address < self.board.ram):
+        stack, pc, status, *addresses = struct.unpack("<5I", raw)
+        address = addresses[0] if status & 0x80 else addresses[1] if status & 0x8000 else -1
+        if stack < self.board.ram or self.board.ram - M <= address < self.board.ram:
             raise DoesNotFit(
                 f"the stack overflowed: more than the {self.room:,} bytes {self.target.name} has left",
                 "use a smaller model or a larger board",
             )
         kinds = {1 << 16: "undefined instruction", 1 << 24: "unaligned access", 1 << 25: "division by zero"}
         why = next((text for bit, text in kinds.items() if status & bit), f"fault, CFSR 0x{status:08x}")
-        if status & 0x8000:
+        if address >= 0:
             why += f" at 0x{address:08x}, {image.near(address)}"
         raise EdgekitError(f"the firmware crashed in {image.near(pc)} (pc 0x{pc:08x}): {why}")
 

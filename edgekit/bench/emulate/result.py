@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from edgekit.bench.emulate.image import Image
+from edgekit.bench.emulate.machine import Profile
 from edgekit.errors import BadData, DoesNotFit
 from edgekit.export.c.interface import Interface
 from edgekit.graph import NUMPY_DTYPES, Array
@@ -32,9 +33,9 @@ class Emulation:
 
     outputs: one {graph output: array} a sample. flash = sum(flash_parts); ram = sum(ram_parts) = arena (inputs and outputs
     included) + static + stack high-water mark. instructions: issued by each run; init_instructions: from reset to the first
-    run (under QEMU give or take a dozen, of the harness); by_function: of all runs and start-up, by function (empty under QEMU).
-    by_op: of the first sample's run, summing to instructions[0]; empty unless asked for. tool: compiler, emulator,
-    versions, flags.
+    run (under QEMU give or take a dozen, of the harness); by_function: of all runs and start-up, by function, empty under
+    QEMU. by_op: of the first sample's run, summing to instructions[0]; profile: what that run executed, for `bench.cycles`;
+    both empty unless asked for. tool: compiler, emulator, versions, flags. flash_symbols: bytes by object and function.
     """
 
     outputs: list[dict[str, Array]]
@@ -51,6 +52,7 @@ class Emulation:
     tool: str
     by_op: tuple[Step, ...] = ()
     flash_symbols: dict[str, int] = field(default_factory=dict)
+    profile: Profile | None = None
 
     @property
     def mean_instructions(self) -> float:
@@ -69,6 +71,7 @@ def collect(
     emulator: str,
     by_function: dict[str, int] | None = None,
     by_op: tuple[Step, ...] = (),
+    profile: Profile | None = None,
 ) -> Emulation:
     """The result of a run of `image`. Raises DoesNotFit when the stack is deeper than what RAM has left."""
     if stack > image.stack_room:
@@ -89,6 +92,7 @@ def collect(
         by_function=by_function or {},
         tool=f"{image.tool}, {emulator}",
         by_op=by_op,
+        profile=profile,
         flash_symbols=image.symbols,
     )
 

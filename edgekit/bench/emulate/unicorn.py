@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.bench.elf import parse
 from edgekit.bench.emulate.image import DONE, PORT, READY, STACK_TOP, STEP, Image, build_firmware, regions
-from edgekit.bench.emulate.machine import Machine, emulator_name
+from edgekit.bench.emulate.machine import FlashCache, Machine, Profile, emulator_name
 from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
 from edgekit.errors import EdgekitError
 from edgekit.export.c.interface import Interface
@@ -27,6 +27,7 @@ def emulate(
     opt: str,
     per_op: bool,
     budget: int,
+    flash_cache: FlashCache | None = None,
     toolchain: str = "zig",
 ) -> Emulation:
     """See `edgekit.bench.emulate.emulate`."""
@@ -43,6 +44,7 @@ def emulate(
         shares: dict[int, int] = {}
         run(machine_of(hooked), iface, samples[:1], budget, shares)
         by_op = steps_of(iface, shares, counts[0])
+    profiled = profile(image, iface, samples[0], flash_cache, budget) if flash_cache and samples else None
     return collect(
         image,
         iface,
@@ -54,6 +56,7 @@ def emulate(
         emulator=name,
         by_function=machine.by_function(),
         by_op=by_op,
+        profile=profiled,
     )
 
 
@@ -63,16 +66,27 @@ def machine_of(image: Image, watch_alignment: bool = False) -> Machine:
     return Machine(elf, image.core, regions(elf, image.stack_room), watch_alignment)
 
 
+def profile(image: Image, iface: Interface, sample: Mapping[str, Array], flash_cache: FlashCache, budget: int) -> Profile:
+    """What one run executes and reads, start-up apart."""
+    elf = parse(image.elf)
+    machine = Machine(elf, image.core, regions(elf, image.stack_room), flash_cache=flash_cache)
+    profiles: list[Profile] = []
+    run(machine, iface, [sample], budget, profiles=profiles)
+    return profiles[0]
+
+
 def run(
     machine: Machine,
     iface: Interface,
     samples: Sequence[Mapping[str, Array]],
     budget: int,
     shares: dict[int, int] | None = None,
+    profiles: list[Profile] | None = None,
 ) -> tuple[int, list[int], list[dict[str, Array]]]:
     """(instructions before the first run, instructions of each run, outputs of each run) of a machine fresh from reset.
 
-    shares: filled with {step: instructions}, hooks apart, when the image was built with them.
+    shares: filled with {step: instructions}, hooks apart, when the image was built with them. profiles: filled
+    with what each run executed, when the machine keeps a profile.
     """
     addresses = []
     for _ in (*iface.inputs, *iface.outputs):
@@ -86,9 +100,13 @@ def run(
     for index, sample in enumerate(samples):
         for port, address in zip(iface.inputs, inputs, strict=True):
             machine.write(address, input_bytes(sample, port.tensor, port.shape, port.dtype))
+        if profiles is not None:
+            machine.restart_profile()
         before = machine.instructions
         _expect(machine, DONE, budget, shares)
         counts.append(machine.instructions - before - 1)
+        if profiles is not None:
+            profiles.append(machine.profile())
         if status := machine.register(0):
             raise EdgekitError(f"{iface.run_static}() returned {status} on sample {index}")
         made: dict[str, Array] = {}
