@@ -19,7 +19,7 @@ from edgekit.bench.toolchain import cache_dir
 from edgekit.boundary import random_feeds
 from edgekit.errors import BadConfig, BadData, BadTarget
 from edgekit.export.c import export_c, interface
-from edgekit.export.project import KINDS, tflm_interface, write_project
+from edgekit.export.project import KINDS, read_selftest, tflm_interface, write_project
 from edgekit.export.project.layouts import KINDS as LAYOUTS
 from edgekit.export.project.selftest import Format
 from edgekit.export.project.upstream import TFLM
@@ -95,6 +95,7 @@ def test_make_builds_firmware_that_prints_the_right_labels(board: str, tmp_path:
     assert "warning" not in done.stderr
     text, status = run_elf((tmp_path / "build/net.elf").read_bytes(), find_target(board))
     assert (text, status) == (expected(golden), 0)
+    assert read_selftest(text).passed
 
 
 def test_the_same_check_on_this_computer(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ def esp_idf(parts: Parts) -> Files:
         "CMakeLists.txt": parts.fill("idf_CMakeLists.txt"),
         "sdkconfig.defaults": parts.fill("sdkconfig.defaults"),
         f"{component}CMakeLists.txt": parts.fill("idf_component.txt", quoted=quoted, component_requires=requires),
-        "main/CMakeLists.txt": parts.fill("idf_main.txt", suffix=parts.suffix),
+        "main/CMakeLists.txt": parts.fill("idf_main.txt"),
         f"main/main.{parts.suffix}": parts.fill("idf_main.c"),
         **parts.under("main/"),
     }
@@ -141,7 +141,6 @@ def zephyr(parts: Parts) -> Files:
         "kconfig_depends": "\n\tdepends on TENSORFLOW_LITE_MICRO" if tflm else "",
         "config": "\n".join(config) if tflm else "# Real numbers: CONFIG_FPU=y on a core that has an FPU.",
         "modules": "\n    modules:\n      - tflite-micro" if tflm else "",
-        "suffix": "cpp" if tflm else "c",
     }
     return {
         **parts.model("src/"),
@@ -151,7 +150,7 @@ def zephyr(parts: Parts) -> Files:
         "samples/selftest/CMakeLists.txt": parts.fill("zephyr_sample.cmake", **values),
         "samples/selftest/prj.conf": parts.fill("zephyr_prj.conf", **values),
         "samples/selftest/testcase.yaml": parts.fill("zephyr_testcase.yaml", **values),
-        f"samples/selftest/src/main.{values['suffix']}": parts.fill("zephyr_main.c"),
+        f"samples/selftest/src/main.{parts.suffix}": parts.fill("zephyr_main.c"),
         **parts.under("samples/selftest/src/"),
     }
 

@@ -1,0 +1,10 @@
+#include "Arduino.h"
+
+Console Serial;
+void setup();
+void loop();
+int main()
+{
+    setup();
+    loop();
+}
