@@ -22,7 +22,10 @@ RESERVED = frozenset(
     "auto break case char const continue default do double else enum extern float for goto if inline int long "
     "register restrict return short signed sizeof static struct switch typedef union unsigned void volatile while "
     "bool class catch delete new namespace operator private protected public template this throw try typename "
-    "using virtual true false main ek".split()
+    "using virtual true false main ek "
+    # NAME.h would hide a header of the C library from whatever has the folder on its include path.
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic "
+    "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype arduino".split()
 )
 
 
@@ -110,10 +113,12 @@ class Interface:
 
 def check_name(name: str) -> str:
     """`name` when it can start every identifier of a C file. Raises BadConfig."""
-    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name.lower() in RESERVED or "__" in name:
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or "__" in name:
         raise BadConfig(
             f"'{name}' cannot be a C name", "letters, digits and single underscores, starting with a letter: --name kws"
         )
+    if name.lower() in RESERVED:
+        raise BadConfig(f"'{name}' cannot be a C name: it is a word or a header of C or C++", "choose another, such as --name kws")
     return name
 
 
