@@ -118,7 +118,9 @@ def check_name(name: str) -> str:
             f"'{name}' cannot be a C name", "letters, digits and single underscores, starting with a letter: --name kws"
         )
     if name.lower() in RESERVED:
-        raise BadConfig(f"'{name}' cannot be a C name: it is a word or a header of C or C++", "choose another, such as --name kws")
+        raise BadConfig(
+            f"'{name}' cannot be a C name: it is a word or a header of C or C++", "choose another, such as --name kws"
+        )
     return name
 
 
