@@ -209,7 +209,8 @@ def _of_folder(path: Path, graph: Graph, scale: Scale | None) -> Dataset:
         return {name: _to_sample(array, graph, name, _meaning(array.dtype, graph, name, scale, str(file)), row)}
 
     labels = None if listing.labels is None else np.asarray(listing.labels, np.int64)
-    return Dataset(str(path), np.arange(len(listing.files)), read, labels, None, (note,) if note else ())
+    notes = tuple(text for text in (listing.note, note) if text)
+    return Dataset(str(path), np.arange(len(listing.files)), read, labels, None, notes)
 
 
 def _call(path: Path, function: str, role: str) -> Any:
@@ -232,10 +233,22 @@ def _call(path: Path, function: str, role: str) -> Any:
         return target(role) if takes else target()
     except BadData:
         raise
-    except Exception as error:
-        raise BadData(f"{path}:{function} failed: {type(error).__name__}: {error}", "run it by itself to see where") from error
+    except (Exception, SystemExit) as error:
+        raise _failed(f"{path}:{function}", error) from error
     finally:
         sys.path.remove(str(path.resolve().parent))
+
+
+def _failed(where: str, error: BaseException) -> BadData:
+    return BadData(f"{where} failed: {type(error).__name__}: {error}", "run it by itself to see where")
+
+
+def _watched(where: str, items: Iterable[Any]) -> Iterator[Any]:
+    """The items of the user's iterable, whose own errors are BadData."""
+    try:
+        yield from items
+    except (Exception, SystemExit) as error:
+        raise _failed(where, error) from error
 
 
 def _of_result(where: str, graph: Graph, result: Any, scale: Scale | None, wanted: int | None) -> Dataset:
@@ -248,7 +261,7 @@ def _of_result(where: str, graph: Graph, result: Any, scale: Scale | None, wante
     labels: list[Array] = []
     total = 0
     items: Iterable[Any] = result if isinstance(result, Iterable) else (result[i] for i in range(len(result)))
-    for item in items:
+    for item in _watched(where, items):
         inputs, label = _unpack(item, graph, where)
         batch = {name: _as_array(array, where) for name, array in inputs.items()}
         single = all(array.ndim < len(graph[name].shape) for name, array in batch.items())

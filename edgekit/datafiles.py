@@ -24,32 +24,43 @@ LABEL_COLUMNS = ("label", "y")
 
 @dataclass(frozen=True)
 class Listing:
-    """A folder's samples in order: class by class, then by file name. labels: the class index of each, or None."""
+    """A folder's samples in order: class by class, then by file name. labels: the class index of each, or None.
+
+    note: what was guessed about the labels, or "".
+    """
 
     kind: str
     files: tuple[Path, ...]
     labels: tuple[int, ...] | None
+    note: str = ""
 
 
 def list_folder(path: Path, classes: Sequence[str]) -> Listing:
     """The folder's files, of one kind. Class folders are numbered as `classes` names them, else in sorted order."""
     folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
-    names = [p.name for p in folders]
+    names, note = [p.name for p in folders], ""
     if classes and set(names) <= set(classes):
         folders.sort(key=lambda p: list(classes).index(p.name))
         numbers = [list(classes).index(p.name) for p in folders]
     else:
         numbers = list(range(len(folders)))
+        if classes and folders:
+            given = f"{path}: the folders are not named as the model's classes ({_few(classes)})"
+            note = f"{given}: numbered as sorted, {_few(names)}"
     groups = [(number, _files(folder)) for number, folder in zip(numbers, folders, strict=True)]
     labels: tuple[int, ...] | None = tuple(number for number, files in groups for _ in files)
     files = tuple(file for _, group in groups for file in group)
     if not files:
-        files, labels = tuple(_files(path)), None
+        files, labels, note = tuple(_files(path)), None, ""
     kinds = sorted({_kind(file) for file in files})
     if len(kinds) != 1:
         found = f"files of several kinds: {', '.join(kinds)}" if kinds else "no .npy, image or .wav files"
         raise BadData(f"{path} holds {found}")
-    return Listing(kinds[0], files, labels)
+    return Listing(kinds[0], files, labels, note)
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")
 
 
 def _files(folder: Path) -> list[Path]:
@@ -151,7 +162,7 @@ def _image_size(file: Path) -> tuple[int, int]:
     try:
         with image.open(file) as picture:
             return int(picture.size[0]), int(picture.size[1])
-    except OSError as error:
+    except (OSError, image.DecompressionBombError) as error:
         raise BadData(f"cannot read the image {file}: {error}") from error
 
 
@@ -161,11 +172,13 @@ def _read_image(
     image = _pillow()
     try:
         with image.open(file) as picture:
+            if picture.mode[0] in "IF":  # Pillow clips these to 255 instead of scaling them
+                raise BadData(f"the image {file} has more than 8 bits a channel", "save it with 8, or give arrays in an .npz")
             picture = picture.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
             if picture.size != (width, height):
                 picture = picture.resize((width, height), image.Resampling.BILINEAR)
             pixels = np.asarray(picture, np.float64).reshape(height, width, channels)
-    except OSError as error:
+    except (OSError, image.DecompressionBombError) as error:
         raise BadData(f"cannot read the image {file}: {error}") from error
     real = (pixels * meaning[0] + meaning[1]).astype(np.float32)
     return np.ascontiguousarray(real.transpose(2, 0, 1) if channels_first else real)
@@ -187,6 +200,8 @@ def _read_wav(file: Path, length: int, spec: InputSpec, scale: tuple[float, int]
     try:
         with wave.open(str(file), "rb") as sound:
             channels, width, raw = sound.getnchannels(), sound.getsampwidth(), sound.readframes(sound.getnframes())
+            if len(raw) != sound.getnframes() * channels * width:
+                raise EOFError("it is cut short")
     except (wave.Error, EOFError, OSError) as error:
         raise BadData(f"cannot read the sound {file}: {error}", "save it as PCM .wav (8, 16, 24 or 32 bits)") from error
     if channels != 1:

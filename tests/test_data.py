@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import wave
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +71,14 @@ def test_class_folders_take_the_contract_s_order(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "s.npy", np.full(4, value, np.float32))
     assert list(open_data(tmp_path, ROW).labels) == [0, 1]  # type: ignore[arg-type]
+    assert open_data(tmp_path, ROW).notes == ()
     contract = InputContract(ROW.contract.inputs, {"out": OutputSpec(labels=("dog", "fox", "cat"))})
     named = open_data(tmp_path, Graph(ROW.name, ROW.inputs, ROW.outputs, ROW.nodes, ROW.tensors, contract=contract))
     assert [(int(y), float(s["a"][0, 0])) for s, y in zip(named, named.labels, strict=True)] == [(0, 2.0), (2, 1.0)]  # type: ignore[arg-type]
+    assert named.notes == ()
+    other = InputContract(ROW.contract.inputs, {"out": OutputSpec(labels=("Dog", "Fox", "Cat"))})
+    (note,) = open_data(tmp_path, replace(ROW, contract=other)).notes
+    assert "not named as the model's classes (Dog, Fox, Cat): numbered as sorted, cat, dog" in note
 
 
 CODE = """
@@ -96,6 +102,10 @@ class Set:
 def torch_like(): return Set()
 def by_role(split): return X[:2] if split == "train" else X[2:5]
 def broken(): raise RuntimeError("no disk")
+def leaves(): raise SystemExit(0)
+def late():
+    yield X, Y
+    raise RuntimeError("no more")
 """
 
 
@@ -117,6 +127,10 @@ def test_functions_take_a_role_and_name_their_faults(tmp_path: Path) -> None:
     assert len(open_data(f"{tmp_path}/d.py:by_role(test)", ROW)) == 3
     with pytest.raises(BadData, match="no disk"):
         open_data(f"{tmp_path}/d.py:broken", ROW)
+    with pytest.raises(BadData, match="leaves failed: SystemExit"):
+        open_data(f"{tmp_path}/d.py:leaves", ROW)
+    with pytest.raises(BadData, match="late failed: RuntimeError: no more"):
+        open_data(f"{tmp_path}/d.py:late", ROW)
     with pytest.raises(BadData, match="no function absent"):
         open_data(f"{tmp_path}/d.py:absent", ROW)
 
@@ -269,6 +283,31 @@ def test_images(tmp_path: Path) -> None:
     (tmp_path / "red" / "broken.png").write_bytes(b"not an image")
     with pytest.raises(BadData, match="cannot read the image"):
         list(open_data(tmp_path, model(shape, layout="NCHW", range=(0, 1))))
+
+
+def test_images_that_pillow_would_spoil_or_not_open(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    graph = model({"a": (1, 8, 6, 1)}, layout="NHWC", range=(0, 1))
+    image.fromarray(np.arange(48, dtype=np.uint16).reshape(8, 6) * 1000).save(tmp_path / "deep.png")
+    with pytest.raises(BadData, match="more than 8 bits a channel"):
+        open_data(tmp_path, graph)
+    (tmp_path / "deep.png").unlink()
+    image.new("L", (6, 8)).save(tmp_path / "huge.bmp")
+    whole = bytearray((tmp_path / "huge.bmp").read_bytes())
+    whole[18:22] = (1 << 30).to_bytes(4, "little")  # its width
+    (tmp_path / "huge.bmp").write_bytes(whole)
+    with pytest.raises(BadData, match="cannot read the image"):
+        open_data(tmp_path, graph)
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_a_sound_that_is_cut_short(tmp_path: Path, missing: int) -> None:
+    with wave.open(str(tmp_path / "s.wav"), "wb") as sound:
+        sound.setparams((1, 2, 8000, 0, "NONE", ""))
+        sound.writeframes(bytes(8))
+    (tmp_path / "s.wav").write_bytes((tmp_path / "s.wav").read_bytes()[:-missing])
+    with pytest.raises(BadData, match="cut short"):
+        open_data(tmp_path, ROW)
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
