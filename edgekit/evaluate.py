@@ -56,7 +56,7 @@ def accuracy(graph: Graph, data: Dataset | None, results: Iterable[Mapping[str, 
         value = metrics.accuracy(answers, data.labels)
     except BadData as error:
         return unavailable("accuracy", error.message)
-    note = f"{len(answers)} samples of {data.name}"
+    note = "; ".join((f"{len(answers)} samples of {data.name}", *data.notes))
     return Measurement("accuracy", value, "", "computed", None, note, "edgekit reference")
 
 
