@@ -82,16 +82,20 @@ def _json_problems(name: str, value: Any) -> Iterator[str]:
 
 
 def globals_of(pickle: bytes) -> list[str]:
-    """Every "module name" that a pickle would import, without running it. Raises ValueError for a damaged one."""
+    """Every "module name" that a pickle would import, without running it. Raises ValueError for a damaged one.
+
+    A name that is not spelled right before its use (it may come from the memo) is "a hidden name".
+    """
     found: list[str] = []
-    texts: list[str] = []
+    texts: list[str] = []  # pushed one after the other, up to here
     for opcode, argument, _ in pickletools.genops(pickle):
+        if opcode.name in {"MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "FRAME"}:
+            continue  # the stack stays as it is
         if opcode.name in {"GLOBAL", "INST"}:
             found.append(str(argument))
         elif opcode.name == "STACK_GLOBAL":
-            found.append(" ".join(texts[-2:]))
+            found.append(" ".join(texts[-2:]) if len(texts) > 1 else "a hidden name")
         elif opcode.name.startswith("EXT"):
             found.append("extension " + str(argument))
-        elif isinstance(argument, str):
-            texts.append(argument)
+        texts = [*texts, argument] if isinstance(argument, str) and "UNICODE" in opcode.name else []
     return found

@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from edgekit.boundary import from_outputs, to_feeds
 from edgekit.errors import BadConfig, BadModel, EdgekitError
 from edgekit.graph import Array, Graph, InputContract, InputSpec, Node, Tensor, build
 from edgekit.load import load, torch_child
-from edgekit.load.pt2 import inspect_pt2
+from edgekit.load.pt2 import globals_of, inspect_pt2
 from edgekit.load.torch import load_torch, with_contract
 from edgekit.passes.legalize import legalize
 from edgekit.passes.simplify import residual_transposes, simplify
@@ -355,6 +356,15 @@ def archive(path: Path, **entries: bytes) -> Path:
         for name, content in {"net/models/model.json": b"{}", **entries}.items():
             file.writestr(name, content)
     return path
+
+
+def test_a_pickle_cannot_hide_what_it_imports() -> None:
+    assert globals_of(pickle.dumps(Attack(), protocol=4)) == ["builtins print"]
+    assert globals_of(pickle.dumps(Attack(), protocol=2)) == ["__builtin__ print"]
+    # Pushes os.system and remembers it, then an innocent name that it throws away, and takes the first from the memo.
+    hidden = b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94\x8c\x0bcollections\x94\x8c\x0bOrderedDict\x9400h\x00h\x01\x93."
+    assert globals_of(hidden) == ["a hidden name"]
+    assert globals_of(pickle.dumps(OrderedDict(a=1), protocol=4)) == ["collections OrderedDict"]
 
 
 def tensors_with(value: Any) -> bytes:
