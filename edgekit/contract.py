@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from edgekit.errors import BadModel
 from edgekit.graph import InputContract, InputSpec, OutputSpec
@@ -12,28 +13,61 @@ from edgekit.graph import InputContract, InputSpec, OutputSpec
 
 def to_json(contract: InputContract) -> dict[str, Any]:
     """Only what differs from the defaults; {} for an empty contract."""
-    inputs = {name: plain(spec) for name, spec in contract.inputs.items() if plain(spec)}
-    outputs = {name: plain(spec) for name, spec in contract.outputs.items() if plain(spec)}
+    inputs = {name: _plain(spec) for name, spec in contract.inputs.items() if _plain(spec)}
+    outputs = {name: _plain(spec) for name, spec in contract.outputs.items() if _plain(spec)}
     return ({"inputs": inputs} if inputs else {}) | ({"outputs": outputs} if outputs else {})
 
 
-def plain(spec: InputSpec | OutputSpec) -> dict[str, Any]:
+def _plain(spec: InputSpec | OutputSpec) -> dict[str, Any]:
     """The fields that are not at their default."""
     default = type(spec)()
     return {f.name: getattr(spec, f.name) for f in fields(spec) if getattr(spec, f.name) != getattr(default, f.name)}
 
 
-def from_json(data: Mapping[str, Any]) -> InputContract:
-    """The contract that `to_json` wrote. Raises BadModel when it is not one."""
+def from_json(data: Mapping[str, Any], *, where: str = "the file", newer: bool = False) -> InputContract:
+    """The contract that `to_json` wrote. Raises BadModel, saying where it stands, when it is not one.
+
+    newer: leave fields out that this version does not know (a later edgekit may have written them) instead of refusing.
+    """
     try:
         return InputContract(
-            {str(name): InputSpec(**frozen(spec)) for name, spec in data.get("inputs", {}).items()},
-            {str(name): OutputSpec(**frozen(spec)) for name, spec in data.get("outputs", {}).items()},
+            {str(name): _spec(InputSpec, spec, newer) for name, spec in data.get("inputs", {}).items()},
+            {str(name): _spec(OutputSpec, spec, newer) for name, spec in data.get("outputs", {}).items()},
         )
-    except (TypeError, AttributeError) as error:
-        raise BadModel(f"the file's edgekit contract is damaged: {error}", "export the model again") from error
+    except (TypeError, AttributeError, ValueError) as error:
+        raise BadModel(f"the contract in {where} is damaged: {error}", "correct it, or export the model again") from error
 
 
-def frozen(spec: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's lists as tuples."""
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in spec.items()}
+_Spec = TypeVar("_Spec", InputSpec, OutputSpec)
+
+
+def _spec(kind: type[_Spec], told: Mapping[str, Any], newer: bool) -> _Spec:
+    """A spec of its fields as JSON has them, lists as tuples. Raises TypeError or ValueError."""
+    known = {f.name for f in fields(kind)}
+    given: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in told.items()}
+    for key, value in given.items():
+        if key in CHECKS and value is not None and not CHECKS[key](value):
+            raise ValueError(f"{key}={value!r}")
+    return kind(**{key: value for key, value in given.items() if key in known or not newer})
+
+
+def _numbers(value: Any) -> bool:
+    return isinstance(value, tuple) and all(_number(v) for v in value)
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+# field -> what its value must be (or None).
+CHECKS: dict[str, Callable[[Any], bool]] = {
+    "kind": lambda v: isinstance(v, str),
+    "layout": lambda v: isinstance(v, str),
+    "perm": lambda v: isinstance(v, tuple) and all(isinstance(a, int) for a in v) and sorted(v) == list(range(len(v))),
+    "range": lambda v: _numbers(v) and len(v) == 2 and v[0] <= v[1],
+    "mean": _numbers,
+    "std": _numbers,
+    "scale": lambda v: _number(v) and v > 0,
+    "zero_point": lambda v: isinstance(v, int),
+    "labels": lambda v: isinstance(v, tuple) and all(isinstance(label, str) for label in v),
+}

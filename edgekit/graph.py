@@ -268,6 +268,11 @@ def check(graph: Graph) -> None:
                 faults.append(f"tensor '{name}': {quant.scale.size} scales but {quant.zero_point.size} zero points")
             if not np.all(np.isfinite(quant.scale)) or np.any(quant.scale < 0):
                 faults.append(f"tensor '{name}' has a scale that is not a positive number")
+    for side, specs in ((graph.inputs, graph.contract.inputs), (graph.outputs, graph.contract.outputs)):
+        for name in side:
+            perm = specs[name].perm if name in specs else None
+            if perm is not None and name in graph.tensors and sorted(perm) != list(range(len(graph.tensors[name].shape))):
+                faults.append(f"the contract's perm {perm} is no order of the axes of '{name}'")
     for node in graph.nodes:
         lost = [read for read in node.inputs if read is not None and read not in known]
         faults += [f"{node.op} '{node.source}' reads '{read}' before it is made" for read in lost]

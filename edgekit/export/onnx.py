@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgekit import contract as contracts
 from edgekit.errors import BadConfig, Unsupported
-from edgekit.graph import Array, Graph, InputSpec, Node, OutputSpec, Quant, Tensor, fresh
+from edgekit.graph import Array, Graph, Node, Quant, Tensor, fresh
 
 OPSET, IR_VERSION = 17, 8
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
@@ -261,7 +261,10 @@ class Writer:
         model = helper.make_model(
             proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edgekit"
         )
-        told = {"edgekit.contract": _contract(g), "edgekit.history": json.dumps(list(g.history))}
+        told = {
+            "edgekit.contract": json.dumps(contracts.to_json(g.contract), sort_keys=True),
+            "edgekit.history": json.dumps(list(g.history)),
+        }
         helper.set_model_props(model, told)
         return bytes(model.SerializeToString(deterministic=True))
 
@@ -269,17 +272,3 @@ class Writer:
 def _value_info(t: Tensor) -> onnx.ValueInfoProto:
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(t.dtype))
     return helper.make_tensor_value_info(t.name, kind, t.shape)
-
-
-def _contract(graph: Graph) -> str:
-    """The contract as JSON; fields at their default are left out."""
-
-    def changed(spec: InputSpec | OutputSpec) -> dict[str, Any]:
-        default = asdict(type(spec)())
-        return {k: v for k, v in asdict(spec).items() if v != default[k]}
-
-    told = {
-        "inputs": {n: changed(graph.contract.input(n)) for n in graph.inputs},
-        "outputs": {n: changed(graph.contract.output(n)) for n in graph.outputs if n in graph.contract.outputs},
-    }
-    return json.dumps(told, sort_keys=True)

@@ -130,7 +130,7 @@ def own_metadata(file: FileModel) -> dict[str, object]:
 def contract_of(b: Builder, inputs: tuple[str, ...], extra: Mapping[str, object]) -> InputContract:
     """The contract edgekit wrote, or the format's own: rank 4 is NHWC."""
     kept = extra.get("contract")
-    contract = contracts.from_json(kept) if isinstance(kept, dict) else InputContract()
+    contract = contracts.from_json(kept, where="the TFLite metadata", newer=True) if isinstance(kept, dict) else InputContract()
     layouts = {n: contract.input(n) for n in inputs}
     layouts = {
         n: replace(s, layout="NHWC") if s == InputSpec() and len(b.tensors[n].shape) == 4 else s for n, s in layouts.items()

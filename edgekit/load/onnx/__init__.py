@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 
+from edgekit import contract as contracts
 from edgekit import ops
 from edgekit.errors import BadModel, Unsupported
-from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, OutputSpec, Shape, Tensor, build
+from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
 from edgekit.load.onnx import compute, fold, move, qdq, spatial
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import RESAVE, modernize, opset_of, read_model, tensor_array
@@ -368,19 +369,16 @@ def _metadata(
 ) -> tuple[InputContract, tuple[str, ...]]:
     """(contract, history): what edgekit itself wrote under `edgekit.*`, else what the shapes say."""
     stored = {p.key: p.value for p in model.metadata_props if p.key.startswith("edgekit.")}
-    specs = {n: InputSpec(layout="NCHW") for n in inputs if len(tensors[n].shape) == 4}
-    results: dict[str, OutputSpec] = {}
     try:
-        told = json.loads(stored.get("edgekit.contract", "{}"))
-        specs |= {n: _spec(InputSpec, told["inputs"][n]) for n in inputs if n in told.get("inputs", {})}
-        results |= {n: _spec(OutputSpec, told["outputs"][n]) for n in outputs if n in told.get("outputs", {})}
         history = tuple(str(s) for s in json.loads(stored.get("edgekit.history", "[]")))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        told = json.loads(stored["edgekit.contract"]) if "edgekit.contract" in stored else None
+    except (ValueError, TypeError) as error:
         raise BadModel(f"the metadata 'edgekit.*' is damaged: {error}", "delete it, or export again") from None
-    return InputContract(specs, results), history
-
-
-def _spec(kind: Any, values: Mapping[str, Any]) -> Any:
-    """A spec from its JSON object; lists are tuples again, unknown keys are ignored (a newer edgekit wrote them)."""
-    known = {f.name for f in fields(kind)}
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items() if k in known})
+    if told is None:
+        return InputContract({n: InputSpec(layout="NCHW") for n in inputs if len(tensors[n].shape) == 4}), history
+    contract = contracts.from_json(told, where="the metadata 'edgekit.contract'", newer=True)
+    edge = (
+        {n: s for n, s in contract.inputs.items() if n in inputs},
+        {n: s for n, s in contract.outputs.items() if n in outputs},
+    )
+    return InputContract(*edge), history
