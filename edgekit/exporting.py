@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit import __version__, reference
+from edgekit import __version__, ledger, reference
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadModel, DoesNotFit
 from edgekit.graph import Array, Graph
 from edgekit.measure import UNITS, Measurement
 from edgekit.pipeline import Layout, Source, prepare, quantize_graph
+from edgekit.report.ledger import ledger_text
 from edgekit.target import CORES, Target
 
 FORMATS = ("c", "tflm", "tflite", "onnx")
@@ -65,7 +66,7 @@ def export_files(
         notes.append(f"quantized to int8 on {len(data)} samples of {data.name}")
     prepared = prepare(graph, kind, layout)
     files, sizes, extra = _WRITERS[kind](prepared, title, target, project, data, const_input)
-    _check_fit(target, sizes)
+    _check_fit(target, sizes, prepared, kind, const_input)
     measurements = tuple(sizes)
     manifest = _manifest(source, title, target, kind, prepared, data, measurements, notes)
     return Exported(title, target, kind, extra, {**files, "manifest.json": manifest}, measurements, tuple(notes))
@@ -137,17 +138,25 @@ def golden(graph: Graph, data: Dataset | None, count: int = GOLDEN) -> list[tupl
     return [(feed, reference.run(graph, feed)) for feed in feeds]
 
 
-def _check_fit(target: Target, sizes: list[Measurement]) -> None:
+def _check_fit(target: Target, sizes: list[Measurement], graph: Graph, kind: str, const_input: bool) -> None:
     """Refuse what cannot fit before anything is built; the linker and the emulator check the exact sizes."""
     for m in sizes:
         limit = target.ram if m.metric == "arena" else target.flash if m.metric == "file" and target.kind == "mcu" else None
         if limit is not None and m.value is not None and m.value > limit:
             part = "RAM" if m.metric == "arena" else "flash"
             need, over = round(m.value), round(m.value) - limit
-            raise DoesNotFit(
-                f"{target.name} has {limit:,} B of {part}; the {m.metric} alone takes {need:,} B, {over:,} B too many",
-                "a smaller input, fewer channels early in the network, or a larger board",
-            )
+            message = f"{target.name} has {limit:,} B of {part}; the {m.metric} alone takes {need:,} B, {over:,} B too many"
+            fix = f"a smaller input, fewer channels early in the network, or a board with more than {need:,} B of {part}"
+            if kind == "c":
+                book = ledger.planned(graph, const_input=const_input)
+                message += f"\n{ledger_text(book)}"
+                free = book if not const_input else ledger.planned(graph)
+                fix = (
+                    f"less at {book.peak}: a smaller input or fewer channels there; or a board with more than {need:,} B of RAM"
+                )
+                if free.arena < book.arena:
+                    fix = f"without --const-input it is {free.arena:,} B; or {fix}"
+            raise DoesNotFit(message, fix)
 
 
 def _manifest(

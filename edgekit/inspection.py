@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from edgekit import ops
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.graph import Graph, Shape
+from edgekit.ledger import Ledger, planned
 from edgekit.memory import plan
 from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import legalize
@@ -42,7 +43,8 @@ class EngineCheck:
 @dataclass(frozen=True)
 class Inspection:
     """params: elements of all constants that are weights; weight_bytes: their size as stored; macs: of one run, batch 1;
-    peak_ram: planned arena of edgekit's C engine, bytes; peak_by: the step and tensors that set it."""
+    peak_ram: planned arena of edgekit's C engine, bytes; peak_by: the step and tensors that set it; ledger: that engine's
+    memory by part, as planned, None when it cannot run the network."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -57,6 +59,7 @@ class Inspection:
     residual_transposes: int
     engines: tuple[EngineCheck, ...]
     notes: tuple[str, ...]
+    ledger: Ledger | None = None
 
 
 def params(graph: Graph) -> int:
@@ -84,9 +87,11 @@ def inspect_graph(graph: Graph, engines: tuple[str, ...] = ENGINES) -> Inspectio
     """All the facts. The graph is simplified and its layout moved to NHWC first, as an export would."""
     deployed = io_layout(simplify(graph, "deploy"), "nhwc")
     peak_ram: int | None = None
+    book: Ledger | None = None
     try:
-        planned = plan(schedule(legalize(deployed, "c")))
-        peak_ram, peak_by = planned.peak, str(planned.who)
+        lowered = legalize(deployed, "c")
+        layout = plan(schedule(lowered))
+        peak_ram, peak_by, book = layout.peak, str(layout.who), planned(lowered)
     except EdgekitError as error:
         peak_by = f"unavailable: {error.message.splitlines()[0]}"
     return Inspection(
@@ -103,6 +108,7 @@ def inspect_graph(graph: Graph, engines: tuple[str, ...] = ENGINES) -> Inspectio
         residual_transposes=len(residual_transposes(deployed)),
         engines=tuple(EngineCheck(engine, check_engine(deployed, engine)) for engine in engines),
         notes=graph.history,
+        ledger=book,
     )
 
 

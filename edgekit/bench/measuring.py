@@ -5,12 +5,12 @@ from __future__ import annotations
 import gzip
 from collections.abc import Sequence
 
-from edgekit import breakdown, evaluate, ops
+from edgekit import breakdown, evaluate, ledger, ops
 from edgekit.bench import cycles
 from edgekit.bench.emulate import emulate
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.data import Dataset
-from edgekit.errors import BadConfig, EdgekitError
+from edgekit.errors import BadConfig, DoesNotFit, EdgekitError
 from edgekit.export.c import export_c, interface
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
@@ -68,14 +68,14 @@ def _on_target(
 ) -> TargetResult:
     board = target.kind == "mcu"
     engine = "c" if board else target.engines[0]
-    own, own_parts = _firmware(graph, target, feed, build, details) if board else ([], {})
+    own, own_parts, book = _firmware(graph, target, feed, build, details) if board else ([], {}, None)
     file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", details)
     found = {m.metric: m for m in (*own, *file, *shared)}
     missing = {
         "latency": NO_TIME if board else NO_DEVICE,
     }
     measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in UNITS]
-    return TargetResult(target.name, engine, tuple(measurements), target.note, {**own_parts, **file_parts, **parts})
+    return TargetResult(target.name, engine, tuple(measurements), target.note, {**own_parts, **file_parts, **parts}, book)
 
 
 def _file(graph: Graph, engine: str, details: bool) -> tuple[list[Measurement], breakdown.Breakdown]:
@@ -96,8 +96,9 @@ def _file(graph: Graph, engine: str, details: bool) -> tuple[list[Measurement], 
 
 def _firmware(
     graph: Graph, target: Target, feed: Dataset | None, build: tuple[str, str], details: bool
-) -> tuple[list[Measurement], breakdown.Breakdown]:
-    """Flash, RAM, arena, instructions and cycles of the generated C on the target's emulated core; and their breakdown."""
+) -> tuple[list[Measurement], breakdown.Breakdown, ledger.Ledger | None]:
+    """Flash, RAM, arena, instructions and cycles of the generated C on the target's emulated core; their breakdown; and
+    where flash and RAM go."""
     metrics = ("instructions", "flash", "ram", "arena")
     toolchain, opt = build
     cache = None if cycles.why_not(target) else cycles.FLASH_CACHE
@@ -108,7 +109,8 @@ def _firmware(
         feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
         run = emulate(files, iface, target, feeds, toolchain=toolchain, opt=opt, per_op=details, flash_cache=cache)
     except EdgekitError as error:
-        return [unavailable(metric, str(error)) for metric in (*metrics, "cycles")], {}
+        book = ledger.planned(prepared) if isinstance(error, DoesNotFit) else None
+        return [unavailable(metric, str(error)) for metric in (*metrics, "cycles")], {}, book
     inputs = f"mean of {len(feeds)} runs on " + ("random inputs" if feed is None else feed.name)
     notes = {
         "instructions": f"{inputs}; start-up apart: {run.init_instructions:,}",
@@ -119,7 +121,8 @@ def _firmware(
     values = {"instructions": run.mean_instructions, "flash": run.flash, "ram": run.ram, "arena": run.arena}
     measured = [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
     measured.append(cycles.measurement(run.profile, target, run.tool))
-    return measured, breakdown.of_firmware(prepared, iface, run) if details else {}
+    parts = breakdown.of_firmware(prepared, iface, run) if details else {}
+    return measured, parts, ledger.of_firmware(prepared, run)
 
 
 def _parts(parts: dict[str, int]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from edgekit.inspection import Inspection, Port
+from edgekit.report.ledger import ledger_text
 from edgekit.report.numbers import NONE, size
 from edgekit.report.table import text_table
 
@@ -44,6 +45,8 @@ def inspect_text(found: Inspection) -> str:
         text_table(("operator", "count"), [(op, str(count)) for op, count in found.ops], (1,)),
         "",
     ]
+    if found.ledger is not None:
+        lines += [ledger_text(found.ledger), ""]
     for check in found.engines:
         lines.append(
             f"{check.engine}: " + ("runs all of it" if not check.problems else f"cannot run {len(check.problems)} node(s)")

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edgekit import __version__
+from edgekit import __version__, ledger
 from edgekit.errors import BadData
+from edgekit.ledger import Ledger
 from edgekit.measure import HOW, UNITS, Measurement
 
 FORM = "a run file is what `edgekit bench -o run.json` writes"
@@ -19,6 +20,7 @@ FORM = "a run file is what `edgekit bench -o run.json` writes"
 class TargetResult:
     """All measurements of one model on one target with one engine. note: what to know about the target ("class default").
 
+    ledger: where the firmware's flash and RAM go, None without a firmware.
     breakdown: metric -> {part: its share of the metric's value}, what a gate explains growth by; empty unless asked for.
     """
 
@@ -27,6 +29,7 @@ class TargetResult:
     measurements: tuple[Measurement, ...]
     note: str = ""
     breakdown: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    ledger: Ledger | None = None
 
     def get(self, metric: str) -> Measurement | None:
         """The measurement of `metric`, None when it is not there."""
@@ -53,7 +56,7 @@ class RunReport:
 
 def _as_json(result: TargetResult) -> dict[str, Any]:
     data = asdict(result)
-    return data if result.breakdown else {key: value for key, value in data.items() if key != "breakdown"}
+    return {key: value for key, value in data.items() if value or key not in {"breakdown", "ledger"}}
 
 
 def from_json(data: Any, where: str) -> RunReport:
@@ -79,7 +82,8 @@ def read_run(path: Path) -> RunReport:
 def _result(item: Mapping[str, Any]) -> TargetResult:
     measurements = tuple(_measurement(m) for m in item["measurements"])
     breakdown = {str(metric): _parts(parts) for metric, parts in item.get("breakdown", {}).items()}
-    return TargetResult(str(item["target"]), str(item["engine"]), measurements, str(item.get("note", "")), breakdown)
+    book = ledger.from_json(item["ledger"]) if item.get("ledger") else None
+    return TargetResult(str(item["target"]), str(item["engine"]), measurements, str(item.get("note", "")), breakdown, book)
 
 
 def _parts(parts: Mapping[str, Any]) -> dict[str, float]:

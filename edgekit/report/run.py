@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from edgekit.measure import UNITS, Measurement
+from edgekit.report.ledger import ledger_text
 from edgekit.report.model import RunReport
 from edgekit.report.numbers import amount, evidence
 from edgekit.report.table import markdown_table, text_table
 
 
 def run_text(report: RunReport) -> str:
-    """Title, table and notes as plain text."""
+    """Title, table and notes as plain text, then the memory of each firmware by part."""
     header, rows, right = _grid(report)
-    return "\n".join([f"{report.source}", "", text_table(header, rows, right), *_spaced([f"  {n}" for n in notes(report)])])
+    lines = [f"{report.source}", "", text_table(header, rows, right), *_spaced([f"  {n}" for n in notes(report)])]
+    for result in report.results:
+        if result.ledger is not None:
+            lines += ["", f"{result.target}: {ledger_text(result.ledger)}"]
+    return "\n".join(lines)
 
 
 def run_markdown(report: RunReport) -> str:
