@@ -29,7 +29,7 @@ from edgekit import metrics, reference
 from edgekit.bench.emulate import run_elf
 from edgekit.bench.litert import run_litert
 from edgekit.bench.tflm import run_tflm
-from edgekit.boundary import from_outputs, to_feeds
+from edgekit.boundary import from_outputs, random_samples, to_feeds
 from edgekit.data import Dataset, open_data
 from edgekit.errors import EdgekitError
 from edgekit.export.tflite import export_tflite
@@ -38,7 +38,7 @@ from edgekit.load.tflite import load_tflite
 from edgekit.pipeline import prepare
 from edgekit.report.table import text_table
 from edgekit.target import find_target
-from edgekit.verify import RANDOM_SAMPLES, VerifyReport, random_samples, verify_model
+from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
 
 TARGET = "mcu"
 EXACT_ENGINES = ("c", "emulated", "tflm")

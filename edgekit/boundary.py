@@ -21,7 +21,8 @@ def to_feeds(graph: Graph, source: Mapping[str, Array]) -> dict[str, Array]:
     """Feeds for `reference.run` and every runner: permuted, and quantized when the graph's input is.
 
     source: {input name: array of source_shape}, real numbers; an array that already has the input's integer dtype and
-    Quant passes as it is. Raises BadData for a wrong name, shape or a value that is not finite.
+    Quant passes as it is. Raises BadData for a missing name, a wrong shape, a value that is not finite or an id that does not
+    fit its dtype.
     """
     feeds: dict[str, Array] = {}
     for name in graph.inputs:
@@ -34,12 +35,16 @@ def to_feeds(graph: Graph, source: Mapping[str, Array]) -> dict[str, Array]:
         if perm is not None:
             array = np.ascontiguousarray(array.transpose(perm))
         kind = NUMPY_DTYPES[tensor.dtype]
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise BadData(f"input '{name}' holds values that are not finite")
         if tensor.quant is not None and array.dtype != kind:
-            if not np.all(np.isfinite(array)):
-                raise BadData(f"input '{name}' holds values that are not finite")
             scale, zero = tensor.quant.broadcast(array.ndim)
             array = fixedpoint.quantize(array, scale, zero, tensor.quant.dtype)
-        feeds[name] = array.astype(kind, copy=False)
+        with np.errstate(invalid="ignore"):
+            fed = array.astype(kind, copy=False)
+        if tensor.quant is None and fed.dtype.kind in "iu" and not np.array_equal(fed, array):
+            raise BadData(f"input '{name}' takes ids, and holds values that are no {tensor.dtype}")
+        feeds[name] = fed
     return feeds
 
 
@@ -56,23 +61,31 @@ def from_outputs(graph: Graph, outputs: Mapping[str, Array], real: bool = True) 
     return result
 
 
+def random_samples(graph: Graph, count: int, seed: int = 0) -> list[dict[str, Array]]:
+    """`count` made-up samples in the source's layout: integers over their whole range, real numbers in the contract's range
+    or normal, ids within the smallest table they index. Same seed, same samples."""
+    # The legacy generator's sequence is frozen by NumPy's policy.
+    rng = np.random.RandomState(seed)
+    return [{name: _random(graph, name, rng) for name in graph.inputs} for _ in range(count)]
+
+
 def random_feeds(graph: Graph, count: int, seed: int = 0) -> list[dict[str, Array]]:
-    """`count` feeds of random values in the graph's own dtypes: integers over their whole range (ids: 0 or 1, which every
-    table has), floats within the contract's range, or normal. Same seed, same feeds."""
-    rng = np.random.default_rng(seed)
-    feeds = []
-    for _ in range(count):
-        feed: dict[str, Array] = {}
-        for name in graph.inputs:
-            tensor, spec = graph[name], graph.contract.input(name)
-            values: Array
-            if tensor.quant is not None:
-                low, high = fixedpoint.integer_range(tensor.quant.dtype)
-                values = rng.integers(low, high + 1, tensor.shape)
-            elif tensor.dtype.startswith("float"):
-                values = rng.normal(size=tensor.shape) if spec.range is None else rng.uniform(*spec.range, size=tensor.shape)
-            else:
-                values = rng.integers(0, 2, tensor.shape)
-            feed[name] = values.astype(NUMPY_DTYPES[tensor.dtype])
-        feeds.append(feed)
-    return feeds
+    """`random_samples` as the graph takes them."""
+    return [to_feeds(graph, sample) for sample in random_samples(graph, count, seed)]
+
+
+def _random(graph: Graph, name: str, rng: np.random.RandomState) -> Array:
+    tensor, shape, held = graph[name], source_shape(graph, name), graph.contract.input(name).range
+    kind = NUMPY_DTYPES[tensor.dtype]
+    if tensor.dtype.startswith("float"):
+        return (rng.normal(0, 1, shape) if held is None else rng.uniform(*held, size=shape)).astype(kind)
+    if tensor.quant is not None:
+        low, high = fixedpoint.integer_range(tensor.quant.dtype)
+        return rng.randint(low, high + 1, shape, dtype=np.int64).astype(kind)
+    tables = [
+        graph[n.inputs[0]].shape[n.attrs.get("axis", 0)]
+        for n in graph.nodes
+        if n.op == "GATHER" and n.inputs[0] and n.inputs[1] == name
+    ]
+    low, high = (0, min(tables)) if tables else (0, 2) if held is None else (int(held[0]), int(held[1]) + 1)
+    return np.asarray(rng.randint(low, high, shape)).astype(kind)

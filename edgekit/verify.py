@@ -16,11 +16,11 @@ import numpy as np
 
 from edgekit import fixedpoint, metrics, reference
 from edgekit.against import aligned, source_outputs
-from edgekit.boundary import from_outputs, source_shape, to_feeds
+from edgekit.boundary import from_outputs, random_samples, to_feeds
 from edgekit.data import Dataset
 from edgekit.engines import ENGINES, Engine
 from edgekit.errors import BadConfig, BadData, DoesNotFit, EdgekitError, MissingTool, Unsupported
-from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node, build
+from edgekit.graph import Array, Graph, Node, build
 from edgekit.passes.quantize.sqnr import LayerSqnr, layer_sqnr
 from edgekit.pipeline import prepare
 from edgekit.target import Target, find_target
@@ -149,7 +149,7 @@ def verify_model(
     if unknown := [n for n in (*names, *require) if n not in ENGINES]:
         raise BadConfig(f"there is no engine {', '.join(unknown)}", f"engines: {', '.join(ENGINES)}")
     labels = samples.labels if labels is None and isinstance(samples, Dataset) else labels
-    given = random_samples(graph) if samples is None else list(samples)
+    given: list[Sample] = [*(random_samples(graph, RANDOM_SAMPLES) if samples is None else samples)]
     if not given:
         raise BadData("there are no samples to verify on")
     job = _Job(graph, given, labels, integer_only(graph), tolerance, target or find_target("mcu"))
@@ -172,31 +172,6 @@ def integer_only(graph: Graph) -> bool:
         return any(n is not None and graph[n].dtype.startswith("float") for n in (*node.inputs, *node.outputs))
 
     return graph.is_quantized and not any(floating(n) for n in graph.nodes if n.op not in {"QUANTIZE", "DEQUANTIZE"})
-
-
-def random_samples(graph: Graph, count: int = RANDOM_SAMPLES, seed: int = 0) -> list[Sample]:
-    """Made-up samples in the source's layout: integers over their whole range, real numbers in the contract's range or
-    normal, ids within the smallest table they index."""
-    # The legacy generator's sequence is frozen by NumPy's policy.
-    rng = np.random.RandomState(seed)
-    return [{name: _random(graph, name, rng) for name in graph.inputs} for _ in range(count)]
-
-
-def _random(graph: Graph, name: str, rng: np.random.RandomState) -> Array:
-    tensor, shape, held = graph[name], source_shape(graph, name), graph.contract.input(name).range
-    kind = NUMPY_DTYPES[tensor.dtype]
-    if tensor.dtype.startswith("float"):
-        return (rng.normal(0, 1, shape) if held is None else rng.uniform(*held, size=shape)).astype(kind)
-    if tensor.quant is not None:
-        limits = np.iinfo(np.dtype(kind))
-        return rng.randint(limits.min, limits.max + 1, shape, dtype=np.int64).astype(kind)
-    tables = [
-        graph[n.inputs[0]].shape[n.attrs.get("axis", 0)]
-        for n in graph.nodes
-        if n.op == "GATHER" and n.inputs[0] and n.inputs[1] == name
-    ]
-    low, high = (0, min(tables)) if tables else (0, 2) if held is None else (int(held[0]), int(held[1]) + 1)
-    return np.asarray(rng.randint(low, high, shape)).astype(kind)
 
 
 def _reference(graph: Graph, sample: Sample) -> dict[str, Array]:
