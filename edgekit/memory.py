@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from edgekit import reference
 from edgekit.errors import BadConfig
-from edgekit.graph import NUMPY_DTYPES, Array, short
+from edgekit.graph import DTYPE_BYTES, NUMPY_DTYPES, Array, short
+from edgekit.lag import PIXELS_TOGETHER, RULES
+from edgekit.ops.conv import window_of
 from edgekit.schedule import BufferView, Constant, KernelCall, Operand, Program
 
 # Local search after the first-fit orders: at most this many rounds, each one first-fit over all buffers, and at most this
@@ -204,9 +206,55 @@ def run_program(program: Program, feeds: Mapping[str, Array], layout: Plan | Non
         if step.scratch is not None:
             at = layout.address(step.scratch)
             arena[at : at + step.scratch.nbytes] = 0x5A
+        if step.order in {"forward", "backward"}:
+            _run_overlapping(program, step, arena, layout)
+            continue
         for view, array in zip(step.outputs, _compute(program, step, arena, layout), strict=True):
             _store(arena, layout, view, array)
     return {name: _fetch(arena, layout, view, program) for name, view in program.outputs.items()}
+
+
+def _run_overlapping(program: Program, step: KernelCall, arena: Array, layout: Plan) -> None:
+    """Pixel by pixel, or in groups, as the kernel does: each reads what the ones before it have left of the input.
+
+    A group of a matrix kernel reads its input again after its outputs are spoilt, the worst that a kernel may do.
+    """
+    assert step.node is not None
+    rule, view = RULES[step.kernel], step.outputs[0]
+    width, channels = view.shape[2:]
+    ahead = 1 if rule.channelwise else PIXELS_TOGETHER
+    pixel = channels * DTYPE_BYTES[view.dtype]
+    starts = list(range(0, view.nbytes // pixel, ahead))
+    for start in reversed(starts) if step.order == "backward" else starts:
+        at, end = layout.address(view) + start * pixel, min(start + ahead, view.nbytes // pixel)
+        if not rule.channelwise:
+            arena[at : layout.address(view) + end * pixel] = 0x5A
+        rows = [_output_row(program, step, arena, layout, row) for row in range(start // width, (end - 1) // width + 1)]
+        made = np.concatenate(rows)[start - start // width * width :][: end - start]
+        arena[at : at + made.nbytes] = made.reshape(-1).view(np.uint8)
+
+
+def _output_row(program: Program, step: KernelCall, arena: Array, layout: Plan, row: int) -> Array:
+    """Row `row` of the step's output (counted through the batch), [columns, channels], from what its input holds now."""
+    node, graph = step.node, program.graph
+    assert node is not None
+    x, w, y = graph[node.inputs[0] or ""], graph[node.inputs[1] or ""], graph[node.outputs[0]]
+    arrays = [None if o is None else _fetch(arena, layout, o, program) for o in step.inputs]
+    image, line = divmod(row, y.shape[1])
+    win = window_of(node, w.shape)
+    top = line * win.stride[0] - win.pad[0]
+    bottom = top + (win.kernel[0] - 1) * win.dilation[0] + 1
+    low, high = min(max(top, 0), x.shape[1] - 1), max(min(bottom, x.shape[1]), 1)
+    assert arrays[0] is not None
+    strip = arrays[0][image : image + 1, low:high]
+    pad = (max(0, -top), max(0, bottom - x.shape[1]), *win.pad[2:])
+    if top >= x.shape[1] or bottom <= 0:  # nothing but padding: any row, pushed out of the window
+        pad = (bottom - top, 0, *win.pad[2:]) if bottom <= 0 else (0, bottom - top, *win.pad[2:])
+    cut = replace(node, attrs={**node.attrs, "pad": pad, "stride": (10**6, win.stride[1])})
+    tensors = {**graph.tensors, x.name: replace(x, shape=strip.shape), y.name: replace(y, shape=(1, 1, *y.shape[2:]))}
+    values = {n: a for n, a in zip(node.inputs, arrays, strict=True) if n is not None and a is not None}
+    made: Array = reference.run_node(replace(graph, tensors=tensors), cut, {**values, x.name: strip})[0][0, 0]
+    return made
 
 
 def _compute(program: Program, step: KernelCall, arena: Array, layout: Plan) -> list[Array]:

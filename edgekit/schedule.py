@@ -1,7 +1,8 @@
 """Graph -> Program: kernel calls in order, each operand a view of a buffer or a constant.
 
 A Program says *what* runs and *which bytes may be shared*; `edgekit.memory` says where the bytes lie. Reshapes are views,
-elementwise kernels and unpadded pools write over an operand that dies with them, everything else gets its own buffer.
+elementwise kernels and unpadded pools write over an operand that dies with them, convolutions write over it at a distance
+(`edgekit.lag`), everything else gets its own buffer.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 
 from edgekit.errors import Unsupported
 from edgekit.graph import DTYPE_BYTES, Graph, Node, Shape, Tensor, fresh
+from edgekit.inplace import Move, choose, offsets
+from edgekit.lag import Order, lags
 from edgekit.ops import TABLE, attr
 from edgekit.passes.dead_channels import drop_dead_channels
 
@@ -58,6 +61,7 @@ class KernelCall:
     """One kernel run. `kernel` names it ("conv_1x1_s8"); `node` is None for a plain copy into an output.
 
     inputs, outputs: operands in the node's order; scratch: working memory that lives for this step only.
+    order: how the output's pixels are made when its bytes overlap the first input's (see `edgekit.lag`); "any" else.
     rows: (first, count) of the output rows (axis 1) computed by this call; None: all.
     """
 
@@ -67,6 +71,7 @@ class KernelCall:
     node: Node | None
     scratch: BufferView | None = None
     rows: tuple[int, int] | None = None
+    order: Order = "any"
 
     @property
     def operands(self) -> tuple[Operand, ...]:
@@ -134,31 +139,33 @@ def schedule(graph: Graph, *, in_place: bool = True, const_input: bool = False, 
     kernels = _kernels(graph)
     root = _aliases(graph)
     last = _last_reads(graph, root, const_input)
+    moves: dict[int, Move] = {}
+    if in_place:
+        ways = {i: found for i in range(len(graph.nodes)) if (found := _ways(graph, i, kernels[i][0], root, last))}
+        moves = choose(graph, root, last, ways, [scratch for _, scratch in kernels])
+    heads, at = offsets(moves.values())
     views: dict[str, BufferView] = {}
-    for name in graph.inputs:
-        views[name] = _own(graph[name])
     steps: list[KernelCall] = []
+
+    def place(name: str) -> None:
+        head = root[name]
+        views[name] = BufferView(name, heads.get(head, head), at.get(head, 0), graph[name].shape, graph[name].dtype)
+
+    for name in graph.inputs:
+        place(name)
     for position, node in enumerate(graph.nodes):
         kernel, scratch = kernels[position]
         for name in node.outputs:
-            if root[name] != name:
-                base = views[root[name]]
-                views[name] = BufferView(name, base.buffer, base.offset, graph[name].shape, base.dtype)
-            elif name not in views:
-                taken = _take_place(graph, node, views, root, last, position) if in_place else None
-                views[name] = taken or _own(graph[name])
+            place(name)
         if all(root[name] != name for name in node.outputs):
             continue
         work = _scratch(graph, position, scratch) if scratch else None
         inputs = tuple(None if n is None else Constant(n) if graph[n].is_const else views[n] for n in node.inputs)
-        steps.append(KernelCall(kernel, inputs, tuple(views[n] for n in node.outputs), node, work))
-    outputs, copies = _outputs(graph, views, root)
+        order: Order = moves[position].order if position in moves else "any"
+        steps.append(KernelCall(kernel, inputs, tuple(views[n] for n in node.outputs), node, work, order=order))
+    made, copies = _outputs(graph, views, root)
     held = frozenset(views[n].buffer for n in graph.inputs) if const_input else frozenset[str]()
-    return Program(graph, source, (*steps, *copies), views, outputs, root, held)
-
-
-def _own(tensor: Tensor) -> BufferView:
-    return BufferView(tensor.name, tensor.name, 0, tensor.shape, tensor.dtype)
+    return Program(graph, source, (*steps, *copies), views, made, root, held)
 
 
 def _scratch(graph: Graph, position: int, nbytes: int) -> BufferView:
@@ -200,25 +207,26 @@ def _last_reads(graph: Graph, root: Mapping[str, str], const_input: bool) -> dic
     return last
 
 
-def _take_place(
-    graph: Graph, node: Node, views: Mapping[str, BufferView], root: Mapping[str, str], last: Mapping[str, int], position: int
-) -> BufferView | None:
-    """A view for the node's output over an operand that dies in this step, when the kernel allows it."""
+def _ways(graph: Graph, position: int, kernel: str, root: Mapping[str, str], last: Mapping[str, int]) -> list[Move]:
+    """The ways in which the node's output may lie over an operand that dies in this step; the first is the likely best."""
+    node = graph.nodes[position]
     target = graph[node.outputs[0]]
+    if root[target.name] != target.name:
+        return []
     pool = node.op in POOLS and not any(attr(node, TABLE[node.op], "pad"))
-    if node.op not in ELEMENTWISE and not pool:
-        return None
-    # Another operand that is broadcast would be read again after its first bytes were written over.
+    found: list[Move] = []
     for name in dict.fromkeys(n for n in node.inputs if n is not None):
         tensor = graph[name]
         if tensor.is_const or last.get(root[name]) != position or DTYPE_BYTES[tensor.dtype] != DTYPE_BYTES[target.dtype]:
             continue
-        others = [n for n in node.inputs if n is not None and n != name and root[n] == root[name]]
-        if others or (not pool and tensor.shape != target.shape):
+        if any(n is not None and n != name and root[n] == root[name] for n in node.inputs):
             continue
-        base = views[name]
-        return BufferView(target.name, base.buffer, base.offset, target.shape, target.dtype)
-    return None
+        # Another operand that is broadcast would be read again after its first bytes were written over.
+        if pool or (node.op in ELEMENTWISE and tensor.shape == target.shape):
+            found.append(Move(root[name], target.name, "same", 0))
+        elif name == node.inputs[0]:
+            found += [Move(root[name], target.name, order, lag) for order, lag in lags(graph, node, kernel)]
+    return found
 
 
 def _outputs(

@@ -106,7 +106,8 @@ def conv(site: Site) -> list[str]:
     weights = site.array("weights", in_turn(w, x.shape[3] // w.shape[3]), "int8_t", site.tensor(1).name)
     if site.step.kernel == "conv_1x1_s8":
         pixels = x.elements // x.shape[3]
-        return [*lines, site.call("matmul_s8", site.x(), pixels, x.shape[3], weights, y.shape[3], "&q", site.y())]
+        kernel = "matmul_back_s8" if site.step.order == "backward" else "matmul_s8"
+        return [*lines, site.call(kernel, site.x(), pixels, x.shape[3], weights, y.shape[3], "&q", site.y())]
     groups = x.shape[3] // w.shape[3]
     zero = zero_of(int8_quant(site.node, x))
     window = window_rows(site, (w.shape[1], w.shape[2]))

@@ -372,3 +372,31 @@ def between(seed: int) -> Graph:
         x = net.op("TANH", net.op("DEQUANTIZE", x, None), None)
         net.outputs += x
     return net.graph()
+
+
+def chained(seed: int, length: int = 7) -> Graph:
+    """Convolutions of all kinds one after another, any stride, padding and channel count; now and then a residual add."""
+    rng = np.random.default_rng(seed)
+    net = Net("int8", rng)
+    x = net.input((int(rng.integers(1, 3)), *(int(n) for n in rng.integers(3, 9, 2)), int(rng.integers(1, 9))))
+    for _ in range(length):
+        shape = net.of(x).shape
+        kind = rng.choice(("1x1", "kxk", "depthwise", "residual"), p=(0.4, 0.2, 0.3, 0.1))
+        k = tuple(int(rng.integers(1, min(n, 3) + 1)) for n in shape[1:3])
+        pad = tuple(int(rng.integers(0, n)) for n in (k[0], k[0], k[1], k[1]))
+        stride = (int(rng.integers(1, 3)), int(rng.integers(1, 3))) if min(shape[1:3]) > 3 else (1, 1)
+        out = int(rng.integers(1, 12))
+        if kind == "depthwise":
+            w, scales = weights(net, (1, *k, shape[3]), 3)
+            quant = summed(net, x, scales, k[0] * k[1])
+            x = net.op("DEPTHWISE_CONV_2D", [x, w, bias(net, shape[3])], quant, pad=pad, stride=stride)[0]
+        elif kind == "kxk":
+            w, scales = weights(net, (out, *k, shape[3]), 0)
+            quant = summed(net, x, scales, k[0] * k[1] * shape[3])
+            x = net.op("CONV_2D", [x, w, bias(net, out)], quant, pad=pad, stride=stride)[0]
+        else:
+            count = shape[3] if kind == "residual" else out
+            w, scales = weights(net, (count, 1, 1, shape[3]), 0)
+            y = net.op("CONV_2D", [x, w, bias(net, count)], summed(net, x, scales, shape[3]))[0]
+            x = net.op("ADD", [x, y], net.quant(0.1))[0] if kind == "residual" else y
+    return net.graph([x])

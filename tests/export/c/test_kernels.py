@@ -7,7 +7,7 @@ from edgekit import reference
 from edgekit.bench.host_c import Form, run_c
 from edgekit.export.c import compile_c
 from edgekit.graph import Graph
-from tests.export.c.nets import Rng, between, families, feeds, many, tangle
+from tests.export.c.nets import Rng, between, chained, families, feeds, many, tangle
 
 
 def compare(graph: Graph, rng: Rng, samples: int = 3, sanitize: bool = True, const_input: bool = False) -> None:
@@ -52,3 +52,8 @@ def test_generated_c_of_random_networks_equals_reference(kind: str, seed: int) -
 @pytest.mark.parametrize("seed", range(2))
 def test_networks_between_float_and_int8_equal_the_reference(seed: int) -> None:
     compare(between(seed), np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_convolutions_over_their_own_input_equal_the_reference(seed: int) -> None:
+    compare(chained(seed, 10), np.random.default_rng(seed))
