@@ -68,9 +68,10 @@ _PROGRAMS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     (
         "arm-none-eabi-gcc",
         ("arm-none-eabi-gcc",),
-        "exported projects with CC=arm-none-eabi-gcc",
+        "exported projects with CC=arm-none-eabi-gcc, bench --toolchain gcc",
         "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
     ),
+    ("qemu-system-arm", ("qemu-system-arm",), "bench --toolchain gcc", "apt install qemu-system-arm"),
 )
 
 

@@ -142,7 +142,9 @@ def _cost(timing: Timing, now: Instruction, before: Instruction | None) -> tuple
 def measurement(profile: Profile | None, target: Target, tool: str) -> Measurement:
     """The metric "cycles" of a profiled run."""
     if profile is None or why_not(target):
-        return unavailable("cycles", why_not(target) or "the run was not profiled")
+        return unavailable(
+            "cycles", why_not(target) or "no profile: the emulator did not repeat the run with memory accesses watched"
+        )
     cycles = estimate(profile, target)
     return Measurement(
         "cycles", round(cycles.likely), UNITS["cycles"], "estimated", cycles.error, describe(cycles, target), tool

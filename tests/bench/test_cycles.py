@@ -112,6 +112,19 @@ def test_weights_are_read_once_a_flash_word() -> None:
     assert words * 4 // 8 <= result.profile.read_misses <= words * 4 // 8 + 4  # and literals
 
 
+@pytest.mark.parametrize("core", cycles.TIMINGS)
+def test_generated_c_is_profiled_on_every_core_with_timings(core: str) -> None:
+    graph = convolution()
+    feeds = random_feeds(graph, 1)
+    board = replace(find_target(f"{core}:flash=64K,ram=16K"), flash_wait_states=2)
+    run = emulate(export_c(graph, "conv"), interface(graph, "conv"), board, feeds, flash_cache=cycles.FLASH_CACHE)
+    assert run.profile is not None
+    estimate = cycles.estimate(run.profile, board)
+    assert estimate.instructions == run.instructions[0]
+    assert estimate.instructions < estimate.low <= estimate.likely <= estimate.high < 4 * estimate.instructions
+    assert estimate.waits == 2 * (run.profile.fetch_misses + run.profile.read_misses) > 0
+
+
 def test_measurement_says_what_it_is() -> None:
     graph = convolution()
     feeds = random_feeds(graph, 1)

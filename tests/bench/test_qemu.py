@@ -63,6 +63,25 @@ def test_default_toolchains_code_counts_the_same_under_qemu() -> None:
 
 
 @needs_tools
+def test_helium_runs_on_the_m55() -> None:
+    source = (
+        "#include <arm_mve.h>\n"
+        + FRAME
+        + """
+    int32_t toy_run_static(void) {
+        static const int8_t weights[16] = {1, 2, 3, 4, 5, 6, 7, 8, -9, -10, -11, -12, 13, 14, 15, 16};
+        int8x16_t x = vdupq_n_s8(s.arena[0]);
+        int32_t sum = vmladavq_s8(x, vld1q_s8(weights));
+        for (int i = 0; i < 4; i++) s.arena[4 + i] = (int8_t)(sum + i);
+        return 0;
+    }"""
+    )
+    result = emulate(toy(source), FACE, find_target("cortex-m55:flash=64K,ram=16K"), [sample(2, 0, 0, 0)], toolchain="gcc")
+    assert result.outputs[0]["y"].tolist() == [[104, 105, 106, 107]]
+    assert result.instructions[0] < 60
+
+
+@needs_tools
 def test_timer_that_wraps() -> None:
     """4 instructions a turn, more turns than 32 bits of 40 ns hold."""
     turns = 250_000_000
