@@ -11,12 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgekit.graph import Graph
-from edgekit.memory import Plan, occupancy, plan
-from edgekit.schedule import BufferView, Program, schedule
-
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # run files hold ledgers, and are read where no network is: nothing heavy is imported for that
     from edgekit.bench.emulate.result import Emulation
+    from edgekit.graph import Graph
+    from edgekit.memory import Plan
+    from edgekit.schedule import Program
 
 # The flash of a firmware by linker symbol: arrays of trained numbers; every other array is a constant that kernels need.
 _TRAINED = re.compile(r"_(?:weights|bias|constant\d+)_\d+(?:\.\d+)?$")
@@ -71,16 +70,14 @@ def planned(graph: Graph, *, const_input: bool = False) -> Ledger:
     """The ledger of a graph prepared for "c", before it is built: no code, no stack, no constants of kernels.
 
     Raises Unsupported when the C engine lacks an operator."""
-    program = schedule(graph, const_input=const_input)
-    layout = plan(program)
+    program, layout = _planned(graph, const_input)
     flash = (Part("weights", _distinct(program), "weights and biases"),)
     return _book("planned", program, layout, flash, (), const_input)
 
 
 def of_firmware(graph: Graph, run: Emulation, *, const_input: bool = False) -> Ledger:
     """The ledger of what was linked and run. graph: what was exported."""
-    program = schedule(graph, const_input=const_input)
-    layout = plan(program)
+    program, layout = _planned(graph, const_input)
     parts = run.flash_parts
     trained = sum(size for name, size in run.flash_symbols.items() if _TRAINED.search(name))
     constants = parts["weights"] + parts["rodata"] - trained
@@ -94,6 +91,14 @@ def of_firmware(graph: Graph, run: Emulation, *, const_input: bool = False) -> L
     )
     rest = (Part("static", run.static, "variables outside the arena"), Part("stack", run.stack, "high-water mark"))
     return _book("emulated", program, layout, flash, rest, const_input)
+
+
+def _planned(graph: Graph, const_input: bool) -> tuple[Program, Plan]:
+    from edgekit.memory import plan
+    from edgekit.schedule import schedule
+
+    program = schedule(graph, const_input=const_input)
+    return program, plan(program)
 
 
 def _book(
@@ -127,6 +132,8 @@ def _book(
 
 def _alive(program: Program, step: int) -> set[str]:
     """Inputs that are still read at `step` or later (or must keep their values), and outputs that are written by then."""
+    from edgekit.schedule import BufferView
+
     graph, root = program.graph, program.roots
     found = {name for name in graph.inputs if program.views[name].buffer in program.held or step < 0}
     for index, call in enumerate(program.steps):
@@ -141,6 +148,9 @@ def _alive(program: Program, step: int) -> set[str]:
 
 def _savings(program: Program, layout: Plan, const_input: bool) -> Iterable[Saving]:
     """Each is the difference of two plans of the same network, or of what two programs read."""
+    from edgekit.memory import occupancy, plan
+    from edgekit.schedule import schedule
+
     source = program.source
     apart = schedule(source, in_place=False, const_input=const_input)
     alone = plan(apart).peak
