@@ -1,6 +1,7 @@
 """The verbs of the command line as functions. Each takes a model as the command does and returns plain data.
 
-None writes a file: results carry `files`, {name: bytes}, for the caller to save.
+None writes a file: results carry `files`, {name: bytes}, for the caller to save. Data is named as on the command line, or
+is a Dataset: `samples` and `split` hold for both, `data_scale` only for data that is read here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 
 from edgekit import evaluate
 from edgekit.bench.measuring import measure
-from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data
+from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data, selected
 from edgekit.errors import BadConfig
 from edgekit.exporting import Exported, export_files
 from edgekit.graph import Graph
@@ -202,5 +203,5 @@ def _dataset(
     data: str | Path | Dataset, graph: Graph, samples: int | None, scale: Scale | None, split: float | str | None, role: str
 ) -> Dataset:
     if isinstance(data, Dataset):
-        return data
+        return selected(data, samples, split)
     return open_data(data, graph, samples=samples, scale=scale, split=split, role=role)

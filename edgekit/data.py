@@ -99,6 +99,11 @@ def open_data(
         raise BadData(f"{text} holds no samples", FORMS)
     _check_labels(dataset, graph)
     dataset[0]  # fail on the first sample now rather than after a model was loaded into an engine
+    return selected(dataset, samples, split)
+
+
+def selected(dataset: Dataset, samples: int | None, split: float | str | None) -> Dataset:
+    """At most `samples` of a data set, after the share `split` was set aside as its `held_out`. Raises BadData."""
     if split is not None:
         dataset = dataset.split(split)
     if samples is not None and samples < len(dataset):
