@@ -46,6 +46,9 @@ class _Writer:
     def run(self) -> Graph:
         for name in self.graph.inputs:
             self._declare(name, island=True)
+        for name in self.graph.outputs:
+            if self.graph[name].is_const:
+                self._as_it_is(name)
         for node in self.graph.nodes:
             real = [n for n in (*node.inputs, *node.outputs) if n is not None and self.graph[n].dtype == "float32"]
             if not real:
@@ -55,7 +58,7 @@ class _Writer:
             else:
                 self._quantized(node)
         for name in self.graph.outputs:
-            if name in self.choice.activations:
+            if name in self.choice.activations and not self.graph[name].is_const:
                 _ = self._as_integer(name) if self.io == "int8" else self._as_real(name)
         graph = self.graph
         rest = {"states": graph.states, "contract": graph.contract, "history": graph.history}

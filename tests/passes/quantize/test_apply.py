@@ -227,3 +227,17 @@ def test_layer_sqnr_finds_the_broken_layer(io: Literal["int8", "float"]) -> None
     bad = layer_sqnr(graph, spoilt, data[:4])
     assert [layer.op for layer in bad if layer.isolated is not None and layer.isolated < 20] == ["DEPTHWISE_CONV_2D"]
     assert all(layer.source for layer in bad)
+
+
+@pytest.mark.parametrize("io", IOS)
+def test_an_output_that_is_a_constant_stays_as_it_is(io: Literal["int8", "float"]) -> None:
+    net = Net()
+    x, constant = net.input(1, 4), net.random(4)
+    y = net.add("ADD", x, constant)
+    graph = replace(net.graph(y), outputs=(y, constant))
+    result = quantize(graph, samples(graph), io=io)
+    assert result.outputs == graph.outputs
+    feed = feeds_of(graph, 99)
+    got = from_outputs(result, reference.run(result, to_feeds(result, feed)))
+    assert np.array_equal(got[constant], graph[constant].data)  # type: ignore[arg-type]
+    assert np.allclose(got[y], reference.run(graph, feed)[y], atol=0.05)
