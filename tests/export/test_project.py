@@ -75,7 +75,10 @@ def written(files: Mapping[str, bytes], folder: Path) -> Path:
 
 
 def shell(command: list[str], folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), **more}
+    # A make above this one must not speak through the one that is tested.
+    outer = {"MAKEFLAGS", "MAKELEVEL", "MFLAGS"}
+    environment = {k: v for k, v in os.environ.items() if k not in outer}
+    environment |= {"ZIG_GLOBAL_CACHE_DIR": str(cache_dir() / "zig"), **more}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
