@@ -127,3 +127,14 @@ def test_a_bench_of_what_does_not_fit_has_the_plan() -> None:
     assert result.ledger is not None
     assert result.ledger.how == "planned"
     assert result.ledger.arena == planned(prepare(graph, "c")).arena
+
+
+def test_a_core_without_firmware_has_the_plan_too() -> None:
+    graph = network()
+    (result,) = measure(graph, [find_target("esp32-s3")])
+    arena, flash = result.get("arena"), result.get("flash")
+    assert arena is not None
+    assert flash is not None
+    assert (arena.value, arena.how) == (planned(prepare(graph, "c")).arena, "planned")
+    assert "compiles and emulates nothing for xtensa-lx7" in flash.note
+    assert result.ledger is not None

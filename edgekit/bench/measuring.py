@@ -19,7 +19,7 @@ from edgekit.inspection import params
 from edgekit.measure import UNITS, Measurement, unavailable
 from edgekit.pipeline import prepare
 from edgekit.report.model import TargetResult
-from edgekit.target import Target
+from edgekit.target import CORES, Target
 
 RANDOM_RUNS = 2
 NO_TIME = "an emulator counts instructions, not time; no runner has reached the device"
@@ -100,6 +100,8 @@ def _firmware(
     """Flash, RAM, arena, instructions and cycles of the generated C on the target's emulated core; their breakdown; and
     where flash and RAM go."""
     metrics = ("instructions", "flash", "ram", "arena")
+    if target.core not in CORES:
+        return _sources_only(graph, target)
     toolchain, opt = build
     cache = None if cycles.why_not(target) else cycles.FLASH_CACHE
     try:
@@ -123,6 +125,20 @@ def _firmware(
     measured.append(cycles.measurement(run.profile, target, run.tool))
     parts = breakdown.of_firmware(prepared, iface, run) if details else {}
     return measured, parts, ledger.of_firmware(prepared, run)
+
+
+def _sources_only(graph: Graph, target: Target) -> tuple[list[Measurement], breakdown.Breakdown, ledger.Ledger | None]:
+    """What can be said of a core that edgekit only writes sources for: the plan."""
+    why = f"edgekit compiles and emulates nothing for {target.core}; export the sources and build them there"
+    found = [unavailable(metric, why) for metric in ("instructions", "flash", "ram", "cycles")]
+    try:
+        book = ledger.planned(prepare(graph, "c"))
+    except EdgekitError as error:
+        return [*found, unavailable("arena", error.message)], {}, None
+    arena = Measurement(
+        "arena", book.arena, UNITS["arena"], "planned", None, "inputs and outputs included", "edgekit memory plan"
+    )
+    return [*found, arena], {}, book
 
 
 def _parts(parts: dict[str, int]) -> str:

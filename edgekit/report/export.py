@@ -25,6 +25,8 @@ def export_text(result: Exported, folder: str) -> str:
     lines += list(result.notes)
     if "Makefile" in result.files:
         lines.append(f"build: make -C {folder}")
+    elif result.project != "none":
+        lines.append(f"build: see {folder}/README.md")
     return "\n".join(lines)
 
 

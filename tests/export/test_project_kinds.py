@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edgekit.api import export
+from edgekit.errors import BadConfig
 from edgekit.export.project import read_selftest
 from edgekit.export.project.selftest import Format
 from edgekit.export.project.upstream import BOARDS, TFLM
@@ -183,6 +185,18 @@ def test_boards_are_profiles_and_facts_have_sources() -> None:
         assert re.fullmatch(r"[0-9a-f]{8,40}|\d+\.\d+\.\d+", upstream.version)
         assert upstream.source
         assert upstream.note
+
+
+def test_export_chooses_the_project_and_refuses_what_makes_none() -> None:
+    graph = classifier()
+    assert export(graph, "esp32-s3", name="net").project == "esp-idf"
+    assert export(graph, "nucleo-f401re", name="net").project == "make"
+    done = export(graph, "esp32-s3", name="net", format="tflm", project="esp-idf")
+    assert "main/selftest.h" in done.files
+    assert "nothing is known of xtensa-lx7" in done.measurements[0].note
+    assert export(graph, "esp32-s3", name="net", format="tflm").project == "none"
+    with pytest.raises(BadConfig, match="goes with --format c or tflm"):
+        export(graph, "nucleo-f401re", format="tflite", project="zephyr")
 
 
 # --- an interpreter that gives the expected outputs when it is given the inputs ------------------------------------

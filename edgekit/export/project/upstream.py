@@ -54,20 +54,20 @@ TFLM: dict[str, Upstream] = {
     "esp-idf": Upstream(
         "espressif/esp-tflite-micro",
         "1.3.5",
-        "ESP Component Registry (later versions are there)",
-        "its ESP-NN kernels are not known to round as TensorFlow Lite Micro's own: `different` may be above 0",
+        "ESP Component Registry, which has later ones too",
+        "Its ESP-NN kernels are not known to round as TensorFlow Lite Micro's own: `different` may be above 0",
     ),
     "zephyr": Upstream(
         "zephyrproject-rtos/tflite-micro",
         "8d404de73acf7687831e16d88e86e4f73cfddf8e",
         "submanifests/optional.yaml of zephyrproject-rtos/zephyr at 01dc2a0fc3f6",
-        "enable it with: west config manifest.project-filter -- +tflite-micro && west update",
+        "Enable it with: west config manifest.project-filter -- +tflite-micro && west update",
     ),
     "arduino": Upstream(
         "tensorflow/tflite-micro-arduino-examples",
         "07d1cca59a20508b9ab1e69e0cc76a3ace815eaa",
         "its own history; it left the Library Manager in 2022",
-        "made for the Arduino Nano 33 BLE; older than the commit that edgekit's memory plan is about",
+        "Made for the Arduino Nano 33 BLE; older than the commit that edgekit's memory plan is about",
     ),
 }
 TFLM["platformio"] = TFLM["arduino"]
