@@ -10,7 +10,7 @@ from hypothesis import given
 
 from edgekit import reference
 from edgekit.bench.ort import run_onnx
-from edgekit.errors import BadConfig, Unsupported
+from edgekit.errors import BadConfig, BadModel, Unsupported
 from edgekit.export.onnx import OPSET, export_onnx
 from edgekit.export.onnx_ops import WRITERS
 from edgekit.graph import Array, Graph, InputContract, InputSpec, Node, OutputSpec, Quant, Tensor, build
@@ -170,6 +170,20 @@ def test_contract_and_history_travel() -> None:
     assert again.contract == contract
     assert again.history == ("a", "b")
     assert again.name == "read"
+
+
+def test_metadata_that_is_no_text_or_no_json() -> None:
+    net = Net()
+    whole = export_onnx(net.graph(net.add("RELU", net.input(1, 2))))
+    assert load_onnx(whole.replace(b"edgekit.contract", b"edgekit.\xffontract")).contract == InputContract()
+    for key in (b"edgekit.contract", b"edgekit.history"):
+        at = whole.index(key) + len(key) + 2  # the value: {} or []
+        for wrong in (b"{]", b"\xff\xff"):
+            with pytest.raises(BadModel, match=r"edgekit\.\*' is damaged"):
+                load_onnx(whole[:at] + wrong + whole[at + 2 :])
+    at = whole.index(b"edgekit.contract") + 18
+    with pytest.raises(BadModel, match=r"edgekit\.contract' is damaged"):
+        load_onnx(whole[:at] + b"[]" + whole[at + 2 :])
 
 
 def test_bytes_depend_on_the_graph_alone() -> None:

@@ -368,7 +368,8 @@ def _metadata(
     model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str], tensors: Mapping[str, Tensor]
 ) -> tuple[InputContract, tuple[str, ...]]:
     """(contract, history): what edgekit itself wrote under `edgekit.*`, else what the shapes say."""
-    stored = {p.key: p.value for p in model.metadata_props if p.key.startswith("edgekit.")}
+    # protobuf gives bytes for what is no UTF-8
+    stored = {p.key: p.value for p in model.metadata_props if isinstance(p.key, str) and p.key.startswith("edgekit.")}
     try:
         history = tuple(str(s) for s in json.loads(stored.get("edgekit.history", "[]")))
         told = json.loads(stored["edgekit.contract"]) if "edgekit.contract" in stored else None
