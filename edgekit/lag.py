@@ -4,8 +4,7 @@ A kernel that makes its output pixel by pixel can write over input that no later
 starts `lag` bytes before the input; going backward (last pixel first), `lag` bytes after it. Nothing is copied and the inner
 loops are the same; what must be kept of the input, a row or two of a 3x3 window, sets the lag.
 
-Contract of the kernels named in RULES: pixels in order of memory (or the reverse), at most PIXELS_TOGETHER at a time, nothing
-of a group written before everything of the groups ahead of it is read; see each rule.
+The kernels named in RULES keep to their rule; a kernel that makes its outputs in another order must not be listed.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from typing import Literal
 import numpy as np
 
 from edgekit.graph import DTYPE_BYTES, Array, Graph, Node, Tensor
+from edgekit.ops import TABLE, attr
 from edgekit.ops.conv import window_of
 
-# Pixels that a matrix kernel may compute side by side: it reads all their inputs until it has written all their outputs.
+# Pixels that a "group" may have: so many at most are computed side by side.
 PIXELS_TOGETHER = 4
 # Offsets within a buffer are multiples of this, the largest alignment a user can ask for.
 OFFSET_MULTIPLE = 16
@@ -27,44 +27,78 @@ Order = Literal["any", "same", "forward", "backward"]
 
 @dataclass(frozen=True)
 class Rule:
-    """orders: directions the kernel can run in. channelwise: an output pixel's channel reads that channel alone and is written
-    after its last read, one pixel at a time; otherwise up to PIXELS_TOGETHER whole pixels."""
+    """orders: directions the kernel can run in. unit: what it reads before it writes.
+
+    "group": up to PIXELS_TOGETHER pixels side by side; their inputs are read until all their outputs are written.
+    "buffered": the inputs of some pixels are copied to scratch before the first of their outputs is written.
+    "channel": one pixel at a time; a channel's output is written after its own inputs are read, later channels' are not yet.
+    "plane": one channel at a time, line by line; a line is written after all its input lines are read, each read once.
+    """
 
     orders: tuple[Order, ...]
-    channelwise: bool
+    unit: Literal["group", "buffered", "channel", "plane"]
 
 
 RULES: dict[str, Rule] = {
-    "conv_1x1_s8": Rule(("backward", "forward"), False),
-    "conv_s8": Rule(("forward",), False),
-    "depthwise_s8": Rule(("forward",), True),
+    "conv_1x1_s8": Rule(("backward", "forward"), "group"),
+    "conv_s8": Rule(("forward",), "buffered"),
+    "depthwise_s8": Rule(("forward",), "channel"),
+    "conv_1x1_dsp_s8": Rule(("backward", "forward"), "buffered"),
+    "conv_dsp_s8": Rule(("forward",), "buffered"),
+    "depthwise_dsp_s8": Rule(("same",), "plane"),
 }
 
 
+# A channel's plane at a time, its output's lines written after its own are read.
+BY_PLANE = frozenset({"depthwise_dsp_s8"})
+
+
+def shrinks(graph: Graph, node: Node) -> bool:
+    """True when no line of a 3x3 depthwise output reaches past the input lines it and its predecessors have read."""
+    x, y = graph[node.inputs[0] or ""], graph[node.outputs[0]]
+    pad = attr(node, TABLE[node.op], "pad")
+    return x.shape[0] == 1 and max(pad) <= 2 and y.shape[1] <= x.shape[1] and y.shape[2] <= x.shape[2]
+
+
 def lags(graph: Graph, node: Node, kernel: str) -> list[tuple[Order, int]]:
-    """(order, least distance in bytes) of each way in which this node's output may overlap its first input."""
+    """(order, least distance in bytes) of each way in which this node's output may overlap its first input, nearest first."""
     rule = RULES.get(kernel)
+    if kernel in BY_PLANE:
+        return [("same", 0)] if shrinks(graph, node) else []
     if rule is None:
         return []
     x, w, y = graph[node.inputs[0] or ""], graph[node.inputs[1] or ""], graph[node.outputs[0]]
     if node.op == "CONV_2D" and w.shape[3] != x.shape[3]:
         return []  # group after group, each over the whole image
-    ahead = 1 if rule.channelwise else PIXELS_TOGETHER
-    first, last = reads(node, x, w, y)
-    pixels = len(first)
-    if not pixels:
+    if not x.elements or not y.elements:
         return []
-    size, wide = (t.shape[3] * DTYPE_BYTES[t.dtype] for t in (x, y))
-    place = np.arange(pixels)
     found: list[tuple[Order, int]] = []
-    if "forward" in rule.orders:
-        needed = np.minimum.accumulate(first[::-1])[::-1][np.maximum(place - ahead + 1, 0)]
-        end = place if rule.channelwise else place + 1
-        found.append(("forward", _rounded(int((end * wide - needed * size).max()))))
+    if "same" in rule.orders and _plane_fits(node, x, w, y):
+        found.append(("same", 0))
+    first, last = reads(node, x, w, y)
+    size, wide = (t.shape[3] * DTYPE_BYTES[t.dtype] for t in (x, y))
+    place = np.arange(len(first))
+    ahead = {"group": PIXELS_TOGETHER, "channel": 1}.get(rule.unit, 0)
     if "backward" in rule.orders:
-        needed = np.maximum.accumulate(last)[np.minimum(place + ahead - 1, pixels - 1)] + 1
+        # One more than the last input pixel that is still to be read while an output pixel is written.
+        needed = np.append(0, np.maximum.accumulate(last) + 1)[np.minimum(place + ahead, len(last))]
         found.append(("backward", _rounded(int((needed * size - place * wide).max()))))
-    return sorted(found, key=lambda pair: rule.orders.index(pair[0]))
+    if "forward" in rule.orders:
+        # The first input pixel that is still to be read while an output pixel is written; after the last, none is.
+        needed = np.append(np.minimum.accumulate(first[::-1])[::-1], len(place) * wide + x.elements)
+        needed = needed[np.maximum(place - ahead + 1, 0)]
+        end = place if rule.unit == "channel" else place + 1
+        found.append(("forward", _rounded(int((end * wide - needed * size).max()))))
+    return sorted(found, key=lambda way: way[1])
+
+
+def _plane_fits(node: Node, x: Tensor, w: Tensor, y: Tensor) -> bool:
+    """True when no line of an output that starts where its input does reaches an input line that is still to be read."""
+    win = window_of(node, w.shape)
+    (n, rows, columns, _), (_, lines, width, _) = x.shape, y.shape
+    done = np.arange(lines) * win.stride[0] - win.pad[0] + (win.kernel[0] - 1) * win.dilation[0] + 1
+    fits = (np.arange(lines) + 1) * width <= np.where(done < rows, done * columns, rows * columns * n)
+    return bool(fits.all()) and (n == 1 or lines * width <= rows * columns)
 
 
 def reads(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:

@@ -45,15 +45,16 @@ class Model:
     constants: int
 
 
-def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False) -> Model:
+def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False, isa: str = "plain") -> Model:
     """The C files with what a report needs besides.
 
     name: prefix of every C name, and of the files. alignment: of the buffers in the arena, 4 or 16 bytes.
-    const_input: the static form leaves its inputs as they are (their bytes are then not reused).
+    const_input: the static form leaves its inputs as they are (their bytes are then not reused). isa: "plain", or "dsp" for
+    kernels laid out for Arm's DSP extension (Cortex-M4, M7, M33; other compilers get C that does the same, more slowly).
     Raises Unsupported (nodes without a C kernel, all at once), BadConfig (a name C cannot use).
     """
     check_name(name)
-    program = schedule(graph, const_input=const_input)
+    program = schedule(graph, const_input=const_input, isa=isa)
     layout = plan(program, alignment=_alignment(graph, alignment))
     face = _face(program, layout, name, const_input)
     body = write_body(program, layout, face)
@@ -65,14 +66,14 @@ def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool 
     return Model({path: t.encode("ascii") for path, t in texts.items()}, face, program, layout, body.arrays.nbytes)
 
 
-def export_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False) -> dict[str, bytes]:
+def export_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False, isa: str = "plain") -> dict[str, bytes]:
     """{path: bytes} of `<name>.h`, `<name>.c` and `<name>_weights.h`; see `compile_c`."""
-    return compile_c(graph, name, alignment=alignment, const_input=const_input).files
+    return compile_c(graph, name, alignment=alignment, const_input=const_input, isa=isa).files
 
 
-def interface(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False) -> Interface:
+def interface(graph: Graph, name: str, *, alignment: int = 4, const_input: bool = False, isa: str = "plain") -> Interface:
     """How the files of `export_c` with the same arguments are called."""
-    program = schedule(graph, const_input=const_input)
+    program = schedule(graph, const_input=const_input, isa=isa)
     return _face(program, plan(program, alignment=_alignment(graph, alignment)), check_name(name), const_input)
 
 

@@ -26,7 +26,7 @@ from edgekit.ops.requant import (
 from edgekit.ops.tables import unary_table
 
 
-def _weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[str]:
+def weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[str]:
     """The `ek_quantized` block `q` of a convolution or dense layer. weights: int64[O, ...].
 
     The bias gets the share of the input's zero point, so kernels multiply the input as it is.
@@ -72,7 +72,7 @@ def _data(tensor: Tensor) -> Array:
     return tensor.data
 
 
-def _constant_weights(site: Site) -> Array:
+def constant_weights(site: Site) -> Array:
     w = site.tensor(1)
     if w.data is None:
         raise site.refuse("its weights are computed by the network", "constant weights")
@@ -100,9 +100,9 @@ def in_fours(w: Array) -> Array:
 
 
 def conv(site: Site) -> list[str]:
-    w = _constant_weights(site)
+    w = constant_weights(site)
     x, y = site.tensor(0), site.out
-    lines = _weighted(site, w.astype(np.int64), conv_requant(site.node, x, site.tensor(1), y))
+    lines = weighted(site, w.astype(np.int64), conv_requant(site.node, x, site.tensor(1), y))
     weights = site.array("weights", in_turn(w, x.shape[3] // w.shape[3]), "int8_t", site.tensor(1).name)
     if site.step.kernel == "conv_1x1_s8":
         pixels = x.elements // x.shape[3]
@@ -116,9 +116,9 @@ def conv(site: Site) -> list[str]:
 
 
 def depthwise(site: Site) -> list[str]:
-    w = _constant_weights(site)
+    w = constant_weights(site)
     by_channel = w.astype(np.int64).reshape(-1, w.shape[3]).T
-    lines = _weighted(site, by_channel, conv_requant(site.node, site.tensor(0), site.tensor(1), site.out))
+    lines = weighted(site, by_channel, conv_requant(site.node, site.tensor(0), site.tensor(1), site.out))
     stored = in_fours(w) if site.step.kernel == "depthwise_s8" else w
     weights = site.array("weights", stored, "int8_t", site.tensor(1).name)
     window = window_rows(site, (w.shape[1], w.shape[2]))
@@ -126,16 +126,23 @@ def depthwise(site: Site) -> list[str]:
     return [*window, *lines, site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.y())]
 
 
-def fully_connected(site: Site) -> list[str]:
-    w, tensor = _constant_weights(site), site.tensor(1)
+def centred_weights(site: Site) -> Array:
+    """int64[O, I]: a dense layer's weights less their zero point. Raises Unsupported when they leave int8."""
+    w, tensor = constant_weights(site), site.tensor(1)
     assert tensor.quant is not None
     centred = w.astype(np.int64) - tensor.quant.zero_point.reshape(-1, 1)
     if centred.min(initial=0) < -128 or centred.max(initial=0) > 127:
         raise site.refuse("its weights' zero point leaves int8", "weights with zero point 0")
-    lines = _weighted(site, centred, dense_requant(site.node, site.tensor(0), tensor, site.out))
+    return centred
+
+
+def fully_connected(site: Site) -> list[str]:
+    centred, tensor = centred_weights(site), site.tensor(1)
+    lines = weighted(site, centred, dense_requant(site.node, site.tensor(0), tensor, site.out))
     weights = site.array("weights", in_turn(centred.astype(np.int8)), "int8_t", tensor.name)
-    rows = site.tensor(0).elements // w.shape[1]
-    return [*lines, site.call("matmul_s8", site.x(), rows, w.shape[1], weights, w.shape[0], "&q", site.y())]
+    count, depth = centred.shape
+    rows = site.tensor(0).elements // depth
+    return [*lines, site.call("matmul_s8", site.x(), rows, depth, weights, count, "&q", site.y())]
 
 
 def pool(site: Site) -> list[str]:

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import Unsupported
-from edgekit.export.c import calls_f32, calls_move, calls_s8, text
+from edgekit.export.c import calls_dsp, calls_f32, calls_move, calls_s8, text
 from edgekit.export.c.interface import C_TYPES, Interface
 from edgekit.export.c.site import Arrays, Facts, Site
 from edgekit.graph import Graph
 from edgekit.memory import Plan
 from edgekit.schedule import BufferView, KernelCall, Operand, Program
 
-CALLS = calls_move.CALLS | calls_s8.CALLS | calls_f32.CALLS
+CALLS = calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_f32.CALLS
 
 
 @dataclass(frozen=True)

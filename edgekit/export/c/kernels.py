@@ -39,6 +39,36 @@ UNARY_F32: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 
 
+# Texts of assembly that differ by a few instructions. HALVES: negative halves round away from zero.
+_HALVES = '"add \\\\a, \\\\a, \\\\a, asr #31\\n\\t"'
+# Two outputs' windows of three rows: words of x to r10 and r11, the rows' weights in r4..r9, sums in r2 and r3.
+_TAPS = {
+    1: """ldrd r10 r11 [r0] #12
+        smlad r2 r10 r4 r2, smlatb r3 r10 r4 r3, smlad r2 r11 r6 r2, smlatb r3 r11 r6 r3, ldrd r10 r11 [r0,#-4]
+        smlad r2 r10 r8 r2, smlatb r3 r10 r8 r3, smlabt r2 r11 r5 r2, smlad r3 r11 r5 r3, ldrd r10 r11 [r0,#4]
+        smlabt r2 r10 r7 r2, smlad r3 r10 r7 r3, smlabt r2 r11 r9 r2, smlad r3 r11 r9 r3""",
+    2: """ldrd r10 r11 [r0] #24
+        smlad r2 r10 r4 r2, smlad r2 r11 r6 r2, ldrd r10 r11 [r0,#-16]
+        smlad r2 r10 r8 r2, smlabt r2 r11 r5 r2, smlad r3 r11 r4 r3, ldrd r10 r11 [r0,#-8]
+        smlabt r2 r10 r7 r2, smlad r3 r10 r6 r3, smlabt r2 r11 r9 r2, smlad r3 r11 r8 r3, ldrd r10 r11 [r0]
+        smlabt r3 r10 r5 r3, smlabt r3 r11 r7 r3, ldr r10 [r0,#8], smlabt r3 r10 r9 r3""",
+}
+
+
+def _taps(stride: int) -> str:
+    """C strings of the instructions that multiply a pair of outputs' windows."""
+    parts = (line.split() for line in re.split(r", |\n", _TAPS[stride]))
+    return "\n        ".join(f'"{word} {", ".join(rest)}\\n\\t"' for word, *rest in parts)
+
+
+DSP: dict[str, tuple[str, Mapping[str, str]]] = {}
+for _name, _add in (("dsp", _HALVES), ("relu_dsp", "")):
+    DSP[f"tile_{_name}"] = ("tile_dsp", {"S": f"tile_{_name}", "HALVES": _add})
+    for _stride in (1, 2):
+        _fill = {"TAPS": _taps(_stride), "ADVANCE": str(12 * _stride), "STRIDE": str(_stride)}
+        DSP[f"line_{_stride}_{_name}"] = ("line_dsp", {"S": f"line_{_stride}_{_name}", "HALVES": _add, **_fill})
+
+
 def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
     """(file without .c, what to fill in) of a kernel."""
     stem, _, suffix = kernel.rpartition("_")
@@ -51,6 +81,8 @@ def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
         return "extreme", {"OP": stem, "S": suffix, "T": TYPES[suffix], **EXTREMES[stem]}
     if stem in REDUCED:
         return "reduce_extreme", {"OP": stem, "S": suffix, "T": TYPES[suffix], **REDUCED[stem]}
+    if kernel in DSP:
+        return DSP[kernel]
     if kernel in SUMS:
         return "add_s8", SUMS[kernel]
     if kernel in BINARY_F32:

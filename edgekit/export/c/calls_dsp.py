@@ -1,0 +1,106 @@
+"""Calls of the kernels for cores with the DSP extension; weights are laid out for them here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgekit import dsp
+from edgekit.export.c.calls_move import window_rows
+from edgekit.export.c.calls_s8 import centred_weights, constant_weights, weighted
+from edgekit.export.c.site import Site
+from edgekit.graph import Array
+from edgekit.ops import TABLE, attr
+from edgekit.ops.requant import dense_requant, int8_quant, zero_of
+
+
+def in_words(w: Array) -> Array:
+    """w[O, depth] (depth a multiple of 4) as int32[O / 2, depth / 4, 2]: a word holds two channels of inputs 0 and 2 of four,
+    the next those of 1 and 3. An odd last channel gets zeros beside it."""
+    rows = np.concatenate([w, np.zeros((len(w) % 2, w.shape[1]), w.dtype)]).astype(np.int8)
+    fours = rows.reshape(len(rows) // 2, 2, -1, 4)[..., [0, 2, 1, 3]]
+    return np.ascontiguousarray(fours.transpose(0, 2, 3, 1)).reshape(len(rows) // 2, -1, 8).view("<i4").astype(np.int32)
+
+
+def filled(w: Array) -> Array:
+    """The last axis filled with zeros to a multiple of 4."""
+    more = dsp.padded(w.shape[-1]) - w.shape[-1]
+    return np.concatenate([w, np.zeros((*w.shape[:-1], more), w.dtype)], axis=-1)
+
+
+def _flat_halves(r: dsp.Rescale) -> bool:
+    """True when rounding of negative halves cannot show: whatever is below the zero point comes out as the zero point."""
+    return r.zero == -128
+
+
+def _packed(site: Site, r: dsp.Rescale) -> list[str]:
+    """The `ek_packed` block `q`."""
+    pairs = -(-len(r.bias) // 2)
+    columns = np.zeros((3, 2 * pairs), np.int64)
+    columns[:, : len(r.bias)] = (r.bias, r.multiplier, r.right)
+    bias, multiplier, right = columns.reshape(3, pairs, 2)
+    records = np.concatenate([bias, multiplier, right[:, :1] | right[:, 1:] << 8], axis=1)
+    tile = "tile_relu_dsp" if _flat_halves(r) else "tile_dsp"
+    site.kernels[tile] = None
+    name = site.array("records", records.astype(np.int32), "int32_t", "bias, multiplier, right shift of two channels")
+    values = (name, f"{site.prefix}_{tile}", r.zero, r.low, r.high)
+    return site.block("packed", "q", [(values, "records, tile, zero point, lowest, highest")])
+
+
+def conv(site: Site) -> list[str]:
+    w = constant_weights(site)
+    r = dsp.rescale(site.graph, site.node, w.astype(np.int64))
+    lines = _packed(site, r)
+    x, y = site.tensor(0), site.out
+    rows = filled(r.weights.reshape(len(w), w.shape[1], -1)).reshape(len(w), -1)
+    weights = site.array("weights", in_words(rows), "int32_t", site.tensor(1).name)
+    if site.step.kernel == "conv_1x1_dsp_s8":
+        pixels = x.elements // x.shape[3]
+        kernel = "conv_1x1_back_dsp_s8" if site.step.order == "backward" else site.step.kernel
+        call = site.call(kernel, site.x(), pixels, x.shape[3], weights, y.shape[3], "&q", site.scratch, site.y())
+        return [*lines, call]
+    zero = zero_of(int8_quant(site.node, x))
+    call = site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.scratch, site.y())
+    return [*window_rows(site, (w.shape[1], w.shape[2])), *lines, call]
+
+
+def depthwise(site: Site) -> list[str]:
+    w, y = constant_weights(site), site.out
+    r = dsp.rescale(site.graph, site.node, dsp.by_channel(site.node, w))
+    names = (
+        site.array("bias", (2 * r.bias).astype(np.int32), "int32_t", "twice, with the input's zero point"),
+        site.array("multiplier", r.multiplier.astype(np.int32), "int32_t"),
+        site.array("shift", r.right.astype(np.int8), "int8_t", "right"),
+    )
+    rows = [(names, "bias, multiplier, shift"), ((1, r.zero, r.low, r.high), "each, zero point, lowest, highest")]
+    across = dsp.transposed(site.node, site.tensor(0).shape, y.shape)
+    planes = r.weights.reshape(-1, 3, 3)
+    planes = planes.transpose(0, 2, 1) if across else planes
+    weights = site.array("weights", planes.astype(np.int8), "int8_t", site.tensor(1).name)
+    stride, _ = attr(site.node, TABLE[site.node.op], "stride")
+    line = f"line_{stride}_relu_dsp" if _flat_halves(r) else f"line_{stride}_dsp"
+    site.kernels[line] = None
+    zero = zero_of(int8_quant(site.node, site.tensor(0)))
+    function = f"{site.prefix}_{line}"
+    arguments = (site.x(), "&window", int(across), zero, weights, "&q", function, site.scratch, site.y())
+    block = site.block("quantized", "q", rows)
+    return [*window_rows(site, (3, 3)), *block, site.call("depthwise_dsp_s8", *arguments)]
+
+
+def dense(site: Site) -> list[str]:
+    w = centred_weights(site)
+    lines = weighted(site, w, dense_requant(site.node, site.tensor(0), site.tensor(1), site.out))
+    weights = site.array("weights", in_words(filled(w)), "int32_t", site.tensor(1).name)
+    rows = site.tensor(0).elements // w.shape[1]
+    scratch = site.scratch if site.step.scratch is not None else "0"
+    sizes = (rows, w.shape[1], weights, w.shape[0])
+    return [*lines, site.call("dense_dsp_s8", site.x(), *sizes, "&q", scratch, site.y())]
+
+
+CALLS: dict[str, Callable[[Site], list[str]]] = {
+    "conv_dsp_s8": conv,
+    "conv_1x1_dsp_s8": conv,
+    "depthwise_dsp_s8": depthwise,
+    "dense_dsp_s8": dense,
+}

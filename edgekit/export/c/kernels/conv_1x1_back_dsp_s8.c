@@ -1,0 +1,25 @@
+/* needs: lanes_dsp pixels_dsp row_dsp limit_s8 */
+/* As ek_conv_1x1_dsp_s8 from the last pixel to the first; y may be x when channels >= depth, or lie behind it. */
+static void ek_conv_1x1_back_dsp_s8(const int8_t *x, int32_t pixels, int32_t depth, const int32_t *w, int32_t channels,
+                                    const ek_packed *q, int8_t *scratch, int8_t *y)
+{
+    uint32_t *tile = (uint32_t *)(void *)scratch;
+    int8_t *out = y + pixels * channels;
+    int32_t left = pixels;
+    x += pixels * depth;
+    for (; left & 3; --left) {
+        x -= depth;
+        out -= channels;
+        for (int32_t k = 0; k < depth; ++k) {
+            scratch[k] = x[k];
+        }
+        ek_row_dsp(scratch, depth / 4, w, q, channels, out);
+    }
+    for (; left > 0; left -= 4) {
+        x -= 4 * depth;
+        out -= 4 * channels;
+        ek_lanes_dsp(x, depth, depth / 4, tile);
+        ek_pixels_dsp(tile, depth / 4, w, q, channels, out);
+    }
+    ek_limit_s8(y, pixels * channels, q->low, q->high);
+}

@@ -1,0 +1,90 @@
+/* needs: simd scale_right clamp_s8 smlad */
+#ifndef EK_LINE
+#define EK_LINE
+/* One line of a depthwise plane. x: [column / 2][3 rows], two columns a word; the rows lie in slots, and w in their order: for
+   each, twice the weights 0 and 1, and 1 and 2. */
+typedef struct {
+    int32_t bias, bias_again; /* doubled */
+    int32_t multiplier, right;
+    const uint32_t *x_end;
+    int32_t odd; /* one output more than pairs */
+    const uint32_t *x;
+    int8_t *y;
+    int32_t step; /* bytes from output to output */
+    int32_t zero_point;
+    const uint32_t *w;
+} ek_line;
+#endif
+
+EK_ALONE static void ek_@S(const ek_line *t)
+{
+#if EK_DSP
+    /* x r0, y r1, sums r2 r3, weights r4..r9, words of x r10 r11, step r12, zero point lr; the rest on the stack. An odd last
+       output is computed as a pair whose second is written over by its first. */
+    __asm__ volatile(
+        "push {r4-r11, lr}\n\t"
+        "mov r0, %0\n\t"
+        "ldm r0!, {r2-r7}\n\t"
+        "push {r2-r7}\n\t"
+        "ldm r0, {r0-r4}\n\t"
+        "mov r12, r2\n\t"
+        "mov lr, r3\n\t"
+        "ldm r4, {r4-r9}\n\t"
+        "b 2f\n"
+        "1:\n\t"
+        "ldrd r2, r3, [sp]\n\t"
+        @TAPS
+        "ldrd r10, r11, [sp, #8]\n\t"
+        ".irp a, r2, r3\n\t"
+        "smmulr \\a, \\a, r10\n\t"
+        @HALVES
+        "asrs \\a, \\a, r11\n\t"
+        "adc \\a, \\a, lr\n\t"
+        "ssat \\a, #8, \\a\n\t"
+        ".endr\n\t"
+        "strb r3, [r1, r12]\n\t"
+        "strb r2, [r1]\n\t"
+        "add r1, r1, r12, lsl #1\n"
+        "2:\n\t"
+        "ldr r10, [sp, #16]\n\t"
+        "cmp r0, r10\n\t"
+        "bne 1b\n\t"
+        "ldr r11, [sp, #20]\n\t"
+        "cmp r11, #0\n\t"
+        "beq 3f\n\t"
+        "add r10, r10, #@ADVANCE\n\t"
+        "mov r12, #0\n\t"
+        "strd r10, r12, [sp, #16]\n\t"
+        "b 1b\n"
+        "3:\n\t"
+        "add sp, sp, #24\n\t"
+        "pop {r4-r11, lr}"
+        :
+        : "r"(t)
+        : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
+#else
+    int8_t *y = t->y;
+    const uint32_t *x = t->x;
+    for (int32_t odd = 0; odd <= t->odd; ++odd) {
+        for (; odd || x != t->x_end; x += @ADVANCE / 4) {
+            for (int32_t o = 0; o < (odd ? 1 : 2); ++o) {
+                uint32_t sum = (uint32_t)t->bias;
+                for (int32_t i = 0; i < 3; ++i) {
+                    const int32_t at = @STRIDE * o;
+                    uint32_t taps[3];
+                    for (int32_t j = 0; j < 3; ++j) {
+                        taps[j] = x[(at + j) / 2 * 3 + i] >> ((at + j) % 2 * 16) & 65535;
+                    }
+                    sum = ek_smlad(taps[0] | taps[1] << 16, t->w[2 * i], sum);
+                    sum = ek_smlad(taps[2] << 16, t->w[2 * i + 1], sum);
+                }
+                *y = ek_clamp_s8(ek_scale_right((int32_t)sum / 2, t->multiplier, t->right - 1) + t->zero_point, -128, 127);
+                y += t->step;
+            }
+            if (odd) {
+                break;
+            }
+        }
+    }
+#endif
+}

@@ -1,0 +1,109 @@
+/* needs: simd packed even odd smlad */
+EK_ALONE static void ek_@S(const ek_tile *t)
+{
+#if EK_DSP
+    /* x r0, w r1, two words of x r2 r3, sums r4..r11, weights r12 lr; on the stack: x, x end, record, its end, y, stride, entry
+       into the unrolled loop, zero point. */
+    __asm__ volatile(
+        "push {r4-r11, lr}\n\t"
+        "mov r0, %0\n\t"
+        "ldm r0, {r2-r10}\n\t"
+        "mov r1, r10\n\t"
+        "rsb r8, r8, #0\n\t"
+        "and r8, r8, #3\n\t"
+        "mov r0, #104\n\t"
+        "adr r12, 2f\n\t"
+        "mla r8, r8, r0, r12\n\t"
+        "orr r8, r8, #1\n\t"
+        "push {r2-r9}\n"
+        "1:\n\t"
+        "ldr r3, [sp, #8]\n\t"
+        "ldrd r4, r5, [r3]\n\t"
+        "ldr r0, [sp]\n\t"
+        "mov r6, r4\n\tmov r8, r4\n\tmov r10, r4\n\t"
+        "mov r7, r5\n\tmov r9, r5\n\tmov r11, r5\n\t"
+        "ldr r2, [sp, #24]\n\t"
+        "bx r2\n\t"
+        ".balign 4\n"
+        "2:\n\t"
+        ".rept 8\n\t"
+        "ldr r12, [r1], #4\n\t"
+        "ldrd r2, r3, [r0], #8\n\t"
+        "sxtb16 lr, r12, ror #8\n\t"
+        "sxtb16 r12, r12\n\t"
+        "smlad r4, r2, r12, r4\n\t"
+        "smlad r5, r2, lr, r5\n\t"
+        "smlad r6, r3, r12, r6\n\t"
+        "smlad r7, r3, lr, r7\n\t"
+        "ldrd r2, r3, [r0], #8\n\t"
+        "smlad r8, r2, r12, r8\n\t"
+        "smlad r9, r2, lr, r9\n\t"
+        "smlad r10, r3, r12, r10\n\t"
+        "smlad r11, r3, lr, r11\n\t"
+        ".endr\n\t"
+        "ldr r2, [sp, #4]\n\t"
+        "cmp r0, r2\n\t"
+        "bne 2b\n\t"
+        "ldr r3, [sp, #8]\n\t"
+        "ldr r12, [sp, #28]\n\t"
+        "ldrd r0, r2, [r3, #8]\n\t"
+        "ldrb lr, [r3, #16]\n\t"
+        ".irp a, r4, r6, r8, r10\n\t"
+        "lsl \\a, \\a, #1\n\t"
+        "smmulr \\a, \\a, r0\n\t"
+        @HALVES
+        "asrs \\a, \\a, lr\n\t"
+        "adc \\a, \\a, r12\n\t"
+        "ssat \\a, #8, \\a\n\t"
+        ".endr\n\t"
+        "ldrb lr, [r3, #17]\n\t"
+        ".irp a, r5, r7, r9, r11\n\t"
+        "lsl \\a, \\a, #1\n\t"
+        "smmulr \\a, \\a, r2\n\t"
+        @HALVES
+        "asrs \\a, \\a, lr\n\t"
+        "adc \\a, \\a, r12\n\t"
+        "ssat \\a, #8, \\a\n\t"
+        ".endr\n\t"
+        "ldrd r0, r2, [sp, #16]\n\t"
+        "add r3, r3, #20\n\t"
+        "str r3, [sp, #8]\n\t"
+        "bfi r4, r5, #8, #8\n\tstrh r4, [r0]\n\t"
+        "bfi r6, r7, #8, #8\n\tstrh r6, [r0, r2]\n\t"
+        "bfi r8, r9, #8, #8\n\tstrh r8, [r0, r2, lsl #1]\n\t"
+        "add r2, r2, r2, lsl #1\n\t"
+        "bfi r10, r11, #8, #8\n\tstrh r10, [r0, r2]\n\t"
+        "add r0, r0, #2\n\t"
+        "str r0, [sp, #16]\n\t"
+        "ldr r2, [sp, #12]\n\t"
+        "cmp r3, r2\n\t"
+        "bne 1b\n\t"
+        "add sp, sp, #32\n\t"
+        "pop {r4-r11, lr}"
+        :
+        : "r"(t)
+        : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
+#else
+    const int32_t *w = t->w;
+    int8_t *y = t->y;
+    for (const int32_t *record = t->record; record != t->record_end; record += 5) {
+        uint32_t sum[4][2];
+        for (int32_t p = 0; p < 4; ++p) {
+            sum[p][0] = (uint32_t)record[0];
+            sum[p][1] = (uint32_t)record[1];
+        }
+        for (const uint32_t *x = t->x; x != t->x_end; x += 4) {
+            const uint32_t pair = (uint32_t)*w++;
+            for (int32_t p = 0; p < 4; ++p) {
+                sum[p][0] = ek_smlad(x[p], ek_even(pair), sum[p][0]);
+                sum[p][1] = ek_smlad(x[p], ek_odd(pair), sum[p][1]);
+            }
+        }
+        for (int32_t p = 0; p < 4; ++p) {
+            y[p * t->stride] = ek_finish_packed(sum[p][0], record, 0, t->zero_point);
+            y[p * t->stride + 1] = ek_finish_packed(sum[p][1], record, 1, t->zero_point);
+        }
+        y += 2;
+    }
+#endif
+}

@@ -1,0 +1,124 @@
+"""Kernels for the DSP extension against the reference: on this machine through C models of the instructions, under sanitizers,
+and on emulated cores that have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edgekit import dsp, reference
+from edgekit.bench.emulate import emulate
+from edgekit.bench.host_c import Form, run_c
+from edgekit.export.c import compile_c
+from edgekit.export.c.calls_dsp import filled, in_words
+from edgekit.graph import Graph, Quant
+from edgekit.target import find_target
+from tests.export.c.nets import FUSED, Net, Rng, bias, feeds, many, pick, tangle, weights
+
+# kernel -> (op, kernel sizes, strides) it takes
+KINDS: dict[str, tuple[str, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]] = {
+    "conv_1x1_dsp_s8": ("CONV_2D", ((1, 1),), ((1, 1),)),
+    "conv_dsp_s8": ("CONV_2D", ((1, 1), (3, 3), (2, 4), (4, 1), (5, 3)), ((1, 1), (2, 2), (1, 3))),
+    "depthwise_dsp_s8": ("DEPTHWISE_CONV_2D", ((3, 3),), ((1, 1), (2, 2))),
+    "dense_dsp_s8": ("FULLY_CONNECTED", ((1, 1),), ((1, 1),)),
+}
+
+
+def layer(net: Net, op: str, size: tuple[int, int], stride: tuple[int, int], rng: Rng) -> list[str]:
+    """One layer with right shifts only: random image, padding, activation, zero points, dead channels, odd channel counts."""
+    shape = (int(rng.integers(1, 3)), *(int(n) for n in rng.integers(5, 12, 2)), int(rng.integers(1, 14)))
+    x = net.input(shape, Quant.per_tensor(0.1, int(pick(rng, (-128, 0, 127, 5)))))
+    out = shape[3] if op == "DEPTHWISE_CONV_2D" else int(rng.integers(1, 12))
+    attrs: dict[str, Any] = {"stride": stride}
+    if rng.random() < 0.7:
+        attrs["pad"] = tuple(int(rng.integers(0, k)) for k in (size[0], size[0], size[1], size[1]))
+    if op == "CONV_2D" and rng.random() < 0.2:
+        attrs |= {"dilation": tuple(2 if 2 * (k - 1) < 4 else 1 for k in size)}
+    reach = size[0] * size[1] * (1 if op == "DEPTHWISE_CONV_2D" else shape[3])
+    if op == "FULLY_CONNECTED":
+        attrs = {"keep_dims": True}
+    w = {
+        "CONV_2D": lambda: weights(net, (out, *size, shape[3]), 0),
+        "DEPTHWISE_CONV_2D": lambda: weights(net, (1, *size, out), 3),
+        "FULLY_CONNECTED": lambda: weights(net, (out, shape[3]), 0),
+    }[op]()
+    spread = float(w[1].max() * np.sqrt(reach) * 4 * 10 ** rng.uniform(0, 6 if rng.random() < 0.1 else 0.5))
+    quant = Quant.per_tensor(max(spread, 0.11 * float(w[1].max())), int(pick(rng, (-128, -128, 0, 127, -7))))
+    return net.op(op, [x, w[0], bias(net, out)], quant, activation=str(pick(rng, FUSED)), **attrs)
+
+
+def layers(kernel: str, count: int, seed: int) -> Graph:
+    op, sizes, strides = KINDS[kernel]
+    rng = np.random.default_rng(seed)
+    net = Net("int8", rng, extreme=False)
+    for _ in range(count):
+        net.outputs += layer(net, op, pick(rng, sizes), pick(rng, strides), rng)
+    return net.graph()
+
+
+def compare(graph: Graph, rng: Rng, const_input: bool = False) -> None:
+    """Both forms, under sanitizers."""
+    model = compile_c(graph, "net", isa="dsp", const_input=const_input)
+    data = [feeds(graph, rng) for _ in range(2)]
+    forms: tuple[Form, ...] = ("run", "static")
+    for form in forms:
+        found = run_c(model.files, model.interface, data, sanitize=True, form=form)
+        for fed, actual in zip(data, found, strict=True):
+            for name, expected in reference.run(graph, fed).items():
+                node = next(n for n in graph.nodes if name in n.outputs)
+                np.testing.assert_array_equal(actual[name], expected, err_msg=f"{node.op} {dict(node.attrs)}")
+
+
+@pytest.mark.parametrize("kernel", KINDS)
+def test_packed_kernels_equal_the_reference(kernel: str) -> None:
+    graph = layers(kernel, 30, 1)
+    steps = [s.kernel for s in compile_c(graph, "net", isa="dsp").program.steps]
+    assert steps.count(kernel) > 4
+    compare(graph, np.random.default_rng(1))
+
+
+@pytest.mark.parametrize("family", ["conv", "depthwise", "dense", "arithmetic", "pool"])
+def test_what_they_do_not_take_is_exact_too(family: str) -> None:
+    """Left shifts, sums that wrap, groups, large multipliers: from the plain kernels."""
+    compare(many("int8", family, 20, seed=11), np.random.default_rng(2))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_random_networks(seed: int) -> None:
+    compare(tangle("int8", 25, 30 + seed), np.random.default_rng(seed), const_input=seed == 1)
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m7", "cortex-m33"])
+@pytest.mark.parametrize("kernel", KINDS)
+def test_packed_kernels_on_emulated_cores(core: str, kernel: str) -> None:
+    graph = layers(kernel, 12, 2)
+    model = compile_c(graph, "net", isa="dsp")
+    data = [feeds(graph, np.random.default_rng(0))]
+    made = emulate(model.files, model.interface, find_target(f"{core}:flash=512K,ram=256K"), data).outputs[0]
+    for name, expected in reference.run(graph, data[0]).items():
+        np.testing.assert_array_equal(made[name], expected)
+
+
+def test_the_order_of_weights_in_words() -> None:
+    w = np.arange(12, dtype=np.int8).reshape(3, 4)
+    first, second = in_words(w)
+    assert first.astype("<i4").view(np.int8).ravel().tolist() == [0, 4, 2, 6, 1, 5, 3, 7]
+    assert second.astype("<i4").view(np.int8).ravel().tolist() == [8, 0, 10, 0, 9, 0, 11, 0]
+    assert filled(np.ones((2, 5))).tolist() == [[1] * 5 + [0] * 3] * 2
+
+
+def test_a_dead_channel_keeps_a_layer_packed() -> None:
+    """Its bias may be anything; what comes out is a constant."""
+    net = Net("int8", np.random.default_rng(0))
+    x = net.input((1, 3, 3, 4), Quant.per_tensor(0.1))
+    w = np.ones((3, 1, 1, 4), np.int8)
+    w[1] = 0
+    kernel = net.const(w, Quant.per_channel(np.full(3, 0.1), 0))
+    for value in (2**31 - 1, -(2**31), 700):
+        offsets = net.const(np.array([1, value, 2], np.int32))
+        net.outputs += net.op("CONV_2D", [x, kernel, offsets], Quant.per_tensor(0.3, 4))
+    graph = net.graph()
+    assert [dsp.packed(graph, n) for n in graph.nodes] == [("conv_1x1_dsp_s8", 32)] * 3
+    compare(graph, np.random.default_rng(0))
