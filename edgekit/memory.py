@@ -206,7 +206,7 @@ def run_program(program: Program, feeds: Mapping[str, Array], layout: Plan | Non
         if step.scratch is not None:
             at = layout.address(step.scratch)
             arena[at : at + step.scratch.nbytes] = 0x5A
-        if step.order in {"forward", "backward"}:
+        if step.kernel in RULES and step.order != "any":
             _run_overlapping(program, step, arena, layout)
             continue
         for view, array in zip(step.outputs, _compute(program, step, arena, layout), strict=True):
@@ -217,42 +217,57 @@ def run_program(program: Program, feeds: Mapping[str, Array], layout: Plan | Non
 def _run_overlapping(program: Program, step: KernelCall, arena: Array, layout: Plan) -> None:
     """Pixel by pixel, or in groups, as the kernel does: each reads what the ones before it have left of the input.
 
-    A group of a matrix kernel reads its input again after its outputs are spoilt, the worst that a kernel may do.
+    A group reads its input again after its outputs are spoilt, the worst that its kernel may do.
     """
     assert step.node is not None
-    rule, view = RULES[step.kernel], step.outputs[0]
+    unit, view, source = RULES[step.kernel].unit, step.outputs[0], step.inputs[0]
     width, channels = view.shape[2:]
-    ahead = 1 if rule.channelwise else PIXELS_TOGETHER
-    pixel = channels * DTYPE_BYTES[view.dtype]
-    starts = list(range(0, view.nbytes // pixel, ahead))
+    ahead = {"group": PIXELS_TOGETHER, "plane": width}.get(unit, 1)
+    pixel, pixels = channels * DTYPE_BYTES[view.dtype], view.elements // channels
+    starts = list(range(0, pixels, ahead))
+    seen = _fetch(arena, layout, source, program)
+    known = 0
     for start in reversed(starts) if step.order == "backward" else starts:
-        at, end = layout.address(view) + start * pixel, min(start + ahead, view.nbytes // pixel)
-        if not rule.channelwise:
+        at, end = layout.address(view) + start * pixel, min(start + ahead, pixels)
+        if unit == "group":
             arena[at : layout.address(view) + end * pixel] = 0x5A
-        rows = [_output_row(program, step, arena, layout, row) for row in range(start // width, (end - 1) // width + 1)]
+        now = _fetch(arena, layout, source, program)
+        if unit == "plane":  # lines that were read before are not read again
+            image, line = divmod(start // width, view.shape[1])
+            until = image * now.shape[1] + min(now.shape[1], max(0, _window_end(program, step, line)))
+            lines, fresh_lines = (a.reshape(-1, *a.shape[2:]) for a in (seen, now))
+            lines[known:until] = fresh_lines[known:until]
+            known, now = max(known, until), seen
+        rows = [_output_row(program, step, arena, layout, row, now) for row in range(start // width, (end - 1) // width + 1)]
         made = np.concatenate(rows)[start - start // width * width :][: end - start]
         arena[at : at + made.nbytes] = made.reshape(-1).view(np.uint8)
 
 
-def _output_row(program: Program, step: KernelCall, arena: Array, layout: Plan, row: int) -> Array:
-    """Row `row` of the step's output (counted through the batch), [columns, channels], from what its input holds now."""
+def _window_end(program: Program, step: KernelCall, line: int) -> int:
+    """The first input row below the window of the output's row `line` of an image."""
+    assert step.node is not None
+    win = window_of(step.node, program.graph[step.node.inputs[1] or ""].shape)
+    return line * win.stride[0] - win.pad[0] + (win.kernel[0] - 1) * win.dilation[0] + 1
+
+
+def _output_row(program: Program, step: KernelCall, arena: Array, layout: Plan, row: int, data: Array) -> Array:
+    """Row `row` of the step's output (counted through the batch), [columns, channels], from `data` as its first input."""
     node, graph = step.node, program.graph
     assert node is not None
     x, w, y = graph[node.inputs[0] or ""], graph[node.inputs[1] or ""], graph[node.outputs[0]]
-    arrays = [None if o is None else _fetch(arena, layout, o, program) for o in step.inputs]
+    arrays = [None if o is None else _fetch(arena, layout, o, program) for o in step.inputs[1:]]
     image, line = divmod(row, y.shape[1])
     win = window_of(node, w.shape)
     top = line * win.stride[0] - win.pad[0]
-    bottom = top + (win.kernel[0] - 1) * win.dilation[0] + 1
+    bottom = _window_end(program, step, line)
     low, high = min(max(top, 0), x.shape[1] - 1), max(min(bottom, x.shape[1]), 1)
-    assert arrays[0] is not None
-    strip = arrays[0][image : image + 1, low:high]
+    strip = data[image : image + 1, low:high]
     pad = (max(0, -top), max(0, bottom - x.shape[1]), *win.pad[2:])
     if top >= x.shape[1] or bottom <= 0:  # nothing but padding: any row, pushed out of the window
         pad = (bottom - top, 0, *win.pad[2:]) if bottom <= 0 else (0, bottom - top, *win.pad[2:])
     cut = replace(node, attrs={**node.attrs, "pad": pad, "stride": (10**6, win.stride[1])})
     tensors = {**graph.tensors, x.name: replace(x, shape=strip.shape), y.name: replace(y, shape=(1, 1, *y.shape[2:]))}
-    values = {n: a for n, a in zip(node.inputs, arrays, strict=True) if n is not None and a is not None}
+    values = {n: a for n, a in zip(node.inputs[1:], arrays, strict=True) if n is not None and a is not None}
     made: Array = reference.run_node(replace(graph, tensors=tensors), cut, {**values, x.name: strip})[0][0, 0]
     return made
 
