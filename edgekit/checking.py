@@ -29,6 +29,10 @@ LFS = b"version https://git-lfs"
 NO_BASE = "growth needs earlier figures to compare with, and was not judged (--against main, or --update-baseline once)"
 
 
+class NeedsData(BadConfig):
+    """A float model is to be quantized, and there is nothing to calibrate it on."""
+
+
 @dataclass(frozen=True)
 class ModelCheck:
     """One model judged. base: earlier figures, None when there are none; base_name: where they are from ("main", a file)."""
@@ -120,7 +124,7 @@ def figures(config: ModelConfig, *, use_cache: bool = True, apart: bool = False)
     """All measurements that the limits of one model may be about; from the cache when nothing they depend on has changed.
 
     apart: measure in a process of its own, whose Python modules are not those of other versions of the same files.
-    Raises what loading, data and targets raise, and BadConfig for a float model that is to be quantized without data.
+    Raises what loading, data and targets raise, and NeedsData for a float model that is to be quantized.
     """
     names = config.targets or (DEFAULT_TARGET,)
     boards = [find_target(base.target_spec(name, config.folder)) for name in names]
@@ -156,7 +160,7 @@ def measure_model(config: ModelConfig) -> RunReport:
     graph: Graph = source.graph
     if not source.graph.is_quantized and config.scheme != "float32":
         if config.data is None:
-            raise BadConfig(f"model.{config.name}: the model is float and has no data to be quantized on", 'add data = "..."')
+            raise NeedsData(f"model.{config.name}: the model is float and has no data to be quantized on", 'add data = "..."')
         done = api.quantize(
             source.graph,
             f"{config.name}.tflite",

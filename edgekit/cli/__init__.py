@@ -12,6 +12,7 @@ COMMANDS: dict[str, str] = {
     "bench": "Measure a model on targets.",
     "verify": "Prove that every engine gives the same answers.",
     "check": "Hold models to the limits of edgekit.toml (the CI gate).",
+    "init": "Write the first edgekit.toml of a model.",
     "targets": "List devices, or show one.",
     "doctor": "What is installed, what is missing, and how to get it.",
 }

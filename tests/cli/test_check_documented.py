@@ -53,7 +53,8 @@ def given(project: Path, measured: dict[str, Any], **changed: Any) -> Path:
         value, how, error = MILLISECONDS[result["target"]]
         for m in result["measurements"]:
             if m["metric"] == "latency":
-                m.update({"value": value, "how": how, "error": error, "note": "", "tool": "", **changed.get(result["target"], {})})
+                m.update({"value": value, "how": how, "error": error, "note": "", "tool": ""})
+                m.update(changed.get(result["target"], {}))
     file = project / "run.json"
     file.write_text(json.dumps(run))
     return file

@@ -1,0 +1,126 @@
+"""The first edgekit.toml of a model: today's figures with a margin, each limit with a remark on what it was made of."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from edgekit.base import target_spec
+from edgekit.config import ModelConfig
+from edgekit.measure import UNITS, Measurement
+from edgekit.report.model import RunReport, TargetResult
+from edgekit.report.numbers import amount, evidence, percent
+from edgekit.target import find_target
+
+# Metrics that get a limit, by the kind of target.
+LIMITED = {"mcu": ("flash", "ram", "instructions", "latency"), "sbc": ("file", "latency"), "phone": ("file", "latency")}
+ACCURACY_MARGIN, DROP_MARGIN = 0.01, 0.5  # a share, and points
+GROWTH = {"flash": "2 %", "ram": "0 %", "file": "2 %"}
+
+
+def name_of(model: str) -> str:
+    """A model's name for its table: its file's, its folder's for a model.py."""
+    path = Path(model.rpartition(":")[0] if re.search(r"\.py:\w+$", model) else model)
+    stem = path.resolve().parent.name if path.stem == "model" else path.stem
+    return stem or "model"
+
+
+def config_text(config: ModelConfig, report: RunReport, margin: float) -> str:
+    """edgekit.toml for one model whose paths are relative to the file already. margin: a share of today's figures (0.1)."""
+    table = f"model.{_key(config.name)}"
+    lines = [
+        "# The limits that `edgekit check` holds. They are what was measured when this file was written, and a margin of",
+        f"# {percent(margin)}: make them what the product can afford. Past a limit the check ends with exit code 1.",
+        "",
+        f"[{table}]",
+        *_options(config),
+        *_accuracy(report),
+    ]
+    for result in report.results:
+        lines += ["", f"[{table}.limits.{_key(result.target)}]", *_limits(result, margin, config.folder)]
+    return "\n".join(lines) + "\n"
+
+
+def relative_spec(spec: str, folder: Path) -> str:
+    """A path (or file.py:function) as edgekit.toml in `folder` names it."""
+    return Path(os.path.relpath(spec, folder)).as_posix()
+
+
+def _options(config: ModelConfig) -> Iterator[str]:
+    remarks = {
+        "source": "the model: .onnx, .tflite, .pt2, or file.py:function",
+        "data": "what int8 ranges are calibrated on",
+        "eval": "labelled data that accuracy is judged on",
+        "split": "the share of data that accuracy is judged on",
+        "weights": "of the PyTorch model",
+        "scheme": "float32 leaves the model as it is",
+    }
+    for key, remark in remarks.items():
+        value = getattr(config, key)
+        if value is not None and (key != "scheme" or value == "float32" or config.data is not None):
+            yield f"{key} = {json.dumps(value, ensure_ascii=False)}  # {remark if value != 'int8' else 'the number format'}"
+    if config.args:
+        yield f"args = {{ {', '.join(f'{_key(k)} = {json.dumps(v, ensure_ascii=False)}' for k, v in config.args.items())} }}"
+    if config.shapes:
+        yield f"shapes = {{ {', '.join(f'{_key(k)} = {list(v)}' for k, v in config.shapes.items())} }}"
+    if config.data is None and config.scheme == "float32":
+        yield '# data = "data.npz"  # with data (and without the line on the scheme) the model is quantized to int8 first'
+
+
+def _accuracy(report: RunReport) -> Iterator[str]:
+    found = {m.metric: m for result in report.results[:1] for m in result.measurements}
+    for metric in ("accuracy", "accuracy_drop"):
+        m = found.get(metric)
+        if m is None or m.value is None:
+            yield f"# {metric}: {_why(m)}"
+        elif metric == "accuracy":
+            yield _line(metric, f'">= {math.floor(1000 * max(0.0, m.value - ACCURACY_MARGIN)) / 1000:g}"', m)
+        else:
+            yield _line(metric, f'"{math.ceil(10 * (max(0.0, m.value) + DROP_MARGIN) - 1e-9) / 10:g} pt"', m)
+
+
+def _limits(result: TargetResult, margin: float, folder: Path) -> Iterator[str]:
+    limited = LIMITED[find_target(target_spec(result.target, folder)).kind]
+    had = []
+    for metric in limited:
+        m = result.get(metric)
+        if m is None or m.value is None:
+            yield f"# {metric}: {_why(m)}"
+            continue
+        had.append(metric)
+        bound = json.dumps(_rounded_up(metric, m.value * (1 + margin)))
+        yield _line(metric, f'{{ max = {bound}, accept = "estimated" }}' if m.how == "estimated" else bound, m)
+    rules = ", ".join(f'{metric} = "{share}"' for metric, share in GROWTH.items() if metric in had)
+    if rules:
+        yield f"growth = {{ {rules} }}  # what one change may add: edgekit check --against main"
+
+
+def _line(metric: str, value: str, m: Measurement) -> str:
+    return f"{metric} = {value}  # today {amount(metric, m.value)}, {evidence(m)}"
+
+
+def _why(m: Measurement | None) -> str:
+    note = "not measured" if m is None else m.note.removeprefix("unavailable: ")
+    return f"no figure today, {' '.join(note.split())}"
+
+
+def _rounded_up(metric: str, value: float) -> str:
+    """A figure a person would write, never below `value`."""
+    unit = UNITS[metric]
+    if unit == "B":
+        return f"{math.ceil(value / 1024)} KiB" if value > 8192 else f"{64 * math.ceil(value / 64):,} B"
+    digits = 10.0 ** (math.floor(math.log10(value)) - 1) if value > 0 else 1.0
+    rounded = math.ceil(value / digits - 1e-9) * digits
+    if unit == "":
+        for suffix, factor in (("M", 1e6), ("K", 1e3)):
+            if rounded >= factor:
+                return f"{rounded / factor:g} {suffix}"
+    return f"{rounded:.10g} {unit}".rstrip()
+
+
+def _key(text: str) -> str:
+    return text if re.fullmatch(r"[A-Za-z0-9_-]+", text) else json.dumps(text, ensure_ascii=False)
