@@ -11,6 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from edgekit.dsp import packed
 from edgekit.errors import Unsupported
 from edgekit.graph import DTYPE_BYTES, Graph, Node, Shape, Tensor, fresh
 from edgekit.inplace import Move, choose, offsets
@@ -133,14 +134,16 @@ ELEMENTWISE = frozenset(
 POOLS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
 
 
-def schedule(graph: Graph, *, in_place: bool = True, const_input: bool = False, dead_channels: bool = False) -> Program:
+def schedule(
+    graph: Graph, *, in_place: bool = True, const_input: bool = False, dead_channels: bool = False, isa: str = "plain"
+) -> Program:
     """The Program of a Graph whose shapes are all known. Raises Unsupported, listing every node without a kernel.
 
     in_place: let outputs take the place of operands that die. const_input: inputs keep their values. dead_channels: compute
     channels that no input can change, too.
     """
     source, graph = graph, graph if dead_channels else drop_dead_channels(graph)
-    kernels = _kernels(graph)
+    kernels = _kernels(graph, isa)
     root = _aliases(graph)
     last = _last_reads(graph, root, const_input)
     moves: dict[int, Move] = {}
@@ -262,12 +265,14 @@ _SHARED = frozenset(
 )
 
 
-def _kernels(graph: Graph) -> list[tuple[str, int]]:
+def _kernels(graph: Graph, isa: str) -> list[tuple[str, int]]:
     """(kernel, scratch bytes) of each node; Unsupported lists all that have none."""
     chosen: list[tuple[str, int]] = []
     problems: list[tuple[str, str, str]] = []
     for node in graph.nodes:
         kernel = _kernel(graph, node)
+        if isa == "dsp" and kernel is not None and kernel[0].endswith("_s8"):
+            kernel = packed(graph, node) or kernel
         if kernel is None:
             kinds = ", ".join(t.dtype for t in (*graph.input_tensors(node), *graph.output_tensors(node)) if t is not None)
             problems.append((f"{node.op} '{node.source}'", f"no C kernel for {kinds}", "int8 or float32 throughout"))
