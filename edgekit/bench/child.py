@@ -115,6 +115,9 @@ def ask(engine: str, model: bytes, job: Mapping[str, Any], feeds: Mapping[str, A
         detail = f"exit status {status}" + (f": {said[-600:]}" if said else "")
         hint = "the model may be one that this interpreter cannot run"
         raise ChildDied(f"{engine} ended while running the model ({detail})", hint, said) from death
+    except BaseException:  # interrupted: the answer still to come must not be taken for that of the next request
+        _workers.pop((engine, os.getpid())).close()
+        raise
     with np.load(io.BytesIO(reply), allow_pickle=False) as npz:
         outputs = {name: npz[name] for name in npz.files}
     return outputs, str(json.loads(outputs.pop("info").tobytes())["error"]), printed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -76,6 +77,16 @@ def test_int8_sum_is_not_judged_by_the_broken_reference_kernel() -> None:
         ENGINES["litert-reference"].run(graph, [sample], find_target("mcu"))
 
 
+class Interrupted:
+    """A pipe that is interrupted when it is read."""
+
+    def __init__(self, pipe: Any) -> None:
+        self.close = pipe.close
+
+    def read(self, size: int) -> bytes:
+        raise KeyboardInterrupt
+
+
 def test_a_child_that_dies_or_hangs_is_an_error_and_is_replaced(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     graph = network(0, int8=False)
     model, samples = export_tflite(graph), feeds(graph, 0, 1)
@@ -93,3 +104,14 @@ def test_a_child_that_dies_or_hangs_is_an_error_and_is_replaced(monkeypatch: pyt
         run_litert(model, samples)
     monkeypatch.undo()
     assert run_litert(model, samples)
+
+
+def test_an_interrupted_answer_is_not_taken_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = make([T("x", (1, 2)), T("y", (1, 2))], [O("RELU", ["x"], ["y"])], ["x"], ["y"])
+    first, second = ({"x": np.full((1, 2), value, np.float32)} for value in (1, 2))
+    busy = child.worker("litert")
+    monkeypatch.setattr(busy.process, "stdout", Interrupted(busy.process.stdout))
+    with pytest.raises(KeyboardInterrupt):
+        run_litert(model, [first])
+    monkeypatch.undo()
+    assert np.array_equal(run_litert(model, [second])[0]["y"], second["x"])
