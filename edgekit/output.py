@@ -48,6 +48,13 @@ def write_folder(folder: Path, files: Mapping[str, bytes], force: bool = False) 
     if folder.exists() and not folder.is_dir():
         raise BadConfig(f"{folder} is a file", "name a folder")
     check_free(folder, force)
+    for path in (folder / name for name in files):
+        above = next(
+            (p for p in path.parents if p != folder and p.is_relative_to(folder) and p.exists() and not p.is_dir()), None
+        )
+        if path.is_dir() or above is not None:
+            found = f"{path} is a folder" if above is None else f"{above} is a file"
+            raise BadConfig(f"{found}, in the way of what is written", "move it, or choose another folder")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))

@@ -58,6 +58,17 @@ def test_a_file_in_the_place_of_a_folder_and_the_reverse(tmp_path: Path) -> None
         write_file(tmp_path / "file/below", b"")
 
 
+def test_what_is_in_the_way_is_seen_before_anything_is_replaced(tmp_path: Path) -> None:
+    write_folder(tmp_path, {"a.c": b"old"})
+    (tmp_path / "b.c").mkdir()
+    (tmp_path / "src").write_bytes(b"mine")
+    before = everything(tmp_path)
+    for name in ("b.c", "src/c.c"):
+        with pytest.raises(BadConfig, match="in the way"):
+            write_folder(tmp_path, {"a.c": b"new", name: b""}, force=True)
+        assert everything(tmp_path) == before
+
+
 def test_nothing_is_left_when_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
