@@ -13,10 +13,16 @@ import numpy as np
 from edgekit.fixedpoint import multiply_by_quantized_multiplier
 from edgekit.graph import Array, Graph, Node, Shape
 from edgekit.ops import TABLE, attr
-from edgekit.ops.requant import activation_range, conv_requant, dense_requant, int8_quant, zero_of
+from edgekit.ops.requant import activation_range, add_params, conv_requant, dense_requant, int8_quant, zero_of
 
 ISAS = ("plain", "dsp")
+CORES = frozenset({"cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"})  # those with the extension, of `target.CORES`
 PIXELS = 4  # a tile of `tile_dsp`
+
+
+def isa_of(core: str) -> str:
+    """The kernels (one of ISAS) for a core of `target.CORES`, or for anything else."""
+    return "dsp" if core in CORES else "plain"
 
 
 @dataclass(frozen=True)
@@ -87,8 +93,26 @@ def transposed(node: Node, x: Shape, y: Shape) -> bool:
     return x[1:3] == y[1:3] and (-(-y[1] // 2) + 3) * y[2] < (-(-y[2] // 2) + 3) * y[1]
 
 
+def add_order(graph: Graph, node: Node) -> tuple[int, int] | None:
+    """(operand of the larger scale, the other) of an ADD of equal shapes whose rescales shift right; else None.
+
+    The larger scale is rescaled by exactly a half, which leaves one product less.
+    """
+    a, b, y = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1]), graph[node.outputs[0]]
+    if a is None or b is None or not a.shape == b.shape == y.shape:
+        return None
+    p = add_params(node, a, b, y)
+    for first, other in ((0, 1), (1, 0)):
+        half = p.multipliers[first] == 1 << 30 and p.shifts[first] == 0
+        if half and -31 <= p.shifts[other] < 0 and -31 <= p.out_shift < 0:
+            return first, other
+    return None
+
+
 def packed(graph: Graph, node: Node) -> tuple[str, int] | None:
     """(kernel, scratch bytes) of an int8 node, or None when the plain kernels take it."""
+    if node.op == "ADD":
+        return ("add_dsp_s8", 0) if add_order(graph, node) else None
     if node.op not in {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}:
         return None
     x, w, y = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1]), graph[node.outputs[0]]

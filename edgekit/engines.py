@@ -42,9 +42,10 @@ def _c(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]:
 
 def _emulated(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]:
     from edgekit.bench.emulate import emulate
+    from edgekit.dsp import isa_of
     from edgekit.export.c import compile_c
 
-    model = compile_c(graph, NAME)
+    model = compile_c(graph, NAME, isa=isa_of(target.core))
     result = emulate(model.files, model.interface, target, feeds)
     return result.outputs, result.tool
 

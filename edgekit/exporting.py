@@ -82,11 +82,14 @@ _Written = tuple[dict[str, bytes], list[Measurement], str]
 
 
 def _write_c(graph: Graph, name: str, target: Target, project: str | None, data: Dataset | None, const_input: bool) -> _Written:
+    from edgekit.dsp import isa_of
     from edgekit.export.c import export_c, interface
     from edgekit.export.project import write_project
 
     kind = project or ("none" if target.kind != "mcu" else "make" if target.core in CORES else "esp-idf")
-    files, iface = export_c(graph, name, const_input=const_input), interface(graph, name, const_input=const_input)
+    isa = isa_of(target.core)
+    files = export_c(graph, name, const_input=const_input, isa=isa)
+    iface = interface(graph, name, const_input=const_input, isa=isa)
     arena = Measurement(
         "arena", iface.arena, UNITS["arena"], "planned", None, "inputs and outputs included", "edgekit memory plan"
     )
@@ -148,9 +151,11 @@ def _check_fit(target: Target, sizes: list[Measurement], graph: Graph, kind: str
             message = f"{target.name} has {limit:,} B of {part}; the {m.metric} alone takes {need:,} B, {over:,} B too many"
             fix = f"a smaller input, fewer channels early in the network, or a board with more than {need:,} B of {part}"
             if kind == "c":
-                book = ledger.planned(graph, const_input=const_input)
+                from edgekit.dsp import isa_of
+
+                book = ledger.planned(graph, const_input=const_input, isa=isa_of(target.core))
                 message += f"\n{ledger_text(book)}"
-                free = book if not const_input else ledger.planned(graph)
+                free = book if not const_input else ledger.planned(graph, isa=isa_of(target.core))
                 fix = (
                     f"less at {book.peak}: a smaller input or fewer channels there; or a board with more than {need:,} B of RAM"
                 )

@@ -66,18 +66,18 @@ class Ledger:
         return sum(part.size for part in self.ram)
 
 
-def planned(graph: Graph, *, const_input: bool = False) -> Ledger:
+def planned(graph: Graph, *, const_input: bool = False, isa: str = "plain") -> Ledger:
     """The ledger of a graph prepared for "c", before it is built: no code, no stack, no constants of kernels.
 
     Raises Unsupported when the C engine lacks an operator."""
-    program, layout = _planned(graph, const_input)
+    program, layout = _planned(graph, const_input, isa)
     flash = (Part("weights", _distinct(program), "weights and biases"),)
-    return _book("planned", program, layout, flash, (), const_input)
+    return _book("planned", program, layout, flash, (), const_input, isa)
 
 
-def of_firmware(graph: Graph, run: Emulation, *, const_input: bool = False) -> Ledger:
+def of_firmware(graph: Graph, run: Emulation, *, const_input: bool = False, isa: str = "plain") -> Ledger:
     """The ledger of what was linked and run. graph: what was exported."""
-    program, layout = _planned(graph, const_input)
+    program, layout = _planned(graph, const_input, isa)
     parts = run.flash_parts
     trained = sum(size for name, size in run.flash_symbols.items() if _TRAINED.search(name))
     constants = parts["weights"] + parts["rodata"] - trained
@@ -90,19 +90,19 @@ def of_firmware(graph: Graph, run: Emulation, *, const_input: bool = False) -> L
         Part("padding", parts["padding"], "alignment"),
     )
     rest = (Part("static", run.static, "variables outside the arena"), Part("stack", run.stack, "high-water mark"))
-    return _book("emulated", program, layout, flash, rest, const_input)
+    return _book("emulated", program, layout, flash, rest, const_input, isa)
 
 
-def _planned(graph: Graph, const_input: bool) -> tuple[Program, Plan]:
+def _planned(graph: Graph, const_input: bool, isa: str) -> tuple[Program, Plan]:
     from edgekit.memory import plan
     from edgekit.schedule import schedule
 
-    program = schedule(graph, const_input=const_input)
+    program = schedule(graph, const_input=const_input, isa=isa)
     return program, plan(program)
 
 
 def _book(
-    how: str, program: Program, layout: Plan, flash: tuple[Part, ...], rest: tuple[Part, ...], const_input: bool
+    how: str, program: Program, layout: Plan, flash: tuple[Part, ...], rest: tuple[Part, ...], const_input: bool, isa: str
 ) -> Ledger:
     graph = program.graph
     ports = {*graph.inputs, *graph.outputs}
@@ -126,7 +126,7 @@ def _book(
         io=sum(graph[name].nbytes for name in ports),
         peak=f"step {layout.who.step} {layout.who.title}",
         alive=layout.who.tensors,
-        savings=tuple(saving for saving in _savings(program, layout, const_input) if saving.size),
+        savings=tuple(saving for saving in _savings(program, layout, const_input, isa) if saving.size),
     )
 
 
@@ -146,21 +146,21 @@ def _alive(program: Program, step: int) -> set[str]:
     return found
 
 
-def _savings(program: Program, layout: Plan, const_input: bool) -> Iterable[Saving]:
+def _savings(program: Program, layout: Plan, const_input: bool, isa: str) -> Iterable[Saving]:
     """Each is the difference of two plans of the same network, or of what two programs read."""
     from edgekit.memory import occupancy, plan
     from edgekit.schedule import schedule
 
     source = program.source
-    apart = schedule(source, in_place=False, const_input=const_input)
+    apart = schedule(source, in_place=False, const_input=const_input, isa=isa)
     alone = plan(apart).peak
     every = sum(int(need.max()) for need in occupancy(apart).values())
     yield Saving("buffers that share memory over time", "RAM", every - alone, f"each tensor by itself: {every:,} B")
     yield Saving("outputs in place of inputs", "RAM", alone - layout.peak, f"without: {alone:,} B")
     if not const_input:
-        kept = plan(schedule(source, const_input=True)).peak
+        kept = plan(schedule(source, const_input=True, isa=isa)).peak
         yield Saving("input overwritten", "RAM", kept - layout.peak, f"with --const-input: {kept:,} B")
-    whole = schedule(source, dead_channels=True, const_input=const_input)
+    whole = schedule(source, dead_channels=True, const_input=const_input, isa=isa)
     before, after = (sum(tensor.nbytes for tensor in p.weights) for p in (whole, program))
     yield Saving("dead channels left out", "RAM", plan(whole).peak - layout.peak)
     yield Saving("dead channels left out", "flash", before - after, "of the weights")

@@ -106,12 +106,12 @@ def test_the_text_says_what_is_not_known_and_what_was_saved() -> None:
 
 def test_what_does_not_fit_is_told_why_and_what_would() -> None:
     graph = prepare(network(), "c")
-    arena, kept = planned(graph).arena, planned(graph, const_input=True).arena
+    arena, kept = planned(graph, isa="dsp").arena, planned(graph, const_input=True, isa="dsp").arena
     small = find_target(f"cortex-m4:flash=64K,ram={arena - 1}")
     with pytest.raises(DoesNotFit, match="1 B too many") as caught:
         export(graph, small, project="none")
     assert "saved by outputs in place" in caught.value.message
-    assert f"less at {planned(graph).peak}" in caught.value.hint
+    assert f"less at {planned(graph, isa="dsp").peak}" in caught.value.hint
     assert export(graph, find_target(f"cortex-m4:flash=64K,ram={kept - 1}"), project="none").files
     with pytest.raises(DoesNotFit) as caught:
         export(graph, find_target(f"cortex-m4:flash=64K,ram={kept - 1}"), project="none", const_input=True)

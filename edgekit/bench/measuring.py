@@ -10,6 +10,7 @@ from edgekit.bench import cycles
 from edgekit.bench.emulate import emulate
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.data import Dataset
+from edgekit.dsp import isa_of
 from edgekit.errors import BadConfig, DoesNotFit, EdgekitError
 from edgekit.export.c import export_c, interface
 from edgekit.export.onnx import export_onnx
@@ -102,16 +103,17 @@ def _firmware(
     metrics = ("instructions", "flash", "ram", "arena")
     if target.core not in CORES:
         return _sources_only(graph, target)
+    isa = isa_of(target.core)
     toolchain, opt = build
     cache = None if cycles.why_not(target) else cycles.FLASH_CACHE
     try:
         prepared = prepare(graph, "c")
         name = "model"
-        files, iface = export_c(prepared, name), interface(prepared, name)
+        files, iface = export_c(prepared, name, isa=isa), interface(prepared, name, isa=isa)
         feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
         run = emulate(files, iface, target, feeds, toolchain=toolchain, opt=opt, per_op=details, flash_cache=cache)
     except EdgekitError as error:
-        book = ledger.planned(prepared) if isinstance(error, DoesNotFit) else None
+        book = ledger.planned(prepared, isa=isa) if isinstance(error, DoesNotFit) else None
         return [unavailable(metric, str(error)) for metric in (*metrics, "cycles")], {}, book
     inputs = f"mean of {len(feeds)} runs on " + ("random inputs" if feed is None else feed.name)
     notes = {
@@ -124,7 +126,7 @@ def _firmware(
     measured = [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
     measured.append(cycles.measurement(run.profile, target, run.tool))
     parts = breakdown.of_firmware(prepared, iface, run) if details else {}
-    return measured, parts, ledger.of_firmware(prepared, run)
+    return measured, parts, ledger.of_firmware(prepared, run, isa=isa)
 
 
 def _sources_only(graph: Graph, target: Target) -> tuple[list[Measurement], breakdown.Breakdown, ledger.Ledger | None]:

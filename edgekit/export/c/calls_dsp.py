@@ -12,7 +12,7 @@ from edgekit.export.c.calls_s8 import centred_weights, constant_weights, weighte
 from edgekit.export.c.site import Site
 from edgekit.graph import Array
 from edgekit.ops import TABLE, attr
-from edgekit.ops.requant import dense_requant, int8_quant, zero_of
+from edgekit.ops.requant import add_params, dense_requant, int8_quant, zero_of
 
 
 def in_words(w: Array) -> Array:
@@ -98,9 +98,24 @@ def dense(site: Site) -> list[str]:
     return [*lines, site.call("dense_dsp_s8", site.x(), *sizes, "&q", scratch, site.y())]
 
 
+def add(site: Site) -> list[str]:
+    p = add_params(site.node, site.tensor(0), site.tensor(1), site.out)
+    order = dsp.add_order(site.graph, site.node)
+    assert order is not None
+    a, b = order
+    rows: list[tuple[tuple[int, ...], str]] = [
+        ((p.zeros[b] << 21, p.multipliers[b], -p.shifts[b]), "b: zero point, multiplier, right shift"),
+        ((-(p.zeros[a] << 19),), "a: zero point"),
+        ((p.out_multiplier, -p.out_shift, p.out_zero, *p.clamp), "multiplier, right shift, zero point, lowest, highest"),
+    ]
+    call = site.call("add_dsp_s8", site.x(a), site.x(b), site.out.elements, "&terms", site.y())
+    return [*site.block("add_packed", "terms", rows), call]
+
+
 CALLS: dict[str, Callable[[Site], list[str]]] = {
     "conv_dsp_s8": conv,
     "conv_1x1_dsp_s8": conv,
     "depthwise_dsp_s8": depthwise,
     "dense_dsp_s8": dense,
+    "add_dsp_s8": add,
 }

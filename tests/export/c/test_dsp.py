@@ -23,6 +23,7 @@ KINDS: dict[str, tuple[str, tuple[tuple[int, int], ...], tuple[tuple[int, int], 
     "conv_dsp_s8": ("CONV_2D", ((1, 1), (3, 3), (2, 4), (4, 1), (5, 3)), ((1, 1), (2, 2), (1, 3))),
     "depthwise_dsp_s8": ("DEPTHWISE_CONV_2D", ((3, 3),), ((1, 1), (2, 2))),
     "dense_dsp_s8": ("FULLY_CONNECTED", ((1, 1),), ((1, 1),)),
+    "add_dsp_s8": ("ADD", ((1, 1),), ((1, 1),)),
 }
 
 
@@ -30,6 +31,11 @@ def layer(net: Net, op: str, size: tuple[int, int], stride: tuple[int, int], rng
     """One layer with right shifts only: random image, padding, activation, zero points, dead channels, odd channel counts."""
     shape = (int(rng.integers(1, 3)), *(int(n) for n in rng.integers(5, 12, 2)), int(rng.integers(1, 14)))
     x = net.input(shape, Quant.per_tensor(0.1, int(pick(rng, (-128, 0, 127, 5)))))
+    if op == "ADD":
+        scale = float(pick(rng, (0.1, 0.05, 0.001, 1e-6, 0.3, 7.0)))
+        other = net.input(shape, Quant.per_tensor(scale, int(rng.integers(-128, 128))))
+        made = Quant.per_tensor(max(scale, 0.1) * float(rng.uniform(0.3, 3)), int(pick(rng, (-128, 0, 127))))
+        return net.op(op, [x, other] if rng.random() < 0.5 else [other, x], made, activation=str(pick(rng, FUSED)))
     out = shape[3] if op == "DEPTHWISE_CONV_2D" else int(rng.integers(1, 12))
     attrs: dict[str, Any] = {"stride": stride}
     if rng.random() < 0.7:

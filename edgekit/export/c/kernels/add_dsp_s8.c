@@ -1,0 +1,56 @@
+/* needs: simd scale_right clamp_s8 limit_s8 */
+typedef struct {
+    int32_t b_zero, multiplier, right; /* b: its zero point times 2^21; brought to half of a's scale */
+    int32_t a_zero;                    /* a's zero point times -2^19 */
+    int32_t out_multiplier, out_right, zero_point, low, high;
+} ek_add_packed;
+
+/* y = a + b, where a's scale is the larger; all of the same shape. y may be a or b. */
+EK_ALONE static void ek_add_dsp_s8(const int8_t *a, const int8_t *b, int32_t count, const ek_add_packed *t, int8_t *y)
+{
+#if EK_DSP
+    if (count > 0) {
+        __asm__ volatile(
+            "push {r4-r11, lr}\n\t"
+            "push {%[a]}\n\t"
+            "push {%[b]}\n\t"
+            "push {%[y]}\n\t"
+            "mov r12, %[t]\n\t"
+            "mov lr, %[n]\n\t"
+            "pop {r2}\n\t"
+            "pop {r1}\n\t"
+            "pop {r0}\n\t"
+            "add lr, lr, r0\n\t"
+            "ldm r12, {r4-r10}\n"
+            "1:\n\t"
+            "ldrsb r11, [r1], #1\n\t"
+            "ldrsb r3, [r0], #1\n\t"
+            "rsb r11, r4, r11, lsl #21\n\t"
+            "smmulr r11, r11, r5\n\t"
+            "add r11, r11, r11, asr #31\n\t"
+            "asrs r11, r11, r6\n\t"
+            "adc r11, r11, r7\n\t"
+            "add r11, r11, r3, lsl #19\n\t"
+            "lsl r11, r11, #1\n\t"
+            "smmulr r11, r11, r8\n\t"
+            "add r11, r11, r11, asr #31\n\t"
+            "asrs r11, r11, r9\n\t"
+            "adc r11, r11, r10\n\t"
+            "ssat r11, #8, r11\n\t"
+            "strb r11, [r2], #1\n\t"
+            "cmp r0, lr\n\t"
+            "bne 1b\n\t"
+            "pop {r4-r11, lr}"
+            :
+            : [t] "r"(t), [n] "r"(count), [a] "r"(a), [b] "r"(b), [y] "r"(y)
+            : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
+    }
+#else
+    for (int32_t i = 0; i < count; ++i) {
+        const int32_t v = ek_scale_right(b[i] * (1 << 20) - t->b_zero / 2, t->multiplier, t->right - 1);
+        const int32_t sum = a[i] * (1 << 19) + t->a_zero + v;
+        y[i] = ek_clamp_s8(ek_scale_right(sum, t->out_multiplier, t->out_right - 1) + t->zero_point, -128, 127);
+    }
+#endif
+    ek_limit_s8(y, count, t->low, t->high);
+}
