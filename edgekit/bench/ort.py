@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,15 +52,6 @@ def run_onnx(
     """Outputs by name, one dict a sample. Raises BadModel or EdgekitError with ONNX Runtime's own words."""
     session = Session(model, threads, optimize)
     return [session.run(sample) for sample in samples]
-
-
-def stream_onnx(
-    model: bytes, samples: Iterable[Mapping[str, Array]], *, threads: int = 1, optimize: bool = True
-) -> Iterator[dict[str, Array]]:
-    """`run_onnx` one sample at a time: nothing but the current sample and its outputs is held."""
-    session = Session(model, threads, optimize)
-    for sample in samples:
-        yield session.run(sample)
 
 
 def _first_line(error: Exception) -> str:

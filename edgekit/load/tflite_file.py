@@ -59,7 +59,6 @@ class FileModel:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     description: str
-    subgraphs: int
     metadata: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -98,8 +97,7 @@ class _Parser:
         root = self.schema.Model.GetRootAs(self.data, 0)
         if root.Version() != 3:
             raise self.bad(f"schema version {root.Version()}, expected 3")
-        count = self.count(root.SubgraphsLength())
-        if count < 1:
+        if self.count(root.SubgraphsLength()) < 1:
             raise self.bad("it holds no subgraph")
         graph = root.Subgraphs(0)
         buffers = [self.buffer(root.Buffers(i), i) for i in range(self.count(root.BuffersLength()))]
@@ -118,7 +116,7 @@ class _Parser:
                 metadata[self.text(entry.Name())] = b"" if content is None else content.tobytes()
         return FileModel(
             tensors, self.unique_names(root, tensors, inputs, outputs), ops, inputs, outputs,
-            self.text(root.Description()), count, metadata,
+            self.text(root.Description()), metadata,
         )  # fmt: skip
 
     def bad(self, why: str) -> BadModel:

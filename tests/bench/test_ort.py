@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import pytest
 
-from edgekit.bench.ort import Session, run_onnx, stream_onnx
+from edgekit.bench.ort import Session, run_onnx
 from edgekit.errors import BadModel, EdgekitError
 from edgekit.export.onnx import export_onnx
-from edgekit.graph import Array
 from tests.passes.net import Net
 
 
@@ -24,20 +21,6 @@ def test_each_sample_gives_its_outputs_by_name(double: bytes) -> None:
     for i, outputs in enumerate(run_onnx(double, samples)):
         (value,) = outputs.values()
         np.testing.assert_array_equal(value, np.full((1, 3), 2 * i))
-
-
-def test_streaming_takes_one_sample_at_a_time(double: bytes) -> None:
-    taken: list[int] = []
-
-    def samples() -> Iterator[dict[str, Array]]:
-        for i in range(3):
-            taken.append(i)
-            yield {"x": np.zeros((1, 3), np.float32)}
-
-    stream = stream_onnx(double, samples())
-    next(stream)
-    assert taken == [0]
-    assert len(list(stream)) == 2
 
 
 def test_session_tells_names(double: bytes) -> None:
