@@ -58,7 +58,6 @@ class FileModel:
     ops: tuple[FileOp, ...]
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
-    description: str
     metadata: dict[str, bytes] = field(default_factory=dict)
 
 
@@ -114,10 +113,7 @@ class _Parser:
             if entry.Buffer() < len(buffers):
                 content = buffers[entry.Buffer()]
                 metadata[self.text(entry.Name())] = b"" if content is None else content.tobytes()
-        return FileModel(
-            tensors, self.unique_names(root, tensors, inputs, outputs), ops, inputs, outputs,
-            self.text(root.Description()), metadata,
-        )  # fmt: skip
+        return FileModel(tensors, self.unique_names(root, tensors, inputs, outputs), ops, inputs, outputs, metadata)
 
     def bad(self, why: str) -> BadModel:
         return BadModel(f"{self.where} is not a valid TFLite file: {why}", HINT)
