@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 import click
 
 from edgekit import __version__
-from edgekit.cli.common import FAILED, FINE, SETTINGS, NearGroup
+from edgekit.cli.common import FAILED, FINE, INTERRUPTED, SETTINGS, NearGroup
 from edgekit.errors import EdgekitError
 
 
@@ -27,7 +28,7 @@ class App(NearGroup):
         super().__init__(
             name="edgekit",
             help="A trained network to a phone, a Raspberry Pi or a microcontroller: small, fast and provably right.",
-            epilog="Exit codes: 0 fine, 1 a gate or verification failed, 2 could not do it.",
+            epilog="Exit codes: 0 fine, 1 a gate or verification failed, 2 could not do it, 130 interrupted.",
             context_settings=SETTINGS,
             params=[
                 click.Option(
@@ -78,8 +79,15 @@ def run(main: Any, args: list[str], prog_name: str, extra: dict[str, Any]) -> in
         if debug:
             traceback.print_exc()
         return _fail(type(error).__name__, error.message, error.hint, "", as_json)
-    except (KeyboardInterrupt, click.Abort):
-        return _fail("Interrupted", "interrupted", "", "", as_json)
+    except (KeyboardInterrupt, click.Abort) as error:
+        with contextlib.suppress(ValueError):  # not the main thread: none of its business
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # what is left is cleaning up: children, temporary folders
+        if isinstance(error.__cause__, EOFError):  # click takes it for an interruption too
+            return _fault(error.__cause__, debug, as_json)
+        click.echo("interrupted", err=True)
+        if as_json:
+            _print_failure("Interrupted", "interrupted", "")
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away (| head)
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FINE
@@ -108,10 +116,14 @@ def _fault(error: Exception, debug: bool, as_json: bool) -> int:
 def _fail(kind: str, message: str, hint: str, where: str, as_json: bool) -> int:
     click.echo(f"error: {message}" + (f"\n  fix: {hint}" if hint else "") + where, err=True)
     if as_json:
-        failure = {"edgekit": __version__, "error": {"kind": kind, "message": message, "hint": hint}}
-        with contextlib.suppress(OSError):  # standard output may be what failed: the message above stays, and the exit code
-            click.echo(json.dumps(failure, indent=2, ensure_ascii=False))
+        _print_failure(kind, message, hint)
     return FAILED
+
+
+def _print_failure(kind: str, message: str, hint: str) -> None:
+    failure = {"edgekit": __version__, "error": {"kind": kind, "message": message, "hint": hint}}
+    with contextlib.suppress(OSError):  # standard output may be what failed: the message above stays, and the exit code
+        click.echo(json.dumps(failure, indent=2, ensure_ascii=False))
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -20,7 +20,7 @@ SETTINGS: dict[str, Any] = {
     "terminal_width": HELP_WIDTH,
     "help_option_names": ["-h", "--help"],
 }
-FINE, VIOLATED, FAILED = 0, 1, 2  # exit codes
+FINE, VIOLATED, FAILED, INTERRUPTED = 0, 1, 2, 130  # exit codes
 
 
 class NearGroup(click.Group):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -127,7 +128,20 @@ def test_a_fault_of_ours_is_said_to_be_one_and_debug_shows_it(failing: SimpleNam
     assert "Traceback" in loud.stderr
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_an_interruption_is_one_line_and_130(failing: SimpleNamespace, option: tuple[str, ...]) -> None:
+    failing.error = KeyboardInterrupt()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        result = run("inspect", *option)
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert result.exit_code == 130
+    assert result.stderr.strip() == "interrupted"
+    assert bool(option) == bool(result.stdout) == ("Interrupted" in result.stdout)
+
+
+@pytest.mark.parametrize("error", [EOFError("cut short"), MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
 def test_other_ends_are_messages_too(failing: SimpleNamespace, error: BaseException) -> None:
     failing.error = error
     result = run("inspect")

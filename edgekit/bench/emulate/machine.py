@@ -11,6 +11,7 @@ import importlib.metadata
 import importlib.resources
 import importlib.util
 import struct
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -262,11 +263,8 @@ class Machine:
 
     def _to_breakpoint(self, budget: int) -> int:
         """Run to the next BKPT, of any number, and step over it."""
-        self._pending, self._fault, error = -1, "", ""
-        try:
-            self._uc.emu_start(self._pc | 1, 0xFFFFFFFE)
-        except self._unicorn.UcError as exception:
-            error = str(exception)
+        self._pending, self._fault = -1, ""
+        error = self._execute()
         here = int(self._uc.reg_read(self._registers.UC_ARM_REG_PC))
         place = self.image.near(here)
         if self._overflow:
@@ -290,6 +288,36 @@ class Machine:
             )
         self._pc = here + 2
         return self._pending
+
+    def _execute(self) -> str:
+        """Run until a hook stops the core; the emulator's complaint, or "".
+
+        On a thread of its own: Python raises KeyboardInterrupt in the main thread only, which would be in a native loop that
+        does not look for it, or inside one of Unicorn's callbacks, which swallow it.
+        """
+        raised: list[Exception] = []
+        done = threading.Event()  # rather than join(), which Python 3.11 takes for finished when it is interrupted
+
+        def core() -> None:
+            try:
+                self._uc.emu_start(self._pc | 1, 0xFFFFFFFE)
+            except Exception as error:
+                raised.append(error)
+            finally:
+                done.set()
+
+        try:
+            threading.Thread(target=core, daemon=True).start()
+            done.wait()
+        except RuntimeError:  # no thread was to be had
+            raise
+        except BaseException:
+            self._counter.budget = 0  # the next block stops the core
+            done.wait()
+            raise
+        if raised and not isinstance(raised[0], self._unicorn.UcError):
+            raise raised[0]
+        return str(raised[0]) if raised else ""
 
     def _on_interrupt(self, uc: Any, number: int, _: object) -> None:
         pc = int(uc.reg_read(self._registers.UC_ARM_REG_PC))
