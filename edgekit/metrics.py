@@ -14,20 +14,27 @@ def sqnr_db(reference: Array | Iterable[Array], test: Array | Iterable[Array]) -
     """Signal to quantization noise ratio in dB: 10 log10(sum(ref**2) / sum((ref - test)**2)), over all arrays together.
 
     Both are one array or equally long sequences of arrays of equal shapes. Identical: inf; a reference of only zeros
-    that is missed: -inf; noise that is not finite: -inf.
+    that is missed: -inf; noise that is not finite: -inf. Equal infinities and NaN for NaN are no noise (and no signal).
     """
     signal = noise = 0.0
     for ref, got in zip(_arrays(reference), _arrays(test), strict=True):
         r, g = np.asarray(ref, np.float64), np.asarray(got, np.float64)
         if r.shape != g.shape:
             raise BadData(f"cannot compare {list(r.shape)} with {list(g.shape)}")
-        signal += float(np.sum(r * r))
-        noise += float(np.sum((r - g) ** 2))
+        signal += float(np.sum(r * r, where=np.isfinite(r)))
+        noise += float(np.sum(difference(r, g) ** 2))
     if noise == 0.0:
         return float("inf")
     if signal == 0.0 or not np.isfinite(noise):
         return float("-inf")
     return float(10.0 * np.log10(signal / noise))
+
+
+def difference(reference: Array, test: Array) -> Array:
+    """|reference - test|, float64; zero where both are the same infinity or both NaN."""
+    r, g = np.asarray(reference, np.float64), np.asarray(test, np.float64)
+    same = (r == g) | (np.isnan(r) & np.isnan(g))
+    return np.abs(np.subtract(r, g, out=np.zeros_like(r), where=~same))
 
 
 def max_lsb(reference: Array, test: Array) -> int:

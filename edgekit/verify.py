@@ -268,8 +268,8 @@ def _gap(graph: Graph, truth: Mapping[str, Array], got: Mapping[str, Array]) -> 
     for name in graph.outputs:
         if truth[name].shape != got[name].shape:
             return math.inf
-        difference = np.abs(truth[name].astype(np.float64) - got[name].astype(np.float64))
-        largest = float(difference.max()) if difference.size else 0.0
+        gaps = metrics.difference(truth[name], got[name])
+        largest = float(gaps.max()) if gaps.size else 0.0
         worst = max(worst, math.inf if math.isnan(largest) else largest)
     return worst
 

@@ -26,6 +26,16 @@ def test_sqnr_limits() -> None:
         metrics.sqnr_db(x, np.ones(4))
 
 
+def test_equal_infinities_and_nan_are_no_difference() -> None:
+    x = np.array([1.0, np.inf, -np.inf, np.nan])
+    assert metrics.difference(x, x).tolist() == [0.0] * 4
+    assert metrics.sqnr_db(x, x) == math.inf
+    assert metrics.difference(x, -x)[:3].tolist() == [2.0, math.inf, math.inf]
+    assert metrics.sqnr_db(x, np.array([0.9, *x[1:]])) == pytest.approx(20.0)
+    for wrong in (np.array([1.0, 1.0, -np.inf, np.nan]), np.array([1.0, np.inf, -np.inf, 0.0])):
+        assert metrics.sqnr_db(x, wrong) == metrics.sqnr_db(wrong, x) == -math.inf
+
+
 def test_max_lsb_does_not_wrap() -> None:
     assert metrics.max_lsb(np.array([-128], np.int8), np.array([127], np.int8)) == 255
 

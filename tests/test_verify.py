@@ -258,6 +258,13 @@ def test_source_layout_reaches_the_engines() -> None:
     assert report.row("c").status == "exact"
 
 
+def test_equal_infinities_are_equal() -> None:
+    net = Net()
+    graph = net.graph(net.add("DIV", net.value(np.array([1.0, -1.0, 0.0, 2.0])), net.input(1, 4)))
+    row = verify_model(graph, ["c"], [{"x": np.array([[0, 0, 0, 2]], np.float32)}]).row("c")
+    assert (row.status, row.differing) == ("exact", 0)
+
+
 def test_bad_calls() -> None:
     with pytest.raises(BadConfig, match="no engine tensorrt"):
         verify_model(int8_net(), ["tensorrt"])
