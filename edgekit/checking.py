@@ -213,7 +213,8 @@ def _shown(measurement: Measurement, config: ModelConfig) -> Measurement:
 
 
 def _relative(text: str, folder: Path) -> str:
-    return text if folder == Path() else text.replace(f"{folder}/", "").replace(f"{folder}\\", "")
+    """`text` with the paths in it that start with `folder` relative to it."""
+    return text if folder == Path() else re.sub(rf"(?<![\w./\\-]){re.escape(str(folder))}[/\\]", "", text)
 
 
 def _refuse_pointer(config: ModelConfig) -> None:

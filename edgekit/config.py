@@ -121,6 +121,11 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
     growth: dict[str, dict[str, float]] = {}
     for target, bounds in _table(table, "limits", at, faults).items():
         inside = f"{at}.limits.{target}"
+        if target in UNITS:
+            faults.append(
+                f"{inside}: limits are given per target, [{at}.limits.TARGET]; for all targets write {target} in [{at}]"
+            )
+            continue
         try:
             find_target(str(folder / target) if target.endswith(".toml") else target)
         except BadTarget as error:

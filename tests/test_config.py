@@ -138,6 +138,24 @@ def test_wrong_kinds_are_refused(text: str) -> None:
     assert "edgekit.toml is not valid" in fault(text)
 
 
+def test_targets_are_known_when_the_file_is_read() -> None:
+    message = fault("[model.a]\nsource='x'\n[model.a.limits]\nflash=1\n[model.a.limits.nucleo-l4r5z]\n")
+    assert "model.a.limits.nucleo-l4r5z: unknown target 'nucleo-l4r5z' (did you mean nucleo-l4r5zi" in message
+    assert "limits are given per target, [model.a.limits.TARGET]; for all targets write flash in [model.a]" in message
+
+
+def test_a_profile_lies_relative_to_the_file(tmp_path: Path) -> None:
+    board = (Path(__file__).parent.parent / "targets" / "nucleo-l4r5zi.toml").read_text()
+    (tmp_path / "board.toml").write_text(board)
+    (tmp_path / "edgekit.toml").write_text("[model.a]\nsource='x'\n[model.a.limits.'board.toml']\nflash=1\n")
+    (model,) = read_config(tmp_path / "edgekit.toml")
+    assert model.targets == ("board.toml",)
+
+
+def test_a_difference_does_not_grow() -> None:
+    assert "has no meaning" in fault("[model.a]\nsource='x'\n[model.a.limits.mcu]\ngrowth = { accuracy_drop = '1 %' }\n")
+
+
 def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
     with pytest.raises(BadConfig, match=r"no .*edgekit\.toml") as caught:
         read_config(tmp_path / "edgekit.toml")
