@@ -119,7 +119,7 @@ def _book(
     arena = [Part(name, size, notes[name]) for name, size in held.items()]
     arena.append(Part("gaps", layout.peak - sum(held.values()), "of the arena, unused at the peak"))
     return Ledger(
-        how=evidence,
+        how=how,
         flash=tuple(part for part in flash if part.size),
         ram=tuple(part for part in (*arena, *rest) if part.size),
         arena=layout.peak,
