@@ -230,7 +230,8 @@ def _call(path: Path, function: str, role: str) -> Any:
         module_spec.loader.exec_module(module)
         target = getattr(module, function, None)
         if not callable(target):
-            offered = [n for n in vars(module) if callable(getattr(module, n)) and not n.startswith("_")]
+            own = (n for n, v in vars(module).items() if callable(v) and getattr(v, "__module__", None) == module.__name__)
+            offered = [n for n in own if not n.startswith("_")]
             raise BadData(f"{path} has no function {function}", f"it offers: {', '.join(offered) or 'none'}")
         takes = any(
             p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in inspect.signature(target).parameters.values()

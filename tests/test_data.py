@@ -131,8 +131,13 @@ def test_functions_take_a_role_and_name_their_faults(tmp_path: Path) -> None:
         open_data(f"{tmp_path}/d.py:leaves", ROW)
     with pytest.raises(BadData, match="late failed: RuntimeError: no more"):
         open_data(f"{tmp_path}/d.py:late", ROW)
-    with pytest.raises(BadData, match="no function absent"):
+    with pytest.raises(BadData, match="no function absent") as caught:
         open_data(f"{tmp_path}/d.py:absent", ROW)
+    assert caught.value.hint.startswith("it offers: array, pair")
+    (tmp_path / "d.py").write_text("from pathlib import Path\nimport numpy as np\nclass Set: ...\ndef load(): ...\n")
+    with pytest.raises(BadData) as caught:
+        open_data(f"{tmp_path}/d.py", ROW)
+    assert caught.value.hint == "it offers: Set, load"
 
 
 def test_two_inputs(tmp_path: Path) -> None:
