@@ -9,8 +9,9 @@ import json
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -70,7 +71,8 @@ def run(main: Any, args: list[str], prog_name: str, extra: dict[str, Any]) -> in
     """The exit code; messages go to stderr, with --json also as an object to stdout."""
     debug, as_json = "--debug" in args, "--json" in args
     try:
-        code = main(args, prog_name, **extra)
+        with _ended_as_interrupted():
+            code = main(args, prog_name, **extra)
         return code if isinstance(code, int) else FINE
     except click.ClickException as error:
         where = f"\n  see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
@@ -103,6 +105,19 @@ def run(main: Any, args: list[str], prog_name: str, extra: dict[str, Any]) -> in
         )
     except Exception as error:
         return _fault(error, debug, as_json)
+
+
+@contextlib.contextmanager
+def _ended_as_interrupted() -> Iterator[None]:
+    """SIGTERM (a cancelled CI job) unwinds as Ctrl-C does: children are ended, temporary files removed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _fault(error: Exception, debug: bool, as_json: bool) -> int:

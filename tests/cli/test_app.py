@@ -141,6 +141,21 @@ def test_an_interruption_is_one_line_and_130(failing: SimpleNamespace, option: t
     assert bool(option) == bool(result.stdout) == ("Interrupted" in result.stdout)
 
 
+def test_being_terminated_cleans_up_as_an_interruption_does(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys, tempfile, time\n"
+        "from edgekit.cli.app import run\n"
+        "def main(args, prog):\n"
+        "    with tempfile.TemporaryDirectory(dir=sys.argv[1]):\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        time.sleep(10)\n"
+        "sys.exit(run(main, [], 'edgekit', {}))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("error", [EOFError("cut short"), MemoryError(), OSError(errno.ENOSPC, "No space left on device")])
 def test_other_ends_are_messages_too(failing: SimpleNamespace, error: BaseException) -> None:
     failing.error = error
