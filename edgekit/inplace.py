@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit.graph import Graph
+from edgekit.graph import Array, Graph
 from edgekit.lag import Order
 
 # At most this many plans are compared, times the number of nodes (each costs time in proportion to it).
@@ -55,20 +55,24 @@ def offsets(moves: Collection[Move]) -> tuple[dict[str, str], dict[str, int]]:
 
 def choose(
     graph: Graph, root: Mapping[str, str], last: Mapping[str, int], ways: Mapping[int, Sequence[Move]], scratch: Sequence[int]
-) -> dict[int, Move]:
-    """Node position -> the move it makes: from every first way, one change at a time while the fullest moment gets less full.
+) -> tuple[tuple[int, float], dict[int, Move]]:
+    """(how full memory gets, {node position: the move it makes}): from every first way, one change at a time while the fullest
+    moment gets less full.
 
-    root: value -> whose bytes it is; last: root -> position of its last reader; scratch: bytes of each node.
+    How full: bytes at the fullest moment, then the sum of squares over all. root: value -> whose bytes it is; last: root ->
+    position of its last reader; scratch: bytes of each node.
     """
     births = dict.fromkeys(graph.inputs, -1)
     births |= {n: i for i, node in enumerate(graph.nodes) for n in node.outputs if root[n] == n}
 
-    def crowd(moves: Mapping[int, Move]) -> tuple[int, float]:
+    def crowd(moves: Mapping[int, Move]) -> tuple[tuple[int, float], set[str]]:
+        """How full memory gets, and the values of every chain that is alive at the fullest moment."""
         total = np.array([0, *scratch, 0], np.int64)
         heads, at = offsets(moves.values())
         chains: dict[str, list[str]] = {}
         for name in births:
             chains.setdefault(heads.get(name, name), []).append(name)
+        rows: list[tuple[int, Array, list[str]]] = []
         for names in chains.values():
             spans = [(births[n] + 1, max(last.get(n, -1), births[n]) + 2, at.get(n, 0) + graph[n].nbytes) for n in names]
             start, end = min(s for s, _, _ in spans), max(e for _, e, _ in spans)
@@ -76,26 +80,29 @@ def choose(
             for first, stop, size in spans:
                 np.maximum(row[first - start : stop - start], size, out=row[first - start : stop - start])
             total[start:end] += row
-        return int(total.max()), float(np.square(total.astype(np.float64)).sum())
+            rows.append((start, row, names))
+        top = int(total.argmax())
+        crowded = {n for start, row, names in rows if start <= top < start + len(row) and row[top - start] for n in names}
+        return (int(total[top]), float(np.square(total.astype(np.float64)).sum())), crowded
 
     chosen: dict[int, Move] = {i: found[0] for i, found in ways.items()}
-    best = crowd(chosen)
+    best, crowded = crowd(chosen)
     left = COMPARISONS // max(len(graph.nodes), 1)
     improved = True
     while improved and left > 0:
         improved = False
-        for position in ways:
+        for position in [i for i, found in ways.items() if any({m.source, m.to} & crowded for m in found)]:
             for other in _others(ways[position], chosen.get(position)):
                 trial = {
                     i: m for i in sorted({*chosen, position}) if (m := other if i == position else chosen.get(i)) is not None
                 }
-                found = crowd(trial)
+                found, places = crowd(trial)
                 left -= 1
                 if found < best:
-                    best, chosen, improved = found, trial, True
+                    best, crowded, chosen, improved = found, places, trial, True
             if left <= 0:
                 break
-    return chosen
+    return best, chosen
 
 
 def _others(found: Iterable[Move], now: Move | None) -> list[Move | None]:

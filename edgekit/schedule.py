@@ -15,8 +15,9 @@ from edgekit.dsp import packed
 from edgekit.errors import Unsupported
 from edgekit.graph import DTYPE_BYTES, Graph, Node, Shape, Tensor, fresh
 from edgekit.inplace import Move, choose, offsets
-from edgekit.lag import Order, lags
+from edgekit.lag import RULES, Order, lags
 from edgekit.ops import TABLE, attr
+from edgekit.order import branches, lean_order
 from edgekit.passes.dead_channels import drop_dead_channels
 
 
@@ -143,13 +144,13 @@ def schedule(
     channels that no input can change, too.
     """
     source, graph = graph, graph if dead_channels else drop_dead_channels(graph)
-    kernels = _kernels(graph, isa)
-    root = _aliases(graph)
-    last = _last_reads(graph, root, const_input)
-    moves: dict[int, Move] = {}
-    if in_place:
-        ways = {i: found for i in range(len(graph.nodes)) if (found := _ways(graph, i, kernels[i][0], root, last))}
-        moves = choose(graph, root, last, ways, [scratch for _, scratch in kernels])
+    layout = _share(graph, isa, in_place, const_input)
+    if in_place and branches(graph):
+        named = zip(graph.nodes, layout.kernels, strict=True)
+        merges = [node.op in ELEMENTWISE | POOLS or kernel in RULES for node, (kernel, _) in named]
+        other = _share(lean_order(graph, layout.root, merges), isa, in_place, const_input)
+        layout = min(layout, other, key=lambda found: found.crowd[0])
+    graph, kernels, root, moves = layout.graph, layout.kernels, layout.root, layout.moves
     heads, at = offsets(moves.values())
     views: dict[str, BufferView] = {}
     steps: list[KernelCall] = []
@@ -173,6 +174,27 @@ def schedule(
     made, copies = _outputs(graph, views, root)
     held = frozenset(views[n].buffer for n in graph.inputs) if const_input else frozenset[str]()
     return Program(graph, source, (*steps, *copies), views, made, root, held)
+
+
+@dataclass(frozen=True)
+class _Sharing:
+    """A graph in one order of its nodes: their kernels and scratch, whose bytes each value is, who writes over what, and how
+    full memory gets."""
+
+    graph: Graph
+    kernels: list[tuple[str, int]]
+    root: dict[str, str]
+    moves: dict[int, Move]
+    crowd: tuple[int, float]
+
+
+def _share(graph: Graph, isa: str, in_place: bool, const_input: bool) -> _Sharing:
+    kernels = _kernels(graph, isa)
+    root = _aliases(graph)
+    last = _last_reads(graph, root, const_input)
+    ways = {i: found for i in range(len(graph.nodes)) if in_place and (found := _ways(graph, i, kernels[i][0], root, last))}
+    crowd, moves = choose(graph, root, last, ways, [scratch for _, scratch in kernels])
+    return _Sharing(graph, kernels, root, moves, crowd)
 
 
 def _scratch(graph: Graph, position: int, nbytes: int) -> BufferView:
