@@ -127,7 +127,7 @@ def test_a_bench_of_what_does_not_fit_has_the_plan() -> None:
     assert flash.value is None
     assert result.ledger is not None
     assert result.ledger.how == "planned"
-    assert result.ledger.arena == planned(prepare(graph, "c")).arena
+    assert result.ledger.arena == planned(prepare(graph, "c"), isa="dsp").arena
 
 
 def test_a_core_without_firmware_has_the_plan_too() -> None:

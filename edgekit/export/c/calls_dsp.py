@@ -34,11 +34,16 @@ def _flat_halves(r: dsp.Rescale) -> bool:
     return r.zero == -128
 
 
+def _doubled(multiplier: Array) -> Array:
+    """Twice a multiplier, less 2**32: the core's multiply-and-add of the high word then needs no shift before it."""
+    return 2 * multiplier - (1 << 32)
+
+
 def _packed(site: Site, r: dsp.Rescale) -> list[str]:
     """The `ek_packed` block `q`."""
     pairs = -(-len(r.bias) // 2)
     columns = np.zeros((3, 2 * pairs), np.int64)
-    columns[:, : len(r.bias)] = (r.bias, r.multiplier, r.right)
+    columns[:, : len(r.bias)] = (r.bias, _doubled(r.multiplier), r.right)
     bias, multiplier, right = columns.reshape(3, pairs, 2)
     records = np.concatenate([bias, multiplier, right[:, :1] | right[:, 1:] << 8], axis=1)
     tile = "tile_relu_dsp" if _flat_halves(r) else "tile_dsp"
@@ -106,7 +111,7 @@ def add(site: Site) -> list[str]:
     rows: list[tuple[tuple[int, ...], str]] = [
         ((p.zeros[b] << 21, p.multipliers[b], -p.shifts[b]), "b: zero point, multiplier, right shift"),
         ((-(p.zeros[a] << 19),), "a: zero point"),
-        ((p.out_multiplier, -p.out_shift, p.out_zero, *p.clamp), "multiplier, right shift, zero point, lowest, highest"),
+        ((2 * p.out_multiplier - (1 << 32), -p.out_shift, p.out_zero, *p.clamp), "multiplier, right shift, zero point, lowest, highest"),
     ]
     call = site.call("add_dsp_s8", site.x(a), site.x(b), site.out.elements, "&terms", site.y())
     return [*site.block("add_packed", "terms", rows), call]

@@ -2,6 +2,7 @@
 typedef struct {
     int32_t b_zero, multiplier, right; /* b: its zero point times 2^21; brought to half of a's scale */
     int32_t a_zero;                    /* a's zero point times -2^19 */
+    /* the multiplier twice, less 2^32 */
     int32_t out_multiplier, out_right, zero_point, low, high;
 } ek_add_packed;
 
@@ -31,8 +32,7 @@ EK_ALONE static void ek_add_dsp_s8(const int8_t *a, const int8_t *b, int32_t cou
             "asrs r11, r11, r6\n\t"
             "adc r11, r11, r7\n\t"
             "add r11, r11, r3, lsl #19\n\t"
-            "lsl r11, r11, #1\n\t"
-            "smmulr r11, r11, r8\n\t"
+            "smmlar r11, r11, r8, r11\n\t"
             "add r11, r11, r11, asr #31\n\t"
             "asrs r11, r11, r9\n\t"
             "adc r11, r11, r10\n\t"
@@ -49,7 +49,7 @@ EK_ALONE static void ek_add_dsp_s8(const int8_t *a, const int8_t *b, int32_t cou
     for (int32_t i = 0; i < count; ++i) {
         const int32_t v = ek_scale_right(b[i] * (1 << 20) - t->b_zero / 2, t->multiplier, t->right - 1);
         const int32_t sum = a[i] * (1 << 19) + t->a_zero + v;
-        y[i] = ek_clamp_s8(ek_scale_right(sum, t->out_multiplier, t->out_right - 1) + t->zero_point, -128, 127);
+        y[i] = ek_clamp_s8(ek_scale_right(sum, (int32_t)((uint32_t)t->out_multiplier >> 1), t->out_right - 1) + t->zero_point, -128, 127);
     }
 #endif
     ek_limit_s8(y, count, t->low, t->high);

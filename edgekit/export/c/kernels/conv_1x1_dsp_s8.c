@@ -1,6 +1,6 @@
-/* needs: lanes_dsp pixels_dsp row_dsp limit_s8 */
+/* needs: simd lanes_dsp pixels_dsp row_dsp limit_s8 bytes_dsp */
 /* 1x1 convolution of `pixels` pixels, depth a multiple of 4. scratch: a tile; y may be x when channels <= depth. */
-static void ek_conv_1x1_dsp_s8(const int8_t *x, int32_t pixels, int32_t depth, const int32_t *w, int32_t channels,
+EK_SMALL static void ek_conv_1x1_dsp_s8(const int8_t *x, int32_t pixels, int32_t depth, const int32_t *w, int32_t channels,
                                const ek_packed *q, int8_t *scratch, int8_t *y)
 {
     uint32_t *tile = (uint32_t *)(void *)scratch;
@@ -13,9 +13,7 @@ static void ek_conv_1x1_dsp_s8(const int8_t *x, int32_t pixels, int32_t depth, c
         out += 4 * channels;
     }
     for (; left > 0; --left) {
-        for (int32_t k = 0; k < depth; ++k) {
-            scratch[k] = x[k];
-        }
+        ek_bytes_dsp(x, depth, scratch);
         ek_row_dsp(scratch, depth / 4, w, q, channels, out);
         x += depth;
         out += channels;

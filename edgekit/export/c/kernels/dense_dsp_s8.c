@@ -1,6 +1,6 @@
-/* needs: quantized sums_dsp finish_s8 */
+/* needs: simd quantized sums_dsp finish_s8 finish4_s8 */
 /* y[rows][channels] = x[rows][depth] times w. scratch: a row, when depth is not a multiple of 4. */
-static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t depth, const int32_t *w, int32_t channels,
+EK_ALONE static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t depth, const int32_t *w, int32_t channels,
                             const ek_quantized *q, int8_t *scratch, int8_t *y)
 {
     const int32_t words = (depth + 3) / 4, e = q->each;
@@ -13,14 +13,33 @@ static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t depth, const 
             }
             t.x = scratch;
         }
+        const int32_t *m = q->multiplier;
+        const int8_t *r = q->shift;
+        t.w23 = w;
         for (int32_t o = 0; o < channels; o += 4) {
-            t.w01 = w + o / 2 * 2 * words;
-            t.w23 = o + 2 < channels ? t.w01 + 2 * words : t.w01;
+            const int32_t four = o + 4 <= channels;
+            t.w01 = t.w23;
+            t.w23 += o + 2 < channels ? 2 * words : 0;
+            if (four) {
+                const int32_t *bias = q->bias + o;
+                t.sum[0] = bias[0];
+                t.sum[1] = bias[1];
+                t.sum[2] = bias[2];
+                t.sum[3] = bias[3];
+                ek_sums_dsp(&t);
+                ek_finish4_s8(t.sum, m, r, q, y);
+                y += 4;
+                m += 4 * e;
+                r += 4 * e;
+                t.w23 += 2 * words;
+                continue;
+            }
+            for (int32_t i = 0; o + i < channels; ++i) {
+                t.sum[i] = q->bias[o + i];
+            }
             ek_sums_dsp(&t);
-            for (int32_t i = 0; i < 4 && o + i < channels; ++i) {
-                const int32_t c = o + i;
-                const int32_t sum = (int32_t)((uint32_t)t.sum[i] + (uint32_t)q->bias[c]);
-                *y++ = ek_finish_s8(sum, q->multiplier[c * e], q->shift[c * e], q);
+            for (int32_t i = 0; o + i < channels; ++i) {
+                *y++ = ek_finish_s8(t.sum[i], m[i * e], r[i * e], q);
             }
         }
         x += depth;

@@ -1,7 +1,7 @@
-/* needs: window quantized plane_dsp limit_s8 */
+/* needs: simd window quantized plane_dsp limit_s8 */
 /* Depthwise 3x3 convolution, a channel's plane at a time, two outputs at once. w[channels][3][3], with lines first; by `across`
    lines are the image's columns, not its rows. scratch: three lines. shift: right. bias: doubled. y may be x. */
-static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, int32_t across, int32_t zero, const int8_t *w,
+EK_SMALL static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, int32_t across, int32_t zero, const int8_t *w,
                                 const ek_quantized *q, void (*line)(const ek_line *), int8_t *scratch, int8_t *y)
 {
     const int32_t c = s->in_c, e = q->each, stride = s->stride_h;

@@ -1,6 +1,6 @@
 /* needs: simd scale_right clamp_s8 */
-/* Four pixels times pairs of channels. Each pair has a record: two biases, two multipliers, two shifts in the low bytes of a
-   word. x: [depth / 2][4 pixels], two int16 each, of bytes 0 and 2, then 1 and 3, of four; w: the same order, of two channels
+/* Four pixels times pairs of channels. Each pair has a record: two biases, two multipliers (twice, less 2^32: a
+   product with them plus the factor is one with twice the multiplier), two shifts in the low bytes of a word. x: [depth / 2][4 pixels], two int16 each, of bytes 0 and 2, then 1 and 3, of four; w: the same order, of two channels
    in turn, as bytes. */
 typedef struct {
     const uint32_t *x, *x_end;
@@ -22,5 +22,5 @@ typedef struct {
 EK_EITHER static int8_t ek_finish_packed(uint32_t sum, const int32_t *record, int32_t second, int32_t zero_point)
 {
     const int32_t right = record[4] >> (8 * second) & 255;
-    return ek_clamp_s8(ek_scale_right((int32_t)sum, record[2 + second], right - 1) + zero_point, -128, 127);
+    return ek_clamp_s8(ek_scale_right((int32_t)sum, (int32_t)((uint32_t)record[2 + second] >> 1), right - 1) + zero_point, -128, 127);
 }

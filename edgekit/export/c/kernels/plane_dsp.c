@@ -1,35 +1,54 @@
 /* needs: simd */
 /* One line of an image, `count` values `step` apart, as two int16 a word, a word every 12 bytes; `zero` before and behind it.
    x is NULL for a line outside the image. */
-static void ek_plane_dsp(const int8_t *x, int32_t step, int32_t count, int32_t pad, int32_t zero, int32_t pairs, uint32_t *to)
+EK_ALONE static void ek_plane_dsp(const int8_t *x, int32_t step, int32_t count, int32_t pad, int32_t zero, int32_t pairs, uint32_t *to)
 {
-    const uint32_t outside = (uint32_t)(uint16_t)zero;
-    int32_t column = -pad;
-    if (x == 0) {
-        column = count;
+    const uint32_t *end = to + 3 * pairs;
+    const uint32_t outside = (uint32_t)(uint16_t)zero, both = outside | outside << 16;
+    int32_t column = x == 0 ? count : -pad;
+    for (; column < 0 && to != end; column += 2, to += 3) {
+        *to = both;
+        if (column == -1 && count > 0) {
+            *to = outside | (uint32_t)(uint16_t)*x << 16;
+            x += step;
+        }
     }
-    for (const uint32_t *end = to + 3 * pairs; to != end; column += 2) {
-        if (column >= 0 && column + 1 < count) {
-            uint32_t whole = (uint32_t)(count - column) / 2, room = (uint32_t)(end - to) / 3;
-            whole = whole < room ? whole : room;
-            column += (int32_t)(2 * whole) - 2;
+    uint32_t whole = (uint32_t)(end - to) / 3;
+    if (column < count) {
+        if (column + (int32_t)(2 * whole) > count) {
+            whole = (uint32_t)(count - column) / 2;
+        }
+        column += (int32_t)(2 * whole);
+        if (whole != 0) {
+#if EK_DSP
+            uint32_t u, v;
+            __asm__ volatile(
+                "1:\n\t"
+                "ldrsb %[v], [%[x], %[s]]\n\t"
+                "ldrsb %[u], [%[x]]\n\t"
+                "add %[x], %[x], %[s], lsl #1\n\t"
+                "pkhbt %[u], %[u], %[v], lsl #16\n\t"
+                "str %[u], [%[t]], #12\n\t"
+                "subs %[n], %[n], #1\n\t"
+                "bne 1b"
+                : [x] "+r"(x), [t] "+r"(to), [n] "+r"(whole), [u] "=&r"(u), [v] "=&r"(v)
+                : [s] "r"(step)
+                : "cc", "memory");
+#else
             for (; whole; --whole) {
                 const int32_t a = x[0], b = x[step];
                 *to = (uint32_t)(uint16_t)a | (uint32_t)b << 16;
                 to += 3;
                 x += 2 * step;
             }
-            continue;
+#endif
         }
-        uint32_t word = outside | outside << 16;
-        if (column >= 0 && column < count) {
-            word = (word & 0xFFFF0000u) | (uint16_t)*x;
-            x += step;
-        } else if (column + 1 >= 0 && column + 1 < count) {
-            word = outside | (uint32_t)(uint16_t)*x << 16;
-            x += step;
+        if (column < count && to != end) {
+            *to = outside << 16 | (uint16_t)*x;
+            to += 3;
         }
-        *to = word;
-        to += 3;
+    }
+    for (; to != end; to += 3) {
+        *to = both;
     }
 }

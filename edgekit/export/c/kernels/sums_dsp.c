@@ -6,22 +6,23 @@ typedef struct {
     int32_t sum[4];
 } ek_sums;
 
-/* x . w of two pairs of channels, `words` words of four bytes; w in the order of a tile's. */
+/* Adds x . w of two pairs of channels to sum, `words` words of four bytes; w in the order of a tile's. */
 EK_ALONE static void ek_sums_dsp(ek_sums *t)
 {
 #if EK_DSP
     __asm__ volatile(
         "mov r0, %0\n\t"
         "push {r0, r4-r11, lr}\n\t"
+        "add r4, r0, #16\n\t"
         "ldm r0, {r0-r3}\n\t"
-        "rsb r4, r3, #0\n\t"
-        "and r4, r4, #3\n\t"
-        "mov r5, #84\n\t"
+        "ldm r4, {r4-r7}\n\t"
+        "rsb r8, r3, #0\n\t"
+        "and r8, r8, #3\n\t"
+        "mov r9, #84\n\t"
         "adr r12, 1f\n\t"
-        "mla r12, r4, r5, r12\n\t"
+        "mla r12, r8, r9, r12\n\t"
         "orr r12, r12, #1\n\t"
         "add r3, r0, r3, lsl #2\n\t"
-        "mov r4, #0\n\tmov r5, #0\n\tmov r6, #0\n\tmov r7, #0\n\t"
         "bx r12\n\t"
         ".balign 4\n"
         "1:\n\t"
@@ -58,7 +59,7 @@ EK_ALONE static void ek_sums_dsp(ek_sums *t)
         : "r"(t)
         : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
 #else
-    uint32_t sum[4] = {0, 0, 0, 0};
+    uint32_t sum[4] = {(uint32_t)t->sum[0], (uint32_t)t->sum[1], (uint32_t)t->sum[2], (uint32_t)t->sum[3]};
     for (int32_t k = 0; k < t->words; ++k) {
         const uint32_t four = ek_load4(t->x + 4 * k);
         const int32_t *w[2] = {t->w01 + 2 * k, t->w23 + 2 * k};
