@@ -103,7 +103,7 @@ def run_child(job: Mapping[str, Any], folder: Path, python: str | Path | None = 
 
 def with_contract(graph: Graph, data: Mapping[str, Any], path: Path) -> Graph:
     """The graph with the file's own contract, over what the reader knows (layouts)."""
-    given = contracts.from_json(data, where=f"'{path}', contract(),")
+    given = contracts.from_json(data, where=f"'{path}'")
     unknown = [n for n in given.inputs if n not in graph.inputs] + [n for n in given.outputs if n not in graph.outputs]
     if unknown:
         has = f"the network has {', '.join((*graph.inputs, *graph.outputs))}"

@@ -316,8 +316,16 @@ def contract_of(module: types.ModuleType, source: Path) -> dict[str, Any] | None
 def fields_of(spec: Any) -> dict[str, Any]:
     """A spec's fields that are not at their default."""
     if isinstance(spec, Mapping):
-        return dict(spec)
-    return {f.name: getattr(spec, f.name) for f in dataclasses.fields(spec) if getattr(spec, f.name) != f.default}
+        return {str(name): plain(value) for name, value in spec.items()}
+    values = {f.name: (plain(getattr(spec, f.name)), f.default) for f in dataclasses.fields(spec)}
+    return {name: value for name, (value, default) in values.items() if value != default}
+
+
+def plain(value: Any) -> Any:
+    """Numbers and rows of numbers as Python has them: contracts are often computed with NumPy or torch."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else value
 
 
 # Export --------------------------------------------------------------------------------------------------------------

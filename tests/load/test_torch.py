@@ -283,6 +283,15 @@ def test_a_contract_becomes_plain_data(net_file: Path) -> None:
     module.contract = lambda: 3  # type: ignore[attr-defined]
     with pytest.raises(torch_child.Refusal, match="returned a int"):
         torch_child.contract_of(module, net_file)
+    computed = {"mean": np.array([1.0, 2.0]), "std": (np.float32(0.5), torch.tensor(2)), "range": None}
+    for spec in (InputSpec(**computed), computed):  # type: ignore[arg-type]
+        module.contract = lambda spec=spec: {"inputs": {"x": spec}}  # type: ignore[attr-defined]
+        given = json.loads(json.dumps(torch_child.contract_of(module, net_file)))
+        assert with_contract(graph, given, net_file).contract.input("x") == InputSpec(
+            "tensor", "NCHW", mean=(1, 2), std=(0.5, 2)
+        )
+    with pytest.raises(BadModel, match=r"the contract in '.*net\.py' is damaged: range=\(1,\)"):
+        with_contract(graph, {"inputs": {"x": {"range": [1]}}}, net_file)
 
 
 # -- weights ----------------------------------------------------------------------------------------------------------
