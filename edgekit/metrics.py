@@ -23,6 +23,11 @@ def sqnr_db(reference: Array | Iterable[Array], test: Array | Iterable[Array]) -
             raise BadData(f"cannot compare {list(r.shape)} with {list(g.shape)}")
         signal += float(np.sum(r * r, where=np.isfinite(r)))
         noise += float(np.sum(difference(r, g) ** 2))
+    return decibels(signal, noise)
+
+
+def decibels(signal: float, noise: float) -> float:
+    """10 log10(signal / noise) of two powers: inf without noise, -inf without signal or with noise that is not finite."""
     if noise == 0.0:
         return float("inf")
     if signal == 0.0 or not np.isfinite(noise):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit import fixedpoint, reference
+from edgekit import fixedpoint, metrics, reference
 from edgekit.boundary import to_feeds
 from edgekit.errors import BadData
 from edgekit.graph import Array, Graph, Tensor
@@ -60,8 +60,8 @@ def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[
     layers = []
     for name, own in pairs.items():
         node = makers[own]
-        together = _decibels(power[name], noise["cumulative"][name])
-        alone = _decibels(power[name], noise["isolated"][name]) if own in alone_too else None
+        together = metrics.decibels(power[name], noise["cumulative"][name])
+        alone = metrics.decibels(power[name], noise["isolated"][name]) if own in alone_too else None
         layers.append(LayerSqnr(name, node.op, sources[name].source or name, together, alone))
     return sorted(layers, key=lambda layer: layer.cumulative)
 
@@ -103,9 +103,3 @@ def _error(truth: Array, integers: Array, tensor: Tensor) -> float:
     assert tensor.quant is not None
     scale, zero = tensor.quant.broadcast(truth.ndim)
     return float(np.sum((fixedpoint.dequantize(integers, scale, zero).astype(np.float64) - truth) ** 2))
-
-
-def _decibels(power: float, noise: float) -> float:
-    if noise == 0.0:
-        return float("inf")
-    return float(10.0 * np.log10(power / noise)) if power > 0.0 else float("-inf")
