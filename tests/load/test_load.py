@@ -69,7 +69,7 @@ def zipped(*names: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in names:
-            archive.writestr(name, b"pt2")
+            archive.writestr(zipfile.ZipInfo(name), b"pt2")
     return buffer.getvalue()
 
 
