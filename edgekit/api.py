@@ -26,7 +26,7 @@ from edgekit.passes.quantize.apply import IO
 from edgekit.pipeline import Layout, Source, open_model, quantize_graph
 from edgekit.report.model import RunReport
 from edgekit.target import Target, find_target
-from edgekit.verify import VerifyReport, verify_model
+from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
 
 __all__ = ["bench", "export", "inspect", "load", "quantize", "verify"]
 
@@ -136,20 +136,33 @@ def bench(
     eval: str | Path | Dataset | None = None,
     samples: int = BENCH_SAMPLES,
     opt: str = "-O2",
+    toolchain: str = "zig",
     data_scale: Scale | None = None,
     details: bool = False,
+    per_op: bool = False,
     **load_options: Any,
 ) -> RunReport:
     """Every metric of a model on every target, each saying how it was obtained, or why it could not be.
 
     data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy.
-    details: also what each figure is made of (TargetResult.breakdown).
+    toolchain: "zig", or "gcc" for the system's arm-none-eabi-gcc and QEMU. details: also what each figure is made of
+    (TargetResult.breakdown); per_op: instructions step by step (TargetResult.by_op).
     """
     source = open_model(model, **load_options)
     feed = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
     judged = None if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
     boards = [_target(t) for t in (targets if isinstance(targets, list) else [targets])]
-    results = measure(source.graph, boards, runner=runner, feed=feed, judged=judged, opt=opt, details=details)
+    results = measure(
+        source.graph,
+        boards,
+        runner=runner,
+        feed=feed,
+        judged=judged,
+        opt=opt,
+        toolchain=toolchain,
+        details=details,
+        per_op=per_op,
+    )
     return RunReport(source.text, source.sha256, tuple(results))
 
 
@@ -167,12 +180,20 @@ def verify(
     **load_options: Any,
 ) -> VerifyReport:
     """Run the model on every engine that can, and compare: bit for bit with the reference where that is the law, by SQNR and
-    argmax elsewhere; with `against`, its source model too. Returns a verify.VerifyReport."""
+    argmax elsewhere; with `against`, its source model too. samples: at most so many of `data`, or so many random inputs
+    (default: all, or 100). Returns a verify.VerifyReport."""
     source = open_model(model, **load_options)
     other = None if against is None else open_model(against).graph
     dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
     return verify_model(
-        source.graph, engines, dataset, against=other, tolerance=tolerance, require=require, target=_target(target)
+        source.graph,
+        engines,
+        dataset,
+        count=samples or RANDOM_SAMPLES,
+        against=other,
+        tolerance=tolerance,
+        require=require,
+        target=_target(target),
     )
 
 

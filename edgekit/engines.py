@@ -44,7 +44,9 @@ def _emulated(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]
     from edgekit.bench.emulate import emulate
     from edgekit.dsp import isa_of
     from edgekit.export.c import compile_c
+    from edgekit.ledger import check_flash
 
+    check_flash(graph, target, isa=isa_of(target.core))
     model = compile_c(graph, NAME, isa=isa_of(target.core))
     result = emulate(model.files, model.interface, target, feeds)
     return result.outputs, result.tool

@@ -11,11 +11,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgekit.errors import DoesNotFit
+
 if TYPE_CHECKING:  # run files hold ledgers, and are read where no network is: nothing heavy is imported for that
     from edgekit.bench.emulate.result import Emulation
     from edgekit.graph import Graph
     from edgekit.memory import Plan
     from edgekit.schedule import Program
+    from edgekit.target import Target
 
 # The flash of a firmware by linker symbol: arrays of trained numbers; every other array is a constant that kernels need.
 _TRAINED = re.compile(r"_(?:weights|bias|constant\d+)_\d+(?:\.\d+)?$")
@@ -91,6 +94,25 @@ def of_firmware(graph: Graph, run: Emulation, *, const_input: bool = False, isa:
     )
     rest = (Part("static", run.static, "variables outside the arena"), Part("stack", run.stack, "high-water mark"))
     return _book("emulated", program, layout, flash, rest, const_input, isa)
+
+
+def trained_bytes(graph: Graph, *, isa: str = "plain") -> int:
+    """Bytes of the weights and biases that the firmware of a graph prepared for "c" holds, without planning its memory."""
+    from edgekit.schedule import schedule
+
+    return _distinct(schedule(graph, isa=isa))
+
+
+def check_flash(graph: Graph, target: Target, *, isa: str = "plain") -> None:
+    """Raise DoesNotFit where the weights alone take more than the target's flash: compiling them would take minutes."""
+    need = trained_bytes(graph, isa=isa)
+    if target.flash is not None and need > target.flash:
+        smaller = "use a smaller model or a larger board"
+        raise DoesNotFit(
+            f"{target.name} has {target.flash:,} bytes of flash: the weights alone take {need:,}, "
+            f"{need - target.flash:,} bytes too many",
+            smaller if graph.is_quantized else f"quantize it to int8 (edgekit quantize), a quarter of that; or {smaller}",
+        )
 
 
 def _planned(graph: Graph, const_input: bool, isa: str) -> tuple[Program, Plan]:

@@ -133,6 +133,7 @@ def verify_model(
     samples: Dataset | Iterable[Sample] | None = None,
     *,
     labels: Array | None = None,
+    count: int = RANDOM_SAMPLES,
     against: Graph | None = None,
     tolerance: float | None = None,
     require: Sequence[str] = (),
@@ -140,7 +141,7 @@ def verify_model(
 ) -> VerifyReport:
     """Run `graph` on every engine of `engines` (default: all) and compare with the reference.
 
-    samples: in the source model's layout (default: RANDOM_SAMPLES random ones, seeded). against: the model it was made
+    samples: in the source model's layout (default: `count` random ones, seeded). against: the model it was made
     from; inputs and outputs are matched by name, else by position. tolerance: the least SQNR in dB of engines that are
     judged, and of `against`. require: engines whose absence is an error. target: the emulated board (default: mcu).
     Raises BadConfig for an unknown engine, BadData for data that does not fit, and a required engine's own error.
@@ -149,7 +150,7 @@ def verify_model(
     if unknown := [n for n in (*names, *require) if n not in ENGINES]:
         raise BadConfig(f"there is no engine {', '.join(unknown)}", f"engines: {', '.join(ENGINES)}")
     labels = samples.labels if labels is None and isinstance(samples, Dataset) else labels
-    given: list[Sample] = [*(random_samples(graph, RANDOM_SAMPLES) if samples is None else samples)]
+    given: list[Sample] = [*(random_samples(graph, count) if samples is None else samples)]
     if not given:
         raise BadData("there are no samples to verify on")
     job = _Job(graph, given, labels, integer_only(graph), tolerance, target or find_target("mcu"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from edgekit import breakdown, evaluate, ledger, ops
 from edgekit.bench import cycles
@@ -19,7 +20,7 @@ from edgekit.graph import Graph
 from edgekit.inspection import params
 from edgekit.measure import UNITS, Measurement, unavailable
 from edgekit.pipeline import prepare
-from edgekit.report.model import TargetResult
+from edgekit.report.model import StepShare, TargetResult
 from edgekit.target import CORES, Target
 
 RANDOM_RUNS = 2
@@ -38,10 +39,11 @@ def measure(
     opt: str = "-O2",
     toolchain: str = "zig",
     details: bool = False,
+    per_op: bool = False,
 ) -> list[TargetResult]:
     """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware;
     toolchain: "zig" or "gcc", see `edgekit.bench.emulate`.
-    details: fill the breakdowns, which takes one more build and run.
+    details: fill the breakdowns; per_op: fill `by_op`; either takes one more build and run.
 
     Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason.
     """
@@ -55,7 +57,28 @@ def measure(
         unavailable("accuracy_drop", "nothing to compare with: `edgekit quantize --eval` prints it"),
     ]
     parts = breakdown.of_graph(lowered) if details else {}
-    return [_on_target(graph, target, shared, feed, (toolchain, opt), parts, details) for target in targets]
+    build = _Build(toolchain, opt, details, per_op)
+    return [_on_target(graph, target, shared, feed, build, parts) for target in targets]
+
+
+@dataclass(frozen=True)
+class _Build:
+    """How the firmware is built, and what is wanted of it besides its metrics."""
+
+    toolchain: str
+    opt: str
+    details: bool
+    per_op: bool
+
+
+@dataclass(frozen=True)
+class _Firmware:
+    """What was found out about a firmware."""
+
+    measurements: list[Measurement]
+    breakdown: breakdown.Breakdown = field(default_factory=dict)
+    ledger: ledger.Ledger | None = None
+    by_op: tuple[StepShare, ...] = ()
 
 
 def _on_target(
@@ -63,20 +86,29 @@ def _on_target(
     target: Target,
     shared: list[Measurement],
     feed: Dataset | None,
-    build: tuple[str, str],
+    build: _Build,
     parts: breakdown.Breakdown,
-    details: bool,
 ) -> TargetResult:
     board = target.kind == "mcu"
     engine = "c" if board else target.engines[0]
-    own, own_parts, book = _firmware(graph, target, feed, build, details) if board else ([], {}, None)
-    file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", details)
-    found = {m.metric: m for m in (*own, *file, *shared)}
+    own = _firmware(graph, target, feed, build) if board else _Firmware([])
+    file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", build.details)
+    found = {m.metric: m for m in (*own.measurements, *file, *shared)}
     missing = {
         "latency": NO_TIME if board else NO_DEVICE,
     }
     measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in UNITS]
-    return TargetResult(target.name, engine, tuple(measurements), target.note, {**own_parts, **file_parts, **parts}, book)
+    note = "; ".join(text for text in (target.note, _scheme_note(graph, target)) if text)
+    found_parts = {**own.breakdown, **file_parts, **parts}
+    return TargetResult(target.name, engine, tuple(measurements), note, found_parts, own.ledger, own.by_op)
+
+
+def _scheme_note(graph: Graph, target: Target) -> str:
+    """What to know when a float model is measured on a target that `export` quantizes for."""
+    if graph.is_quantized or "float32" in target.schemes:
+        return ""
+    what = "firmware" if target.kind == "mcu" else "model"
+    return f"float32 {what}; this target takes {', '.join(target.schemes)} (edgekit quantize)"
 
 
 def _file(graph: Graph, engine: str, details: bool) -> tuple[list[Measurement], breakdown.Breakdown]:
@@ -95,26 +127,25 @@ def _file(graph: Graph, engine: str, details: bool) -> tuple[list[Measurement], 
     return sizes, breakdown.of_file(prepared, len(data)) if details else {}
 
 
-def _firmware(
-    graph: Graph, target: Target, feed: Dataset | None, build: tuple[str, str], details: bool
-) -> tuple[list[Measurement], breakdown.Breakdown, ledger.Ledger | None]:
-    """Flash, RAM, arena, instructions and cycles of the generated C on the target's emulated core; their breakdown; and
-    where flash and RAM go."""
+def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build) -> _Firmware:
+    """Flash, RAM, arena, instructions and cycles of the generated C on the target's emulated core; their breakdown; where
+    flash and RAM go; instructions by step."""
     metrics = ("instructions", "flash", "ram", "arena")
     if target.core not in CORES:
         return _sources_only(graph, target)
     isa = isa_of(target.core)
-    toolchain, opt = build
     cache = None if cycles.why_not(target) else cycles.FLASH_CACHE
     try:
         prepared = prepare(graph, "c")
+        ledger.check_flash(prepared, target, isa=isa)
         name = "model"
         files, iface = export_c(prepared, name, isa=isa), interface(prepared, name, isa=isa)
         feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
-        run = emulate(files, iface, target, feeds, toolchain=toolchain, opt=opt, per_op=details, flash_cache=cache)
+        by_step = build.details or build.per_op
+        run = emulate(files, iface, target, feeds, toolchain=build.toolchain, opt=build.opt, per_op=by_step, flash_cache=cache)
     except EdgekitError as error:
         book = ledger.planned(prepared, isa=isa) if isinstance(error, DoesNotFit) else None
-        return [unavailable(metric, str(error)) for metric in (*metrics, "cycles")], {}, book
+        return _Firmware([unavailable(metric, str(error)) for metric in (*metrics, "cycles")], ledger=book)
     inputs = f"mean of {len(feeds)} runs on " + ("random inputs" if feed is None else feed.name)
     notes = {
         "instructions": f"{inputs}; start-up apart: {run.init_instructions:,}",
@@ -125,22 +156,24 @@ def _firmware(
     values = {"instructions": run.mean_instructions, "flash": run.flash, "ram": run.ram, "arena": run.arena}
     measured = [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
     measured.append(cycles.measurement(run.profile, target, run.tool))
-    parts = breakdown.of_firmware(prepared, iface, run) if details else {}
-    return measured, parts, ledger.of_firmware(prepared, run, isa=isa)
+    parts = breakdown.of_firmware(prepared, iface, run) if build.details else {}
+    total = sum(step.instructions for step in run.by_op) or 1
+    by_op = tuple(StepShare(s.index, s.op, s.source, s.instructions, s.instructions / total) for s in run.by_op)
+    return _Firmware(measured, parts, ledger.of_firmware(prepared, run, isa=isa), by_op if build.per_op else ())
 
 
-def _sources_only(graph: Graph, target: Target) -> tuple[list[Measurement], breakdown.Breakdown, ledger.Ledger | None]:
+def _sources_only(graph: Graph, target: Target) -> _Firmware:
     """What can be said of a core that edgekit only writes sources for: the plan."""
     why = f"edgekit compiles and emulates nothing for {target.core}; export the sources and build them there"
     found = [unavailable(metric, why) for metric in ("instructions", "flash", "ram", "cycles")]
     try:
         book = ledger.planned(prepare(graph, "c"))
     except EdgekitError as error:
-        return [*found, unavailable("arena", error.message)], {}, None
+        return _Firmware([*found, unavailable("arena", error.message)])
     arena = Measurement(
         "arena", book.arena, UNITS["arena"], "planned", None, "inputs and outputs included", "edgekit memory plan"
     )
-    return [*found, arena], {}, book
+    return _Firmware([*found, arena], ledger=book)
 
 
 def _parts(parts: dict[str, int]) -> str:

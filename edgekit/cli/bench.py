@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from edgekit.cli.common import cli_command, data_scale_option, given, load_options, model_argument, show, target_help, working
+from edgekit.cli.common import (
+    FAILED,
+    FINE,
+    cli_command,
+    data_scale_option,
+    given,
+    load_options,
+    model_argument,
+    show,
+    target_help,
+    working,
+)
+
+if TYPE_CHECKING:
+    from edgekit.report.model import RunReport
 
 
 @cli_command
@@ -23,14 +37,25 @@ from edgekit.cli.common import cli_command, data_scale_option, given, load_optio
 @click.option(
     "--opt", type=click.Choice(["-O1", "-O2", "-O3", "-Os"]), default="-O2", show_default=True, help="Of the C compiler."
 )
+@click.option(
+    "--toolchain",
+    type=click.Choice(["zig", "gcc"]),
+    default="zig",
+    show_default=True,
+    help="zig cc and Unicorn, pinned; or the system's arm-none-eabi-gcc and QEMU.",
+)
+@click.option("--per-op", is_flag=True, help="Also the instructions of each step of the firmware.")
 @data_scale_option
 @click.option("-o", "--out", metavar="RUN.json", help="Write the results, and what each figure is made of, to a file.")
 @click.option("--force", is_flag=True, help="Replace RUN.json.")
 @load_options
 def command(
     model: str, targets: tuple[str, ...], eval_data: str | None, out: str | None, force: bool, as_json: bool, **rest: Any
-) -> None:
-    """Measure MODEL on targets; every figure says how it was obtained."""
+) -> int:
+    """Measure MODEL on targets; every figure says how it was obtained.
+
+    With --runner emulate a target that could not be emulated makes the exit code 2.
+    """
     load = given(rest)
     from edgekit import output
 
@@ -45,3 +70,13 @@ def command(
         data = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
         output.write_file(Path(out), data.encode(), force)
     show(run_text(report), report.to_json(), as_json)
+    return _missing(report) if rest["runner"] == "emulate" else FINE
+
+
+def _missing(report: RunReport) -> int:
+    """Say which targets were not emulated, though it was asked for."""
+    found = {result.target: result.get("instructions") for result in report.results}
+    missing = {name: m.note for name, m in found.items() if m is not None and m.value is None}
+    for name, why in missing.items():
+        click.echo(f"error: {name} was not emulated: {why.removeprefix('unavailable: ')}", err=True)
+    return FAILED if missing else FINE

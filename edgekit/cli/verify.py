@@ -24,7 +24,7 @@ from edgekit.cli.common import (
 @model_argument
 @click.option("--against", metavar="SOURCE", help="The model that MODEL was made from.")
 @click.option("--data", metavar="D", help="Real inputs, with labels for the accuracy. [default: 100 random inputs]")
-@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="Use at most so many of --data. [default: all]")
+@click.option("--samples", type=click.IntRange(min=1), metavar="N", help="So many of --data, or so many random inputs.")
 @click.option("--tolerance", type=float, metavar="DB", help="Least SQNR of engines that need not be bit-exact, in dB.")
 @click.option("--engine", "engines", metavar="E", multiple=True, help="Only this engine. May be repeated. [default: all]")
 @click.option("--require", metavar="E", multiple=True, help="Fail when this engine cannot be had. May be repeated.")

@@ -17,11 +17,24 @@ FORM = "a run file is what `edgekit bench -o run.json` writes"
 
 
 @dataclass(frozen=True)
+class StepShare:
+    """Instructions of one step of the firmware on the first sample, and their share (0..1) of the run; step -1: what
+    surrounds the steps. source: the node it comes from."""
+
+    step: int
+    op: str
+    source: str
+    instructions: int
+    share: float
+
+
+@dataclass(frozen=True)
 class TargetResult:
     """All measurements of one model on one target with one engine. note: what to know about the target ("class default").
 
     ledger: where the firmware's flash and RAM go, None without a firmware.
-    breakdown: metric -> {part: its share of the metric's value}, what a gate explains growth by; empty unless asked for.
+    breakdown: metric -> {part: its share of the metric's value}, what a gate explains growth by; by_op: instructions step by
+    step; both empty unless asked for.
     """
 
     target: str
@@ -30,6 +43,7 @@ class TargetResult:
     note: str = ""
     breakdown: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     ledger: Ledger | None = None
+    by_op: tuple[StepShare, ...] = ()
 
     def get(self, metric: str) -> Measurement | None:
         """The measurement of `metric`, None when it is not there."""
@@ -56,7 +70,7 @@ class RunReport:
 
 def _as_json(result: TargetResult) -> dict[str, Any]:
     data = asdict(result)
-    return {key: value for key, value in data.items() if value or key not in {"breakdown", "ledger"}}
+    return {key: value for key, value in data.items() if value or key not in {"breakdown", "ledger", "by_op"}}
 
 
 def from_json(data: Any, where: str) -> RunReport:
@@ -83,7 +97,9 @@ def _result(item: Mapping[str, Any]) -> TargetResult:
     measurements = tuple(_measurement(m) for m in item["measurements"])
     breakdown = {str(metric): _parts(parts) for metric, parts in item.get("breakdown", {}).items()}
     book = ledger.from_json(item["ledger"]) if item.get("ledger") else None
-    return TargetResult(str(item["target"]), str(item["engine"]), measurements, str(item.get("note", "")), breakdown, book)
+    by_op = tuple(StepShare(**step) for step in item.get("by_op", []))
+    note = str(item.get("note", ""))
+    return TargetResult(str(item["target"]), str(item["engine"]), measurements, note, breakdown, book, by_op)
 
 
 def _parts(parts: Mapping[str, Any]) -> dict[str, float]:

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from edgekit.graph import short
 from edgekit.measure import UNITS, Measurement
 from edgekit.report.ledger import ledger_text
-from edgekit.report.model import RunReport
+from edgekit.report.model import RunReport, StepShare
 from edgekit.report.numbers import amount, evidence
 from edgekit.report.table import markdown_table, text_table
 
 
 def run_text(report: RunReport) -> str:
-    """Title, table and notes as plain text, then the memory of each firmware by part."""
+    """Title, table and notes as plain text, then the memory of each firmware by part, and its instructions by step."""
     header, rows, right = _grid(report)
     lines = [f"{report.source}", "", text_table(header, rows, right), *_spaced([f"  {n}" for n in notes(report)])]
     for result in report.results:
         if result.ledger is not None:
             lines += ["", f"{result.target}: {ledger_text(result.ledger)}"]
+        if result.by_op:
+            lines += ["", f"{result.target}: instructions by step, on the first sample", "", _steps(result.by_op)]
     return "\n".join(lines)
+
+
+def _steps(by_op: Sequence[StepShare]) -> str:
+    rows = [[str(s.step) if s.step >= 0 else "", s.op, short(s.source), f"{s.instructions:,}", f"{s.share:.1%}"] for s in by_op]
+    return text_table(["step", "op", "source", "instructions", "share"], rows, [0, 3, 4])
 
 
 def run_markdown(report: RunReport) -> str:

@@ -143,6 +143,58 @@ def test_bench_writes_what_it_prints(tmp_path: Path, int8: Path) -> None:
     assert linux["target"] == "raspberry-pi-4"
 
 
+def test_bench_by_step(int8: Path) -> None:
+    text = fine("bench", int8, "--target", "mcu", "--per-op").stdout
+    assert "instructions by step, on the first sample" in text
+    (board,) = json.loads(fine("bench", int8, "--target", "mcu", "--per-op", "--json").stdout)["results"]
+    steps = board["by_op"]
+    assert [s["step"] for s in steps] == [*range(len(steps) - 1), -1]
+    assert {s["op"] for s in steps[:-1]} == {"FULLY_CONNECTED"}
+    assert sum(s["share"] for s in steps) == pytest.approx(1.0)
+    assert all(s["instructions"] > 0 for s in steps)
+    assert "breakdown" not in board
+
+
+def test_bench_with_another_toolchain_is_asked_of_the_emulator(monkeypatch: pytest.MonkeyPatch, int8: Path) -> None:
+    from edgekit.errors import MissingTool
+
+    def emulate(*_: Any, toolchain: str, **__: Any) -> None:
+        raise MissingTool(f"no {toolchain} here", "install it")
+
+    monkeypatch.setattr("edgekit.bench.measuring.emulate", emulate)
+    assert "no gcc here" in fine("bench", int8, "--target", "mcu", "--toolchain", "gcc").stdout
+
+
+def test_bench_asked_to_emulate_what_cannot_be_fails(int8: Path) -> None:
+    result = run("bench", int8, "--target", "mcu", "--target", "cortex-m4:flash=1K,ram=64K", "--runner", "emulate", "--json")
+    assert result.exit_code == 2
+    assert len(json.loads(result.stdout)["results"]) == 2
+    assert result.stderr.startswith("error: cortex-m4:flash=1K,ram=64K was not emulated: ")
+    assert result.stderr.count("error: ") == 1
+    assert "1,024 bytes of flash: the weights alone take" in result.stderr
+    assert run("bench", int8, "--target", "cortex-m4:flash=1K,ram=64K").exit_code == 0
+
+
+def test_bench_of_a_float_model_says_so_where_int8_is_taken() -> None:
+    text = fine("bench", MODEL, "--target", "mcu", "--target", "phone").stdout
+    assert text.count("float32 firmware; this target takes int8") == 1
+
+
+def test_weights_beyond_the_flash_are_not_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("C was generated")
+
+    monkeypatch.setattr("edgekit.bench.measuring.export_c", never)
+    text = fine("bench", MODEL, "--target", "cortex-m4:flash=4K,ram=64K").stdout
+    assert "4,096 bytes of flash: the weights alone take 6,216, 2,120 bytes too many" in text
+    assert "edgekit quantize" in text
+
+
+def test_verify_on_so_many_random_inputs(int8: Path) -> None:
+    found = json.loads(fine("verify", int8, "--engine", "c", "--samples", "7", "--json").stdout)
+    assert (found["samples"], found["random"]) == (7, True)
+
+
 def test_verify(int8: Path, data: Path) -> None:
     text = fine("verify", int8, "--engine", "c", "--engine", "tflm", "--data", data).stdout
     assert text.splitlines()[-1] == "verified"
