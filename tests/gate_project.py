@@ -28,7 +28,7 @@ accuracy = ">= 0.85"
 [model.net.limits.mcu]
 flash = "{flash}"
 ram = "8 KiB"
-growth = {{ ram = "0 %", flash = "2 %" }}
+growth = {{ ram = "0 %", flash = "10 %" }}
 """
 
 
