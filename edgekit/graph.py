@@ -266,7 +266,9 @@ def check(graph: Graph) -> None:
                 faults.append(f"tensor '{name}': {quant.scale.size} scales for axis {quant.axis} of {tensor.shape}")
             if quant.scale.size != quant.zero_point.size:
                 faults.append(f"tensor '{name}': {quant.scale.size} scales but {quant.zero_point.size} zero points")
-            if not np.all(np.isfinite(quant.scale)) or np.any(quant.scale < 0):
+            # Dead channels of weights may have scale 0.
+            least = 0.0 if tensor.is_const else np.finfo(np.float32).smallest_subnormal
+            if not np.all(np.isfinite(quant.scale)) or np.any(quant.scale < least):
                 faults.append(f"tensor '{name}' has a scale that is not a positive number")
     for side, specs in ((graph.inputs, graph.contract.inputs), (graph.outputs, graph.contract.outputs)):
         for name in side:
