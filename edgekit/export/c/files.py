@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -64,8 +65,13 @@ def header(program: Program, plan: Plan, face: Interface) -> str:
         f"#define {macro}_ARENA_SIZE {max(plan.peak, plan.alignment)}",
         "",
     ]
-    for port in (*face.inputs, *face.outputs):
-        lines += _port_macros(port)
+    contract = program.source.contract
+    for port in face.inputs:
+        spec = contract.input(port.tensor)
+        lines += _port_macros(port, spec.perm, spec.layout)
+    for port in face.outputs:
+        perm = contract.output(port.tensor).perm
+        lines += _port_macros(port, None if perm is None else tuple(perm.index(i) for i in range(len(perm))))
     if face.labels:
         lines += [
             "/* Names of the classes, along the last axis of the output. */",
@@ -106,16 +112,33 @@ def quantizable(port: Port) -> bool:
     return port.dtype == "int8" and port.quant is not None and port.quant.scale.size == 1
 
 
-def _port_macros(port: Port) -> list[str]:
-    shape = "[" + ",".join(str(n) for n in port.shape) + "]"
-    lines = [f"/* {text.comment(f'{port.tensor}: {port.dtype}{shape}')} */", f"#define {port.macro}_SIZE {port.elements}"]
+def _port_macros(port: Port, perm: tuple[int, ...] | None, layout: str = "") -> list[str]:
+    """perm: axis i of the array is axis perm[i] of the source model's, whose axes are called `layout`."""
+    about = [text.comment(f"{port.tensor}: {port.dtype}{_shape(port.shape)}{_axes(port.shape, perm, layout)}")]
     quant = port.quant
+    if quant is not None and quant.scale.size == 1:
+        about.append(f"real number = {port.macro}_SCALE * (integer - {port.macro}_ZERO_POINT)")
+    lines = ["/* " + "\n   ".join(about) + " */", f"#define {port.macro}_SIZE {port.elements}"]
     if quant is not None and quant.scale.size == 1:
         lines += [
             f"#define {port.macro}_SCALE {text.real(float(quant.scale[0]))}",
             f"#define {port.macro}_ZERO_POINT {_parenthesised(int(quant.zero_point[0]))}",
         ]
     return [*lines, ""]
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return "[" + ",".join(str(n) for n in shape) + "]"
+
+
+def _axes(shape: Sequence[int], perm: tuple[int, ...] | None, layout: str) -> str:
+    """What to know when the source model had its axes in another order."""
+    if perm is None or perm == tuple(range(len(perm))):
+        return ""
+    theirs = _shape([shape[perm.index(i)] for i in range(len(perm))])
+    if len(layout) == len(perm):
+        return f", axes {''.join(layout[i] for i in perm)}; the source model's were {layout}, {theirs}"
+    return f", axes {', '.join(str(i) for i in perm)} of the source model's {theirs}"
 
 
 def _parenthesised(value: int) -> str:

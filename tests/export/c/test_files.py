@@ -16,7 +16,7 @@ from edgekit import fixedpoint, reference
 from edgekit.bench.host_c import STRICT, compile_files, compiler_command, run_c
 from edgekit.errors import BadConfig, Unsupported
 from edgekit.export.c import compile_c, export_c, interface
-from edgekit.graph import Graph, InputContract, Node, OutputSpec, Quant, Tensor, build, const
+from edgekit.graph import Graph, InputContract, InputSpec, Node, OutputSpec, Quant, Tensor, build, const
 from tests.export.c.nets import feeds, tangle
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -46,6 +46,16 @@ def tiny() -> Graph:
     ]
     labels = OutputSpec(labels=('say "yes"', "nö??/", "back\\slash"))
     return build("tiny", ["image"], ["scores"], nodes, tensors, contract=InputContract(outputs={"scores": labels}))
+
+
+def test_the_header_says_how_arrays_relate_to_the_source_model() -> None:
+    perms = InputContract({"image": InputSpec(layout="NCHW", perm=(0, 2, 3, 1))}, {"scores": OutputSpec(perm=(1, 0))})
+    text = export_c(replace(tiny(), contract=perms), "tiny")["tiny.h"].decode()
+    assert "image: int8[1,4,4,1], axes NHWC; the source model's were NCHW, [1,1,4,4]\n" in text
+    assert "scores: int8[1,3], axes 1, 0 of the source model's [3,1]\n" in text
+    for port in ("INPUT", "OUTPUT"):
+        assert f"   real number = TINY_{port}_SCALE * (integer - TINY_{port}_ZERO_POINT) */\n" in text
+    assert "source model's" not in export_c(tiny(), "tiny")["tiny.h"].decode()
 
 
 def program(tmp_path: Path, main: str, files: dict[str, bytes], sources: list[str], cxx: bool = False) -> str:

@@ -15,12 +15,14 @@ extern "C" {
    step 0 CONV_2D net/conv *_: features 32 B + scratch 0 18 B + image 16 B */
 #define TINY_ARENA_SIZE 68
 
-/* image: int8[1,4,4,1] */
+/* image: int8[1,4,4,1]
+   real number = TINY_INPUT_SCALE * (integer - TINY_INPUT_ZERO_POINT) */
 #define TINY_INPUT_SIZE 16
 #define TINY_INPUT_SCALE 0.1f
 #define TINY_INPUT_ZERO_POINT (-5)
 
-/* scores: int8[1,3] */
+/* scores: int8[1,3]
+   real number = TINY_OUTPUT_SCALE * (integer - TINY_OUTPUT_ZERO_POINT) */
 #define TINY_OUTPUT_SIZE 3
 #define TINY_OUTPUT_SCALE 0.00390625f
 #define TINY_OUTPUT_ZERO_POINT (-128)
