@@ -111,7 +111,10 @@ def add(site: Site) -> list[str]:
     rows: list[tuple[tuple[int, ...], str]] = [
         ((p.zeros[b] << 21, p.multipliers[b], -p.shifts[b]), "b: zero point, multiplier, right shift"),
         ((-(p.zeros[a] << 19),), "a: zero point"),
-        ((2 * p.out_multiplier - (1 << 32), -p.out_shift, p.out_zero, *p.clamp), "multiplier, right shift, zero point, lowest, highest"),
+        (
+            (2 * p.out_multiplier - (1 << 32), -p.out_shift, p.out_zero, *p.clamp),
+            "multiplier, right shift, zero point, lowest, highest",
+        ),
     ]
     call = site.call("add_dsp_s8", site.x(a), site.x(b), site.out.elements, "&terms", site.y())
     return [*site.block("add_packed", "terms", rows), call]

@@ -61,12 +61,26 @@ def _taps(stride: int) -> str:
     return "\n        ".join(f'"{word} {", ".join(rest)}\\n\\t"' for word, *rest in parts)
 
 
+# Of a line: where its zero point is and its end. -128 less what is carried is a constant of the instruction.
+_ANY = {
+    "LAST": r'"mov lr, r3\n\t"',
+    "ZERO": r'"adc \\a, \\a, lr\n\t"',
+    "END": r'"ldr r10, [sp, #16]\n\tcmp r0, r10\n\t"',
+    "MORE": r'"add r10, r10, #@ADVANCE\n\tstr r10, [sp, #16]\n\t"',
+}
+_LOWEST = {
+    "LAST": r'"ldr lr, [sp, #16]\n\t"',
+    "ZERO": r'"sbc \\a, \\a, #127\n\t"',
+    "END": r'"cmp r0, lr\n\t"',
+    "MORE": r'"add lr, lr, #@ADVANCE\n\t"',
+}
 DSP: dict[str, tuple[str, Mapping[str, str]]] = {}
-for _name, _add in (("dsp", _HALVES), ("relu_dsp", "")):
+for _name, _add, _words in (("dsp", _HALVES, _ANY), ("relu_dsp", "", _LOWEST)):
     DSP[f"tile_{_name}"] = ("tile_dsp", {"S": f"tile_{_name}", "HALVES": _add})
     for _stride in (1, 2):
-        _fill = {"TAPS": _taps(_stride), "ADVANCE": str(12 * _stride), "STRIDE": str(_stride)}
-        DSP[f"line_{_stride}_{_name}"] = ("line_dsp", {"S": f"line_{_stride}_{_name}", "HALVES": _add, **_fill})
+        _fill = {w: text.replace("@ADVANCE", str(12 * _stride)) for w, text in _words.items()}
+        _fill |= {"TAPS": _taps(_stride), "ADVANCE": str(12 * _stride), "STRIDE": str(_stride), "HALVES": _add}
+        DSP[f"line_{_stride}_{_name}"] = ("line_dsp", {"S": f"line_{_stride}_{_name}", **_fill})
 
 
 def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:

@@ -1,10 +1,10 @@
-/* needs: simd quantized sums_dsp finish_s8 finish4_s8 */
+/* needs: simd quantized sums_dsp finish_s8 */
 /* y[rows][channels] = x[rows][depth] times w. scratch: a row, when depth is not a multiple of 4. */
 EK_ALONE static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t depth, const int32_t *w, int32_t channels,
                             const ek_quantized *q, int8_t *scratch, int8_t *y)
 {
     const int32_t words = (depth + 3) / 4, e = q->each;
-    ek_sums t = {x, w, w, words, {0, 0, 0, 0}};
+    ek_sums t = {x, w, w, words, {0, 0, 0, 0}, EK_SUMS_ENTRY(words)};
     for (int32_t n = 0; n < rows; ++n) {
         t.x = x;
         if (depth % 4 != 0) {
@@ -27,7 +27,10 @@ EK_ALONE static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t dept
                 t.sum[2] = bias[2];
                 t.sum[3] = bias[3];
                 ek_sums_dsp(&t);
-                ek_finish4_s8(t.sum, m, r, q, y);
+                y[0] = ek_finish_s8(t.sum[0], m[0], r[0], q);
+                y[1] = ek_finish_s8(t.sum[1], m[e], r[e], q);
+                y[2] = ek_finish_s8(t.sum[2], m[2 * e], r[2 * e], q);
+                y[3] = ek_finish_s8(t.sum[3], m[3 * e], r[3 * e], q);
                 y += 4;
                 m += 4 * e;
                 r += 4 * e;

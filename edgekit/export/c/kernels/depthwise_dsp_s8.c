@@ -1,22 +1,21 @@
 /* needs: simd window quantized plane_dsp limit_s8 */
 /* Depthwise 3x3 convolution, a channel's plane at a time, two outputs at once. w[channels][3][3], with lines first; by `across`
-   lines are the image's columns, not its rows. scratch: three lines. shift: right. bias: doubled. y may be x. */
+   lines are the image's columns, not its rows. scratch: ten words and three lines. shift: right. bias: doubled. y may be x. */
 EK_SMALL static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, int32_t across, int32_t zero, const int8_t *w,
                                 const ek_quantized *q, void (*line)(const ek_line *), int8_t *scratch, int8_t *y)
 {
-    const int32_t c = s->in_c, e = q->each, stride = s->stride_h;
-    const int32_t lines = across ? s->out_w : s->out_h, count = across ? s->out_h : s->out_w;
-    const int32_t in_lines = across ? s->in_w : s->in_h, in_count = across ? s->in_h : s->in_w;
+    const int32_t c = s->in_c, stride = s->stride_h;
+    const int32_t count = across ? s->out_h : s->out_w;
+    const int32_t in_count = across ? s->in_h : s->in_w;
     const int32_t line_step = across ? c : s->in_w * c, step = across ? s->in_w * c : c;
-    const int32_t y_line = across ? c : s->out_w * c, y_step = across ? s->out_w * c : c;
-    const int32_t above = across ? s->pad_left : s->pad_top, before = across ? s->pad_top : s->pad_left;
-    const int32_t pairs = (count + 1) / 2 * stride + 1;
-    uint32_t *plane = (uint32_t *)(void *)scratch, taps[10];
+    const int32_t before = across ? s->pad_top : s->pad_left;
+    const ek_plane image = {step, in_count, before, (count + 1) / 2 * stride + 1, (uint32_t)(uint16_t)zero * 65537u};
+    uint32_t *taps = (uint32_t *)(void *)scratch, *plane = taps + 10;
     ek_line t;
     t.x = plane;
     t.x_end = plane + count / 2 * 3 * stride;
     t.odd = count & 1;
-    t.step = y_step;
+    t.step = across ? s->out_w * c : c;
     t.zero_point = q->zero_point;
     for (int32_t n = 0; n < s->batch; ++n) {
         for (int32_t k = 0; k < c; ++k) {
@@ -30,22 +29,21 @@ EK_SMALL static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, in
                 taps[6 + i] = taps[i];
             }
             t.bias = t.bias_again = q->bias[k];
-            t.multiplier = q->multiplier[k * e];
-            t.right = q->shift[k * e];
+            t.multiplier = q->multiplier[k];
+            t.right = q->shift[k];
             t.y = y + k;
-            int32_t row = -above, next = row, slot = 0, first = 0;
-            for (int32_t l = 0; l < lines; ++l) {
-                for (; next < row + 3; ++next) {
-                    const int8_t *from = next >= 0 && next < in_lines ? x + next * line_step + k : 0;
-                    ek_plane_dsp(from, step, in_count, before, zero, pairs, plane + slot);
+            /* The row to read next, its place, rows until a window is whole. */
+            int32_t next = across ? -s->pad_left : -s->pad_top, slot = 0, missing = 3;
+            for (int32_t l = across ? s->out_w : s->out_h; l > 0; --l) {
+                for (; missing > 0; --missing, ++next) {
+                    const int8_t *from = next >= 0 && next < (across ? s->in_w : s->in_h) ? x + next * line_step + k : 0;
+                    ek_plane_dsp(from, &image, plane + slot);
                     slot = slot == 2 ? 0 : slot + 1;
                 }
-                t.w = taps + 2 * first;
+                t.w = taps + (slot ? 6 - 2 * slot : 0); /* weights in the order of the rows' places */
                 line(&t);
-                t.y += y_line;
-                row += stride;
-                first -= stride;
-                first += first < 0 ? 3 : 0;
+                t.y += across ? c : s->out_w * c;
+                missing = stride;
             }
         }
         w -= 9 * c;

@@ -19,7 +19,7 @@ typedef struct {
 EK_ALONE static void ek_@S(const ek_line *t)
 {
 #if EK_DSP
-    /* x r0, y r1, sums r2 r3, weights r4..r9, words of x r10 r11, step r12, zero point lr; the rest on the stack. An odd last
+    /* x r0, y r1, sums r2 r3, weights r4..r9, words of x r10 r11, step r12, zero point lr (where it is -128, x's end); the rest on the stack. An odd last
        output is computed as a pair whose second is written over by its first. */
     __asm__ volatile(
         "push {r4-r11, lr}\n\t"
@@ -28,7 +28,7 @@ EK_ALONE static void ek_@S(const ek_line *t)
         "push {r2-r7}\n\t"
         "ldm r0, {r0-r4}\n\t"
         "mov r12, r2\n\t"
-        "mov lr, r3\n\t"
+        @LAST
         "ldm r4, {r4-r9}\n\t"
         "b 2f\n"
         "1:\n\t"
@@ -39,22 +39,21 @@ EK_ALONE static void ek_@S(const ek_line *t)
         "smmulr \\a, \\a, r10\n\t"
         @HALVES
         "asrs \\a, \\a, r11\n\t"
-        "adc \\a, \\a, lr\n\t"
+        @ZERO
         "ssat \\a, #8, \\a\n\t"
         ".endr\n\t"
         "strb r3, [r1, r12]\n\t"
         "strb r2, [r1]\n\t"
         "add r1, r1, r12, lsl #1\n"
         "2:\n\t"
-        "ldr r10, [sp, #16]\n\t"
-        "cmp r0, r10\n\t"
+        @END
         "bne 1b\n\t"
         "ldr r11, [sp, #20]\n\t"
         "cmp r11, #0\n\t"
         "beq 3f\n\t"
-        "add r10, r10, #@ADVANCE\n\t"
         "mov r12, #0\n\t"
-        "strd r10, r12, [sp, #16]\n\t"
+        "str r12, [sp, #20]\n\t"
+        @MORE
         "b 1b\n"
         "3:\n\t"
         "add sp, sp, #24\n\t"

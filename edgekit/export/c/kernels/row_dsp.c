@@ -2,7 +2,7 @@
 /* One pixel, x[4 * words], times all channels. */
 EK_SMALL static void ek_row_dsp(const int8_t *x, int32_t words, const int32_t *w, const ek_packed *q, int32_t channels, int8_t *y)
 {
-    ek_sums t = {x, w, w, words, {0, 0, 0, 0}};
+    ek_sums t = {x, w, w, words, {0, 0, 0, 0}, EK_SUMS_ENTRY(words)};
     for (int32_t o = 0; o < channels; o += 4) {
         const int32_t *record = q->record + o / 2 * 5;
         t.w01 = w + o / 2 * 2 * words;

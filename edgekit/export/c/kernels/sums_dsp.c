@@ -1,9 +1,12 @@
 /* needs: simd load4 even odd smlad */
+/* Six words a round, 84 bytes of code each; the first round may be shorter. */
+#define EK_SUMS_ENTRY(words) ((6 - (words) % 6) % 6 * 84 + 1)
 typedef struct {
     const int8_t *x;
     const int32_t *w01, *w23;
     int32_t words;
     int32_t sum[4];
+    int32_t entry; /* into the unrolled loop: see EK_SUMS_ENTRY */
 } ek_sums;
 
 /* Adds x . w of two pairs of channels to sum, `words` words of four bytes; w in the order of a tile's. */
@@ -13,20 +16,15 @@ EK_ALONE static void ek_sums_dsp(ek_sums *t)
     __asm__ volatile(
         "mov r0, %0\n\t"
         "push {r0, r4-r11, lr}\n\t"
-        "add r4, r0, #16\n\t"
-        "ldm r0, {r0-r3}\n\t"
-        "ldm r4, {r4-r7}\n\t"
-        "rsb r8, r3, #0\n\t"
-        "and r8, r8, #3\n\t"
-        "mov r9, #84\n\t"
-        "adr r12, 1f\n\t"
-        "mla r12, r8, r9, r12\n\t"
-        "orr r12, r12, #1\n\t"
+        "ldr r12, [r0, #32]\n\t"
+        "ldm r0, {r0-r7}\n\t"
+        "adr r8, 1f\n\t"
+        "add r12, r12, r8\n\t"
         "add r3, r0, r3, lsl #2\n\t"
         "bx r12\n\t"
         ".balign 4\n"
         "1:\n\t"
-        ".rept 4\n\t"
+        ".rept 6\n\t"
         "ldr r8, [r0], #4\n\t"
         "ldrd r10, r11, [r1], #8\n\t"
         "sxtb16 r9, r8, ror #8\n\t"
