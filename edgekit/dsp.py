@@ -130,7 +130,7 @@ def packed(graph: Graph, node: Node) -> tuple[str, int] | None:
         if not fits or stride[0] != stride[1] or stride[0] not in {1, 2}:
             return None
         along = y.shape[1] if transposed(node, x.shape, y.shape) else y.shape[2]
-        return "depthwise_dsp_s8", 12 * (-(-along // 2) * stride[0] + 1)
+        return "depthwise_dsp_s8", 40 + 12 * (-(-along // 2) * stride[0] + 1)
     if w.shape[3] != x.shape[3]:
         return None
     run = padded(w.shape[2] * w.shape[3])
