@@ -174,16 +174,17 @@ def tree_of(commit: str, folder: Path) -> Iterator[Path]:
 def base_config(config: ModelConfig, file: Path, tree: Path) -> ModelConfig | None:
     """How the other commit describes the model, measured on today's targets; None when it did not have it.
 
-    A file that git does not keep (data, mostly) is taken from today's folder. Raises BadConfig for a broken configuration
-    there, or a model file that it names but does not hold.
+    A file that git does not keep (data, mostly) is taken from today's folder. Raises BadConfig for a model file that it names
+    but does not hold.
     """
     theirs = config
     listed = False
     if (tree / file.name).is_file():
-        named = [m for m in read_config(tree / file.name) if m.name == config.name]
-        if not named:
-            return None
-        theirs, listed = named[0], True
+        with contextlib.suppress(BadConfig):  # a broken one, which today's may be there to repair
+            named = [m for m in read_config(tree / file.name) if m.name == config.name]
+            if not named:
+                return None
+            theirs, listed = named[0], True
     source = _there(theirs.source, theirs.folder, tree, None)
     if source is None:
         if not listed:

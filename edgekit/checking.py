@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import base, cache
 from edgekit import errors as kinds
 from edgekit.config import ModelConfig
-from edgekit.errors import BadConfig, BadData, BadModel, EdgekitError
+from edgekit.errors import BadConfig, BadData, BadModel, EdgekitError, Unsupported
 from edgekit.gate import Verdict, check_comparable, judge, judge_growth
 from edgekit.measure import Measurement
 from edgekit.report.model import RunReport
@@ -50,9 +50,20 @@ class ModelCheck:
         return all(v.ok for v in self.verdicts)
 
 
-def judge_model(config: ModelConfig, run: RunReport, earlier: RunReport | None, where: str) -> ModelCheck:
+@dataclass(frozen=True)
+class Earlier:
+    """Earlier figures. where: what they are of ("main", a file), "" when nothing is compared with; reports: by model, those
+    that are new absent; failed: model -> why it could not be measured there."""
+
+    where: str = ""
+    reports: Mapping[str, RunReport] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+
+def judge_model(config: ModelConfig, run: RunReport, compared: Earlier) -> ModelCheck:
     """Verdicts on all limits and, where there are earlier figures, on growth. Raises BadConfig for figures of different
     toolchains."""
+    where, earlier = compared.where, compared.reports.get(config.name)
     notes: list[str] = []
     verdicts = []
     if earlier is not None:
@@ -61,6 +72,8 @@ def judge_model(config: ModelConfig, run: RunReport, earlier: RunReport | None, 
     verdicts += judge(run, config.limits, earlier)
     if config.growth and earlier is not None:
         verdicts += judge_growth(run, earlier, config.growth)
+    elif config.growth and config.name in compared.failed:
+        notes.append(f"{where} could not be measured, so growth was not judged: {compared.failed[config.name]}")
     elif config.growth:
         notes.append(f"{where} has no figures of this model: growth was not judged" if where else NO_BASE)
     return ModelCheck(config.name, run, tuple(verdicts), earlier, where if earlier is not None else "", tuple(notes))
@@ -93,31 +106,31 @@ def _check_current(config: ModelConfig, report: RunReport) -> None:
         )
 
 
-def earlier_figures(
-    models: Sequence[ModelConfig],
-    file: Path,
-    against: str | None,
-    *,
-    use_cache: bool = True,
-) -> tuple[dict[str, RunReport], str]:
-    """({model: report}, where they are from): of run files or a git ref named by `against`, else of the committed baseline
-    beside `file`, else none. Models that are new there are absent. Raises BadConfig, BadData, MissingTool."""
+def earlier_figures(models: Sequence[ModelConfig], file: Path, against: str | None, *, use_cache: bool = True) -> Earlier:
+    """Of run files or a git ref named by `against`, else of the committed baseline beside `file`, else none.
+
+    A model or data that is broken in the ref is no reason to fail: today's version may be what repairs it. Raises BadConfig,
+    BadData, MissingTool."""
     if against is None:
         known = file.parent / base.BASELINE
         if not known.is_file():
-            return {}, ""
+            return Earlier()
         reports = base.read_runs(known)
-        return {m.name: reports[m.name] for m in models if m.name in reports}, base.BASELINE
+        return Earlier(base.BASELINE, {m.name: reports[m.name] for m in models if m.name in reports})
     if against.endswith(".json") or Path(against).is_file():
-        return base.reports_of(models, [against]), against
+        return Earlier(against, base.reports_of(models, [against]))
     commit = base.commit_of(against, file.parent)
     found: dict[str, RunReport] = {}
+    failed: dict[str, str] = {}
     with base.tree_of(commit, file.parent) as tree:
         for model in models:
             theirs = base.base_config(model, file, tree)
-            if theirs is not None:
-                found[model.name] = figures(theirs, use_cache=use_cache, apart=True)
-    return found, against
+            try:
+                if theirs is not None:
+                    found[model.name] = figures(theirs, use_cache=use_cache, apart=True)
+            except (BadModel, BadData, Unsupported) as error:
+                failed[model.name] = error.message.replace(f"{tree}/", "")
+    return Earlier(against, found, failed)
 
 
 def figures(config: ModelConfig, *, use_cache: bool = True, apart: bool = False) -> RunReport:
@@ -234,7 +247,7 @@ def _in_child(config: ModelConfig) -> RunReport:
         report, failure = pool.submit(_answer, config).result()
     if report is None:
         kind: type[EdgekitError] = getattr(kinds, failure[0])
-        raise kind(f"in the version compared with: {failure[1]}", failure[2])
+        raise kind(failure[1], failure[2])
     return report
 
 
@@ -245,5 +258,6 @@ def _answer(config: ModelConfig) -> tuple[RunReport | None, tuple[str, str, str]
     except EdgekitError as error:
         name = type(error).__name__
         known: Mapping[str, Any] = vars(kinds)
-        simple = name in known and known[name] is not kinds.Unsupported
-        return None, (name if simple else "EdgekitError", error.message, error.hint)
+        if isinstance(error, Unsupported):
+            name = BadModel.__name__
+        return None, (name if name in known else EdgekitError.__name__, error.message, error.hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -65,14 +66,13 @@ def command(
         for model in chosen:
             with working(f"measuring {model.name}"):
                 runs[model.name] = checking.figures(model, use_cache=not no_cache)
-    earlier: dict[str, RunReport] = {}
-    where = ""
+    earlier = checking.Earlier()
     if update_baseline:
         _write_baseline(file.parent / base.BASELINE, runs)
     else:
         with working(f"measuring {against}"):
-            earlier, where = checking.earlier_figures(chosen, file, against, use_cache=not no_cache)
-    checks = [checking.judge_model(m, runs[m.name], earlier.get(m.name), where) for m in chosen]
+            earlier = checking.earlier_figures(chosen, file, against, use_cache=not no_cache)
+    checks = [checking.judge_model(m, runs[m.name], earlier) for m in chosen]
     for out, kind in kinds.items():
         from edgekit.output import write_file
 
@@ -100,7 +100,11 @@ def _rendered(kind: str, checks: Sequence[ModelCheck], why: bool, file: Path) ->
     if kind == "github":
         from edgekit.report.annotations import check_github
 
-        return check_github(checks, file.as_posix(), file.read_text(encoding="utf-8"))
+        # Annotations name files from the repository's root, wherever in it the job runs.
+        root, path = os.environ.get("GITHUB_WORKSPACE"), file
+        if root and file.resolve().is_relative_to(Path(root).resolve()):
+            path = file.resolve().relative_to(Path(root).resolve())
+        return check_github(checks, path.as_posix(), file.read_text(encoding="utf-8"))
     return (gate.check_text if kind == "text" else gate.check_markdown)(checks, why)
 
 

@@ -228,6 +228,21 @@ def test_a_model_that_the_other_commit_names_but_lacks(project: Path) -> None:
     assert "keep the model in git, or compare with --against run.json" in refused("--against", "main")
 
 
+@pytest.mark.parametrize("broken", ["edgekit.toml", "net.onnx"])
+def test_what_is_broken_in_the_other_version_can_be_repaired(project: Path, broken: str) -> None:
+    good = (project / broken).read_bytes()
+    (project / broken).write_bytes(good.replace(b"accuracy", b"acuracy") if broken == "edgekit.toml" else good[:500])
+    commit(project)
+    (project / broken).write_bytes(good)
+    text = kept("--against", "main")
+    if broken == "edgekit.toml":
+        assert "5 limits kept" in text
+    else:
+        assert "note: main could not be measured, so growth was not judged: " in text
+        assert "net.onnx" in text
+        assert "edgekit-base" not in text
+
+
 def test_a_subfolder_of_the_repository(project: Path) -> None:
     (project / "sub").mkdir()
     for name in ("net.onnx", "data.npz", "edgekit.toml"):
@@ -370,6 +385,11 @@ def test_github_annotations_stand_at_the_limits_line(project: Path) -> None:
     assert error.startswith(f"::error file=edgekit.toml,line={at},title=edgekit%3A net flash::net on mcu: flash is ")
     assert "%0A" in error
     assert any(line.startswith("::notice file=edgekit.toml,") for line in text.splitlines())
+
+
+def test_annotations_name_files_from_the_repositorys_root(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_WORKSPACE", str(project.parent))
+    assert f"::notice file={project.name}/edgekit.toml," in kept("--format", "github")
 
 
 def test_files_of_every_format_beside_what_is_printed(project: Path) -> None:
