@@ -242,9 +242,15 @@ def _refuse_pointer(config: ModelConfig) -> None:
 def _in_child(config: ModelConfig) -> RunReport:
     import multiprocessing
     from concurrent.futures import ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-        report, failure = pool.submit(_answer, config).result()
+        try:
+            report, failure = pool.submit(_answer, config).result()
+        except BrokenProcessPool:
+            raise EdgekitError(
+                f"the process that measured the earlier '{_own_name(config)}' ended before it was done"
+            ) from None
     if report is None:
         kind: type[EdgekitError] = getattr(kinds, failure[0])
         raise kind(failure[1], failure[2])
