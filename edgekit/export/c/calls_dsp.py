@@ -116,7 +116,8 @@ def add(site: Site) -> list[str]:
             "multiplier, right shift, zero point, lowest, highest",
         ),
     ]
-    call = site.call("add_dsp_s8", site.x(a), site.x(b), site.out.elements, "&terms", site.y())
+    kernel = "add_relu_dsp_s8" if p.out_zero == -128 else "add_dsp_s8"
+    call = site.call(kernel, site.x(a), site.x(b), site.out.elements, "&terms", site.y())
     return [*site.block("add_packed", "terms", rows), call]
 
 

@@ -83,6 +83,11 @@ for _name, _add, _words in (("dsp", _HALVES, _ANY), ("relu_dsp", "", _LOWEST)):
         DSP[f"line_{_stride}_{_name}"] = ("line_dsp", {"S": f"line_{_stride}_{_name}", **_fill})
 
 
+_ROUND = r'"add r11, r11, r11, asr #31\n\t"'
+DSP["add_dsp_s8"] = ("add_dsp_s8", {"S": "add_dsp_s8", "ROUND": _ROUND, "HALF": "56"})
+DSP["add_relu_dsp_s8"] = ("add_dsp_s8", {"S": "add_relu_dsp_s8", "ROUND": "", "HALF": "52"})
+
+
 def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
     """(file without .c, what to fill in) of a kernel."""
     stem, _, suffix = kernel.rpartition("_")

@@ -1,13 +1,16 @@
 /* needs: simd scale_right clamp_s8 limit_s8 */
+#ifndef EK_ADD_PACKED
+#define EK_ADD_PACKED
 typedef struct {
     int32_t b_zero, multiplier, right; /* b: its zero point times 2^21; brought to half of a's scale */
     int32_t a_zero;                    /* a's zero point times -2^19 */
     /* the multiplier twice, less 2^32 */
     int32_t out_multiplier, out_right, zero_point, low, high;
 } ek_add_packed;
+#endif
 
 /* y = a + b, where a's scale is the larger; all of the same shape. y may be a or b. */
-EK_ALONE static void ek_add_dsp_s8(const int8_t *a, const int8_t *b, int32_t count, const ek_add_packed *t, int8_t *y)
+EK_ALONE static void ek_@S(const int8_t *a, const int8_t *b, int32_t count, const ek_add_packed *t, int8_t *y)
 {
 #if EK_DSP
     if (count > 0) {
@@ -22,8 +25,17 @@ EK_ALONE static void ek_add_dsp_s8(const int8_t *a, const int8_t *b, int32_t cou
             "pop {r1}\n\t"
             "pop {r0}\n\t"
             "add lr, lr, r0\n\t"
-            "ldm r12, {r4-r10}\n"
+            "ldm r12, {r4-r10}\n\t"
+            "adr r12, 1f\n\t"
+            "sub r11, lr, r0\n\t"
+            "tst r11, #1\n\t"
+            "it ne\n\t"
+            "addne r12, r12, #@HALF\n\t"
+            "orr r12, r12, #1\n\t"
+            "bx r12\n\t"
+            ".balign 4\n"
             "1:\n\t"
+            ".rept 2\n\t"
             "ldrsb r11, [r1], #1\n\t"
             "ldrsb r3, [r0], #1\n\t"
             "rsb r11, r4, r11, lsl #21\n\t"
@@ -33,11 +45,12 @@ EK_ALONE static void ek_add_dsp_s8(const int8_t *a, const int8_t *b, int32_t cou
             "adc r11, r11, r7\n\t"
             "add r11, r11, r3, lsl #19\n\t"
             "smmlar r11, r11, r8, r11\n\t"
-            "add r11, r11, r11, asr #31\n\t"
+            @ROUND
             "asrs r11, r11, r9\n\t"
             "adc r11, r11, r10\n\t"
             "ssat r11, #8, r11\n\t"
             "strb r11, [r2], #1\n\t"
+            ".endr\n\t"
             "cmp r0, lr\n\t"
             "bne 1b\n\t"
             "pop {r4-r11, lr}"

@@ -5,8 +5,18 @@ EK_ALONE static int8_t *ek_bytes_dsp(const int8_t *from, int32_t count, int8_t *
 #if EK_DSP
     uint32_t word;
     __asm__ volatile(
-        "subs %[n], %[n], #4\n\t"
-        "blo 2f\n"
+        "subs %[n], %[n], #16\n\t"
+        "blo 6f\n"
+        "5:\n\t"
+        ".rept 4\n\t"
+        "ldr %[w], [%[f]], #4\n\t"
+        "str %[w], [%[t]], #4\n\t"
+        ".endr\n\t"
+        "subs %[n], %[n], #16\n\t"
+        "bhs 5b\n"
+        "6:\n\t"
+        "adds %[n], %[n], #12\n\t"
+        "bmi 2f\n"
         "1:\n\t"
         "ldr %[w], [%[f]], #4\n\t"
         "str %[w], [%[t]], #4\n\t"

@@ -28,9 +28,15 @@ EK_ALONE static void ek_conv_dsp_s8(const int8_t *x, const ek_window *s, int8_t 
                     }
                     ek_lanes_dsp(from, step, words, to);
                 }
+                p += 4;
+                column += 4;
+                if (column == s->out_w) {
+                    column = 0;
+                    row += s->stride_h;
+                }
             }
-            for (int32_t lane = 0; lane < (four ? 4 : 1); ++lane) {
-                for (int32_t i = 0; !together && i < s->kernel_h; ++i) {
+            for (int32_t lane = 0; !together && lane < (four ? 4 : 1); ++lane) {
+                for (int32_t i = 0; i < s->kernel_h; ++i) {
                     const int32_t left = column * s->stride_w - s->pad_left;
                     const int8_t *from = ek_span_dsp(x, s, row + i * s->dilation_h, left, s->kernel_w, 4 * words, zero, strip);
                     for (int32_t k = 0; k < words; ++k) {
