@@ -107,6 +107,17 @@ def test_packed_kernels_on_emulated_cores(core: str, kernel: str) -> None:
         np.testing.assert_array_equal(made[name], expected)
 
 
+@pytest.mark.parametrize("kernel", KINDS)
+def test_assembly_holds_in_an_unoptimized_build(kernel: str) -> None:
+    """Where compilers have the fewest registers to spare."""
+    graph = layers(kernel, 6, 3)
+    model = compile_c(graph, "net", isa="dsp")
+    data = [feeds(graph, np.random.default_rng(0))]
+    made = emulate(model.files, model.interface, find_target("cortex-m4:flash=512K,ram=256K"), data, opt="-O0").outputs[0]
+    for name, expected in reference.run(graph, data[0]).items():
+        np.testing.assert_array_equal(made[name], expected)
+
+
 def test_the_order_of_weights_in_words() -> None:
     w = np.arange(12, dtype=np.int8).reshape(3, 4)
     first, second = in_words(w)

@@ -1,4 +1,4 @@
-/* needs: simd scale_right clamp_s8 limit_s8 */
+/* needs: simd rescaled clamp_s8 limit_s8 */
 #ifndef EK_ADD_PACKED
 #define EK_ADD_PACKED
 typedef struct {
@@ -14,17 +14,17 @@ EK_ALONE static void ek_@S(const int8_t *a, const int8_t *b, int32_t count, cons
 {
 #if EK_DSP
     if (count > 0) {
+        const struct {
+            const int8_t *a, *b;
+            int8_t *y;
+            const int8_t *end;
+            const ek_add_packed *t;
+        } all = {a, b, y, a + count, t};
         __asm__ volatile(
             "push {r4-r11, lr}\n\t"
-            "push {%[a]}\n\t"
-            "push {%[b]}\n\t"
-            "push {%[y]}\n\t"
-            "mov r12, %[t]\n\t"
-            "mov lr, %[n]\n\t"
-            "pop {r2}\n\t"
-            "pop {r1}\n\t"
-            "pop {r0}\n\t"
-            "add lr, lr, r0\n\t"
+            "mov r12, %0\n\t"
+            "ldm r12, {r0, r1, r2, r3, r12}\n\t"
+            "mov lr, r3\n\t"
             "ldm r12, {r4-r10}\n\t"
             "adr r12, 1f\n\t"
             "sub r11, lr, r0\n\t"
@@ -55,14 +55,14 @@ EK_ALONE static void ek_@S(const int8_t *a, const int8_t *b, int32_t count, cons
             "bne 1b\n\t"
             "pop {r4-r11, lr}"
             :
-            : [t] "r"(t), [n] "r"(count), [a] "r"(a), [b] "r"(b), [y] "r"(y)
+            : "r"(&all)
             : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
     }
 #else
     for (int32_t i = 0; i < count; ++i) {
-        const int32_t v = ek_scale_right(b[i] * (1 << 20) - t->b_zero / 2, t->multiplier, t->right - 1);
+        const int32_t v = ek_rescaled(b[i] * (1 << 20) - t->b_zero / 2, t->multiplier, t->right);
         const int32_t sum = a[i] * (1 << 19) + t->a_zero + v;
-        y[i] = ek_clamp_s8(ek_scale_right(sum, (int32_t)((uint32_t)t->out_multiplier >> 1), t->out_right - 1) + t->zero_point, -128, 127);
+        y[i] = ek_clamp_s8(ek_rescaled(sum, (int32_t)((uint32_t)t->out_multiplier >> 1), t->out_right) + t->zero_point, -128, 127);
     }
 #endif
     ek_limit_s8(y, count, t->low, t->high);

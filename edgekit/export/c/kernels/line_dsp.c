@@ -1,4 +1,4 @@
-/* needs: simd scale_right clamp_s8 smlad */
+/* needs: simd rescaled clamp_s8 smlad */
 #ifndef EK_LINE
 #define EK_LINE
 /* One line of a depthwise plane. x: [column / 2][3 rows], two columns a word; the rows lie in slots, and w in their order: for
@@ -77,7 +77,7 @@ EK_ALONE static void ek_@S(const ek_line *t)
                     sum = ek_smlad(taps[0] | taps[1] << 16, t->w[2 * i], sum);
                     sum = ek_smlad(taps[2] << 16, t->w[2 * i + 1], sum);
                 }
-                *y = ek_clamp_s8(ek_scale_right((int32_t)sum / 2, t->multiplier, t->right - 1) + t->zero_point, -128, 127);
+                *y = ek_clamp_s8(ek_rescaled((int32_t)sum / 2, t->multiplier, t->right) + t->zero_point, -128, 127);
                 y += t->step;
             }
             if (odd) {
