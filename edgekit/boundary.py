@@ -31,7 +31,10 @@ def to_feeds(graph: Graph, source: Mapping[str, Array]) -> dict[str, Array]:
         tensor, perm = graph[name], graph.contract.input(name).perm
         array, expected = np.asarray(source[name]), source_shape(graph, name)
         if array.shape != expected:
-            raise BadData(f"input '{name}' needs shape {list(expected)}, got {list(array.shape)}")
+            raise BadData(
+                f"input '{name}' needs shape {list(expected)}, got {list(array.shape)}",
+                "one sample at a time, in the source model's layout",
+            )
         if perm is not None:
             array = np.ascontiguousarray(array.transpose(perm))
         kind = NUMPY_DTYPES[tensor.dtype]

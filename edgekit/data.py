@@ -323,16 +323,20 @@ def _as_array(value: Any, where: str) -> Array:
     except ValueError as error:
         raise BadData(f"{where} is not one array: {error}") from error
     if array.dtype.kind not in "iufb":
-        raise BadData(f"{where} holds {array.dtype}, not numbers")
+        kind = "text" if array.dtype.kind in "US" else str(array.dtype)
+        hint = "encode it as numbers; classes are 0, 1, ... in the order of the model's outputs"
+        raise BadData(f"{where} holds {kind}, not numbers", hint)
     return cast(Array, array)
 
 
 def _as_labels(labels: Any, count: int, where: str) -> Array | None:
     if labels is None:
         return None
-    array = _as_array(labels, f"{where}: the labels")
+    array = _as_array(labels, f"{where}: the array of labels")
     if array.ndim == 0 or array.shape[0] != count:
         raise BadData(f"{where}: {array.shape[0] if array.ndim else 1} labels for {count} samples")
+    if array.dtype.kind == "f" and np.array_equal(array, np.trunc(array)):
+        return array.astype(np.int64)  # classes that were saved as real numbers, as a .csv's are
     return array
 
 
@@ -347,7 +351,9 @@ def _check_row_shape(row: Shape, graph: Graph, name: str, where: str) -> None:
     if row != expected and [n for n in row if n != 1] != [n for n in expected if n != 1]:
         raise BadData(
             f"{where}: input '{name}' needs samples of shape {list(expected[1:])}, got {list(row)}",
-            "data is given in the source model's layout" if sorted(row) == sorted(expected[1:]) else "",
+            "data is given in the source model's layout"
+            if sorted(row) == sorted(expected[1:])
+            else f"give one array of shape [n, {', '.join(map(str, expected[1:]))}], a sample a row",
         )
 
 

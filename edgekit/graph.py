@@ -220,6 +220,10 @@ class Graph:
         return any(self.tensors[o].quant is not None for node in self.nodes for o in node.outputs)
 
 
+# How to fix a model that contradicts itself.
+REMAKE = "look at it in Netron, correct it where it was made, and save or convert it again"
+
+
 def build(
     name: str,
     inputs: Iterable[str],
@@ -237,7 +241,7 @@ def build(
     used += [*outputs]
     missing = [n for n in dict.fromkeys(used) if n not in table]
     if missing:
-        raise BadModel(f"graph '{name}' uses undefined values: {', '.join(missing[:8])}")
+        raise BadModel(f"graph '{name}' uses undefined values: {', '.join(missing[:8])}", REMAKE)
     graph = Graph(name, inputs, outputs, nodes, {n: table[n] for n in dict.fromkeys(used)}, **rest)
     check(graph)
     return graph
@@ -287,7 +291,7 @@ def check(graph: Graph) -> None:
             known.add(name)
     faults += [f"output '{name}' is never made" for name in graph.outputs if name not in known]
     if faults:
-        raise BadModel(f"graph '{graph.name}' is not valid:\n  " + "\n  ".join(faults[:20]))
+        raise BadModel(f"graph '{graph.name}' is not valid:\n  " + "\n  ".join(faults[:20]), REMAKE)
 
 
 def short(name: str, width: int = 60) -> str:

@@ -208,7 +208,27 @@ def test_labels_are_checked() -> None:
         from_arrays(ROW, {"a": X}, np.array([0, 1, 2, 0, 3, 0, 0, 0, 0, 0]))
     with pytest.raises(BadData, match="9 labels for 10 samples"):
         from_arrays(ROW, {"a": X}, Y[:9])
-    assert from_arrays(ROW, {"a": X}, np.linspace(0, 9, 10) + 0.5).labels is not None  # regression targets pass
+    targets = np.linspace(0, 9, 10) + 0.5
+    assert np.array_equal(from_arrays(ROW, {"a": X}, targets).labels, targets)  # regression
+
+
+def test_whole_real_labels_are_classes_as_in_a_csv(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", a=X, y=np.array([0, 1, 2, 0, 1, 2, 0, 1, 2, 0], np.float32))
+    labels = open_data(tmp_path / "d.npz", ROW).labels
+    assert labels is not None
+    assert (labels.dtype, labels.tolist()[:3]) == (np.dtype(np.int64), [0, 1, 2])
+    with pytest.raises(BadData, match="label 7 of sample 1"):
+        from_arrays(ROW, {"a": X}, np.array([0.0, 7.0] * 5))
+
+
+def test_what_does_not_fit_says_how_to_fix_it(tmp_path: Path) -> None:
+    np.savez(tmp_path / "d.npz", a=X, y=np.array(["cat", "dog"] * 5))
+    with pytest.raises(BadData, match="the array of labels holds text, not numbers") as caught:
+        open_data(tmp_path / "d.npz", ROW)
+    assert "classes are 0, 1" in caught.value.hint
+    with pytest.raises(BadData, match="needs samples of shape") as caught:
+        from_arrays(ROW, {"a": X[:, :3]})
+    assert "[n, 4]" in caught.value.hint
 
 
 @pytest.mark.parametrize(

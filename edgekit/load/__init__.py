@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from edgekit.errors import BadConfig, BadModel
-from edgekit.graph import Graph, Shape, check
+from edgekit.graph import REMAKE, Graph, Shape, check
 from edgekit.ops import infer
 
 KINDS = "an .onnx, .tflite or .pt2 file, or file.py:function that returns a torch.nn.Module"
@@ -142,6 +142,9 @@ def _guess(path: Path, head: bytes) -> str:
 def inferred(graph: Graph) -> Graph:
     """The graph, checked: every node's declared output shape and dtype is what its inputs give. Raises BadModel."""
     check(graph)
+    empty = [f"'{name}' {list(tensor.shape)}" for name, tensor in graph.tensors.items() if 0 in tensor.shape]
+    if empty:
+        raise BadModel(f"'{graph.name}' has values of size zero, which hold nothing: {', '.join(empty[:8])}", REMAKE)
     faults: list[str] = []
     for node in graph.nodes:
         for (shape, dtype), tensor in zip(infer(node, graph.input_tensors(node)), graph.output_tensors(node), strict=True):

@@ -17,6 +17,8 @@ import sys
 import traceback
 import types
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -210,6 +212,7 @@ def read_weights(path: Path) -> Any:
             except ImportError:
                 raise Refusal("reading .safetensors needs safetensors", 'pip install "edgekit[torch]"', "MissingTool") from None
             return load_file(path)
+        check_sums(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except Refusal:
         raise
@@ -224,6 +227,32 @@ def read_weights(path: Path) -> Any:
             ) from None
         first = text.strip().splitlines()[0] if text.strip() else type(error).__name__
         raise Refusal(f"'{path}' cannot be read as weights: {first}", resave) from None
+
+
+def check_sums(path: Path) -> None:
+    """Refuse a zip file with a damaged record: torch reads its numbers as they are. PyTorch can be told to write no
+    checksums; then none is right."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+        wrong = [name for name in names if not intact(archive, name)]
+    if wrong and len(wrong) < len(names):
+        raise Refusal(
+            f"'{path}' is damaged: the checksum of {shortened(wrong, 3)} is wrong",
+            "the copy or download failed; fetch it again",
+        )
+
+
+def intact(archive: zipfile.ZipFile, name: str) -> bool:
+    """Whether a record can be read and has its checksum."""
+    try:
+        with archive.open(name) as record:
+            while record.read(1 << 20):
+                pass
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 def tensors_of(loaded: Any, path: Path) -> dict[str, Any]:
@@ -281,8 +310,10 @@ def example_inputs(
         return (), {name: torch.zeros(tuple(int(n) for n in shapes[name])) for name in ordered}
     function = getattr(module, "example_inputs", None)
     if function is None:
-        name = next(iter(needed_parameters(net.forward)), "x")
-        hint = f"add example_inputs() to the file, or --shape {name}=1,3,224,224"
+        named = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        names = needed_parameters(net.forward) or named[:1]
+        options = " ".join(f"--shape {name}=1,3,224,224" for name in names)
+        hint = "add example_inputs() to the file" + (f", or {options} (with its sizes)" if names else "")
         raise Refusal(f"'{source}' does not say what the network's inputs look like", hint)
     given = guarded(source, f"example_inputs() of '{source}'", function)
     if isinstance(given, torch.Tensor):

@@ -9,7 +9,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 import numpy as np
 
 from edgekit.errors import BadModel
-from edgekit.graph import Array, Node, Shape, Tensor
+from edgekit.graph import REMAKE, Array, Node, Shape, Tensor
 
 T = TypeVar("T")
 REQUIRED: Any = object()  # an attribute without a default
@@ -73,7 +73,8 @@ def attr(node: Node, op: Op, name: str) -> Any:
 
 def fail(node: Node, message: str) -> NoReturn:
     """Raise BadModel, naming the node."""
-    raise BadModel(f"{node.op} '{node.source}': {message}")
+    where = f"({node.source})" if "'" in node.source else f"'{node.source}'"
+    raise BadModel(f"{node.op} {where}: {message}", REMAKE)
 
 
 def take(node: Node, inputs: Sequence[Tensor | None], required: int, optional: int = 0) -> list[Tensor]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import helper, numpy_helper
 
 from edgekit import reference
 from edgekit.errors import BadConfig, BadModel, EdgekitError
@@ -124,3 +125,34 @@ def test_a_graph_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(BadModel, match="contradicts itself"):
         inferred(wrong)
     assert inferred(graph) is graph
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape", "says"),
+    [
+        ([("Gemm", ["x", "w"], "y")], (1, 4), "FULLY_CONNECTED (Gemm 'y'): input [1, 4] does not fit weights [3, 5]"),
+        ([("Relu", ["x"], "y"), ("Relu", ["x"], "y")], (1, 4), "'y' is made twice"),
+        ([("Relu", ["x"], "y")], (1, 0, 4), "input 'x' has a zero-size axis: [1,0,4]"),
+        ([("Gemm", ["x", "none"], "y")], (1, 4), "values of size zero, which hold nothing"),
+    ],
+)
+def test_what_is_wrong_with_a_model_comes_with_a_fix(
+    nodes: list[tuple[str, list[str], str]], shape: tuple[int, ...], says: str, tmp_path: Path
+) -> None:
+    made = [helper.make_node(op, inputs, [output]) for op, inputs, output in nodes]
+    values = [helper.make_tensor_value_info(name, 1, size) for name, size in (("x", shape), ("y", None))]
+    weights = {"w": np.ones((5, 3), np.float32), "none": np.ones((4, 0), np.float32)}
+    constants = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(made, "net", values[:1], values[1:], constants)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
+    with pytest.raises(BadModel) as caught:
+        load(path)
+    assert says in caught.value.message
+    assert caught.value.hint
+
+
+def test_a_graph_that_reads_what_is_not_there_comes_with_a_fix() -> None:
+    with pytest.raises(BadModel, match="uses undefined values: y") as caught:
+        build("net", ["x"], ["y"], [Node("RELU", ("x",), ("y",))], [Tensor("x", (1, 4), "float32")])
+    assert caught.value.hint

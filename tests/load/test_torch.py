@@ -239,6 +239,29 @@ def test_arguments_are_literals() -> None:
     assert {text: torch_child.literal(text) for text in texts} == texts
 
 
+def test_damaged_weights_are_not_loaded(tmp_path: Path) -> None:
+    """torch.load takes a flipped bit of a number for the number."""
+    path = tmp_path / "w.pth"
+    weights = {"weight": torch.arange(4096, dtype=torch.float32)}
+    torch.save(weights, path)
+    assert torch.equal(torch_child.read_weights(path)["weight"], weights["weight"])
+    content = bytearray(path.read_bytes())
+    content[content.index(weights["weight"].numpy().tobytes()[:64]) + 40] ^= 4
+    path.write_bytes(content)
+    with pytest.raises(torch_child.Refusal, match=r"is damaged: the checksum of .*data/0 is wrong"):
+        torch_child.read_weights(path)
+
+
+def test_weights_saved_without_checksums_are_loaded(tmp_path: Path) -> None:
+    path, kept = tmp_path / "w.pth", torch.serialization.get_crc32_options()
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save({"weight": torch.ones(3)}, path)
+    finally:
+        torch.serialization.set_crc32_options(kept)
+    assert torch.equal(torch_child.read_weights(path)["weight"], torch.ones(3))
+
+
 # -- inputs -----------------------------------------------------------------------------------------------------------
 
 
@@ -260,6 +283,7 @@ def test_inputs_by_shape_and_by_example(net_file: Path) -> None:
     del module.example_inputs
     with pytest.raises(torch_child.Refusal, match="inputs look like") as caught:
         torch_child.example_inputs(module, net, net_file, {})
+    assert "--shape input1=1,3,224,224 --shape input2=1,3,224,224" in caught.value.hint
     assert "--shape input1=" in caught.value.hint
 
 

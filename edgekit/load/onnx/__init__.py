@@ -141,8 +141,11 @@ class _Reader:
             dims[0] = 1
         if not known or any(isinstance(d, str) for d in dims):
             example = _commas([d if isinstance(d, int) else 96 if i > 1 else 3 for i, d in enumerate(dims)]) or "1,3,96,96"
-            shown = f"[{_commas([d.dim_param or d.dim_value or '?' for d in kind.shape.dim])}]" if known else "unknown"
-            raise BadModel(f"input '{name}' has a dynamic shape {shown}", f"fix it with --shape {name}={example}")
+            empty = any(d.HasField("dim_value") and d.dim_value == 0 for d in kind.shape.dim)
+            sizes = [d.dim_param or (d.dim_value if d.HasField("dim_value") else "?") for d in kind.shape.dim]
+            shown = f"[{_commas(sizes)}]" if known else "unknown"
+            what = f"has a zero-size axis: {shown}" if empty else f"has a dynamic shape {shown}"
+            raise BadModel(f"input '{name}' {what}", f"fix it with --shape {name}={example}")
         return tuple(int(d) for d in dims)
 
     def output(self, name: str) -> str:
@@ -310,7 +313,7 @@ class _Reader:
         for node in graph.nodes:
             for tensor, (shape, _) in zip(graph.output_tensors(node), ops.infer(node, graph.input_tensors(node)), strict=True):
                 if tensor.shape != tuple(shape):
-                    raise BadModel(f"{node.op} '{node.source}' makes {list(shape)}, not {list(tensor.shape)}")
+                    raise BadModel(f"{node.op} ({node.source}) makes {list(shape)}, not {list(tensor.shape)}", RESAVE)
         return graph
 
 
