@@ -2,12 +2,15 @@
 /* Four pixels times pairs of channels. Each pair has a record: two biases, two multipliers (twice, less 2^32: a
    product with them plus the factor is one with twice the multiplier), two shifts in the low bytes of a word. x: [depth / 2][4 pixels], two int16 each, of bytes 0 and 2, then 1 and 3, of four; w: the same order, of two channels
    in turn, as bytes. */
+/* Six words of each pixel a round, 104 bytes of code each; the first round may be shorter. With what stands around it, the
+   loop stays within the 1 KiB of instructions that small flash caches hold. */
+#define EK_TILE_ENTRY(words) ((6 - (words) % 6) % 6 * 104 + 1)
 typedef struct {
     const uint32_t *x, *x_end;
     const int32_t *record, *record_end;
     int8_t *y;
     int32_t stride; /* bytes from pixel to pixel of y */
-    int32_t words;  /* depth / 4 */
+    int32_t entry;  /* into the unrolled loop: EK_TILE_ENTRY(depth / 4) */
     int32_t zero_point;
     const int32_t *w;
 } ek_tile;

@@ -3,7 +3,7 @@
 EK_SMALL static void ek_pixels_dsp(const uint32_t *tile, int32_t words, const int32_t *w, const ek_packed *q, int32_t channels, int8_t *y)
 {
     const int32_t pairs = channels / 2;
-    const ek_tile t = {tile, tile + 8 * words, q->record, q->record + 5 * pairs, y, channels, words, q->zero_point, w};
+    const ek_tile t = {tile, tile + 8 * words, q->record, q->record + 5 * pairs, y, channels, EK_TILE_ENTRY(words), q->zero_point, w};
     if (pairs > 0) {
         q->tile(&t);
     }
