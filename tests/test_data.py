@@ -209,7 +209,9 @@ def test_labels_are_checked() -> None:
     with pytest.raises(BadData, match="9 labels for 10 samples"):
         from_arrays(ROW, {"a": X}, Y[:9])
     targets = np.linspace(0, 9, 10) + 0.5
-    assert np.array_equal(from_arrays(ROW, {"a": X}, targets).labels, targets)  # regression
+    kept = from_arrays(ROW, {"a": X}, targets).labels  # regression
+    assert kept is not None
+    assert np.array_equal(kept, targets)
 
 
 def test_whole_real_labels_are_classes_as_in_a_csv(tmp_path: Path) -> None:

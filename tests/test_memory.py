@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,8 @@ def overlaps(program: Program, layout: Plan) -> list[tuple[int, str, str]]:
 @pytest.mark.parametrize("kind", ["int8", "float32"])
 @pytest.mark.parametrize("seed", range(15))
 def test_live_buffers_never_overlap(kind: str, seed: int, alignment: int) -> None:
-    for options in ({}, {"in_place": False}, {"const_input": True}):
+    choices: tuple[dict[str, Any], ...] = ({}, {"in_place": False}, {"const_input": True})
+    for options in choices:
         program = schedule(tangle(kind, 40, seed), **options)
         layout = plan(program, alignment=alignment)
         assert overlaps(program, layout) == []

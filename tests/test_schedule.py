@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -29,7 +31,8 @@ def test_program_equals_reference_on_random_networks(kind: str, seed: int) -> No
     graph = tangle(kind, 30, seed)
     data = feeds(graph, np.random.default_rng(seed))
     expected = reference.run(graph, data)
-    for options in ({}, {"in_place": False}, {"const_input": True}):
+    choices: tuple[dict[str, Any], ...] = ({}, {"in_place": False}, {"const_input": True})
+    for options in choices:
         found = run_program(schedule(graph, **options), data)
         assert found.keys() == dict.fromkeys(graph.outputs).keys()
         for name in found:
