@@ -6,6 +6,7 @@ see counter.c. Every BKPT stops the core: BKPT 0xAB is Arm semihosting (Arm IHI 
 
 from __future__ import annotations
 
+import _thread
 import ctypes
 import importlib.metadata
 import importlib.resources
@@ -296,9 +297,11 @@ class Machine:
         does not look for it, or inside one of Unicorn's callbacks, which swallow it.
         """
         raised: list[Exception] = []
-        done = threading.Event()  # rather than join(), which Python 3.11 takes for finished when it is interrupted
+        # Not a threading.Thread: interrupted, Python 3.11 takes a join() for finished, or loses it in a weak reference.
+        begun, done = threading.Event(), threading.Event()
 
         def core() -> None:
+            begun.set()
             try:
                 self._uc.emu_start(self._pc | 1, 0xFFFFFFFE)
             except Exception as error:
@@ -307,13 +310,12 @@ class Machine:
                 done.set()
 
         try:
-            threading.Thread(target=core, daemon=True).start()
+            _thread.start_new_thread(core, ())
             done.wait()
-        except RuntimeError:  # no thread was to be had
-            raise
         except BaseException:
             self._counter.budget = 0  # the next block stops the core
-            done.wait()
+            if begun.wait(1.0):  # else it was never started
+                done.wait()
             raise
         if raised and not isinstance(raised[0], self._unicorn.UcError):
             raise raised[0]
