@@ -65,6 +65,10 @@ def export_files(
         graph = quantize_graph(graph, data, kind).after
         notes.append(f"quantized to int8 on {len(data)} samples of {data.name}")
     prepared = prepare(graph, kind, layout)
+    if kind == "c" and target.kind == "mcu":
+        from edgekit.dsp import isa_of
+
+        ledger.check_flash(prepared, target, isa=isa_of(target.core))
     files, sizes, extra = _WRITERS[kind](prepared, title, target, project, data, const_input)
     _check_fit(target, sizes, prepared, kind, const_input)
     measurements = tuple(sizes)

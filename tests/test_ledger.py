@@ -17,7 +17,7 @@ from edgekit.errors import DoesNotFit
 from edgekit.export.c import export_c, interface
 from edgekit.graph import Graph, Node, Quant, Tensor, build, const
 from edgekit.inspection import inspect_graph
-from edgekit.ledger import Ledger, from_json, of_firmware, planned
+from edgekit.ledger import Ledger, from_json, of_firmware, planned, trained_bytes
 from edgekit.memory import plan
 from edgekit.pipeline import prepare
 from edgekit.report.inspect import inspect_text
@@ -117,6 +117,13 @@ def test_what_does_not_fit_is_told_why_and_what_would() -> None:
     with pytest.raises(DoesNotFit) as caught:
         export(graph, find_target(f"cortex-m4:flash=64K,ram={kept - 1}"), project="none", const_input=True)
     assert f"without --const-input it is {arena:,} B" in caught.value.hint
+
+
+def test_weights_beyond_the_flash_are_refused_before_files_are_made() -> None:
+    graph = prepare(network(), "c")
+    weights = trained_bytes(graph, isa="dsp")
+    with pytest.raises(DoesNotFit, match=f"weights alone take {weights:,}, 1 bytes too many"):
+        export(graph, find_target(f"cortex-m4:flash={weights - 1},ram=64K"), project="none")
 
 
 def test_a_bench_of_what_does_not_fit_has_the_plan() -> None:
