@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from edgekit import reference
-from edgekit.boundary import from_outputs, to_feeds
+from edgekit.boundary import from_outputs, random_samples, to_feeds
 from edgekit.errors import BadConfig, BadModel, EdgekitError
 from edgekit.graph import Array, Graph, InputContract, InputSpec, Node, Tensor, build
 from edgekit.load import load, torch_child
@@ -27,6 +27,7 @@ from edgekit.load.pt2 import globals_of, inspect_pt2
 from edgekit.load.torch import load_torch, with_contract
 from edgekit.passes.legalize import legalize
 from edgekit.passes.simplify import residual_transposes, simplify
+from edgekit.verify import verify_model
 
 NET = """
 import torch
@@ -125,12 +126,20 @@ for name in ("nms", "qnms"):
 
 import torchvision.models as models
 
-NAMES = ("resnet18", "mobilenet_v2", "mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5")
+NETS = {
+    "mobilenet_v2": {"width_mult": 0.35},
+    "mobilenet_v3_small": {"width_mult": 0.5},
+    "squeezenet1_1": {},
+    "shufflenet_v2_x0_5": {},
+    "mnasnet0_5": {},
+}
+NAMES = tuple(NETS)
 
 class Five(torch.nn.Module):
     def __init__(self):
         super().__init__()
-        self.nets = torch.nn.ModuleList(models.get_model(name, weights=None) for name in NAMES)
+        nets = [models.get_model(name, weights=None, num_classes=10, **more) for name, more in NETS.items()]
+        self.nets = torch.nn.ModuleList(nets)
 
     def forward(self, image):
         return tuple(net(image) for net in self.nets)
@@ -170,6 +179,11 @@ def test_five_torchvision_networks(tmp_path: Path) -> None:
     for variant in (graph, legalize(simple, "tflm")):
         for name, got in zip(graph.outputs, run(variant, x), strict=True):
             assert sqnr(expected[name], got) > 100, name
+    # And on to C: as `edgekit verify five.py:model --engine c` judges it.
+    (_, c) = verify_model(graph, ("c",), random_samples(graph, 2)).rows
+    assert c.passed, c.reason
+    assert c.sqnr is not None
+    assert c.sqnr > 100
 
 
 # -- building ---------------------------------------------------------------------------------------------------------
