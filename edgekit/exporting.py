@@ -87,13 +87,13 @@ _Written = tuple[dict[str, bytes], list[Measurement], str]
 
 def _write_c(graph: Graph, name: str, target: Target, project: str | None, data: Dataset | None, const_input: bool) -> _Written:
     from edgekit.dsp import isa_of
-    from edgekit.export.c import export_c, interface
+    from edgekit.export.c import compile_c
     from edgekit.export.project import write_project
 
     kind = project or ("none" if target.kind != "mcu" else "make" if target.core in CORES else "esp-idf")
     isa = isa_of(target.core)
-    files = export_c(graph, name, const_input=const_input, isa=isa)
-    iface = interface(graph, name, const_input=const_input, isa=isa)
+    model = compile_c(graph, name, const_input=const_input, isa=isa)
+    files, iface = dict(model.files), model.interface
     arena = Measurement(
         "arena", iface.arena, UNITS["arena"], "planned", None, "inputs and outputs included", "edgekit memory plan"
     )

@@ -13,7 +13,7 @@ from edgekit.boundary import random_feeds, to_feeds
 from edgekit.data import Dataset
 from edgekit.dsp import isa_of
 from edgekit.errors import BadConfig, DoesNotFit, EdgekitError
-from edgekit.export.c import export_c, interface
+from edgekit.export.c import compile_c
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
 from edgekit.graph import Graph
@@ -138,8 +138,8 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build)
     try:
         prepared = prepare(graph, "c")
         ledger.check_flash(prepared, target, isa=isa)
-        name = "model"
-        files, iface = export_c(prepared, name, isa=isa), interface(prepared, name, isa=isa)
+        model = compile_c(prepared, "model", isa=isa)
+        files, iface = model.files, model.interface
         feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
         by_step = build.details or build.per_op
         run = emulate(files, iface, target, feeds, toolchain=build.toolchain, opt=build.opt, per_op=by_step, flash_cache=cache)

@@ -84,10 +84,9 @@ def describe(graph: Graph, step: KernelCall) -> str:
     """Op, source name and shapes of a step."""
     shapes = [_shape(view.shape) for view in step.outputs]
     if step.node is None:
-        return f"COPY -> {' '.join(shapes)}"
-    source = step.node.source if step.node.op in step.node.source else f"{step.node.op} {step.node.source}".strip()
+        return f"{step.title} -> {' '.join(shapes)}"
     ins = [_shape(t.shape) for t in graph.input_tensors(step.node) if t is not None and not t.is_const]
-    return f"{source}: {' '.join(ins)} -> {' '.join(shapes)}"
+    return f"{step.title}: {' '.join(ins)} -> {' '.join(shapes)}"
 
 
 def _shape(shape: Sequence[int]) -> str:
