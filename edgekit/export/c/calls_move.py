@@ -10,8 +10,8 @@ from edgekit import fixedpoint
 from edgekit.export.c.site import Site
 from edgekit.export.c.walks import Walk, broadcast, strides, walk
 from edgekit.graph import Shape
+from edgekit.kernel_choice import SUFFIX
 from edgekit.ops import TABLE, attr
-from edgekit.schedule import SUFFIX
 
 
 def window_rows(site: Site, kernel: Sequence[int]) -> list[str]:
