@@ -1,0 +1,1 @@
+"""Models nobody here wrote: the list is models.csv, the run is __main__.py."""
