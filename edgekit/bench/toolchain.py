@@ -32,6 +32,8 @@ FLAGS = (
     "-fno-unwind-tables",
     "-fno-asynchronous-unwind-tables",
 )
+# Instead of the flag above: undefined behaviour ends in an undefined instruction, which the emulator reports.
+TRAPS = ("-fsanitize=undefined", "-fsanitize-trap=undefined")
 TIMEOUT = 600  # seconds; the first build for a core also compiles compiler_rt (about 6 s)
 
 
@@ -107,10 +109,11 @@ class Firmware:
         opt: str = "-O2",
         defines: Sequence[str] = (),
         first: str = "",
+        traps: bool = False,
     ) -> None:
         """files: {relative path: content}; every .c and .s file is compiled, with the folders of headers as include paths.
 
-        first: a header among the files that every source includes before anything else.
+        first: a header among the files that every source includes before anything else. traps: build with TRAPS.
         """
         self._holder = tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True)
         self._folder = Path(self._holder.name)
@@ -119,7 +122,7 @@ class Firmware:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content if isinstance(content, bytes) else content.encode())
         self._core = core
-        self.flags = (opt, *self.options)
+        self.flags = (opt, *self.options, *(TRAPS if traps else ()))
         includes = sorted({os.path.dirname(name) or "." for name in files if name.endswith(".h")})
         self._compile = [*self.flags, *(f"-I{folder}" for folder in includes), *(f"-D{define}" for define in defines)]
         self._compile += ["-include", first] if first else []

@@ -77,11 +77,12 @@ def compiled(
     opt: str = "-O2",
     toolchain: str = "zig",
     mark: str = "",
+    traps: bool = False,
 ) -> Firmware:
     """Generated files with start-up code and a main(), for `target`'s core; to be used as a context manager.
 
     mark: the instruction that every step of the network executes first, after r0 + 256 r1 is set to its number; "": none.
-    Raises BadConfig, MissingTool.
+    traps: undefined behaviour in C stops the core. Raises BadConfig, MissingTool.
     """
     if toolchain not in TOOLCHAINS:
         raise BadConfig(f"there is no toolchain '{toolchain}'", f"one of {', '.join(TOOLCHAINS)}")
@@ -89,17 +90,24 @@ def compiled(
     if mark:
         sources[HOOK] = HOOK_TEXT.format(prefix=iface.prefix, mark=mark)
     wanted = {name: data for name, data in files.items() if name.endswith(".h") or name in iface.sources}
-    return TOOLCHAINS[toolchain]({**sources, **wanted}, target.cpu, opt, (), HOOK if mark else "")
+    return TOOLCHAINS[toolchain]({**sources, **wanted}, target.cpu, opt, (), HOOK if mark else "", traps)
 
 
 def build_firmware(
-    files: Mapping[str, bytes], iface: Interface, target: Target, opt: str = "-O2", toolchain: str = "zig", mark: str = ""
+    files: Mapping[str, bytes],
+    iface: Interface,
+    target: Target,
+    opt: str = "-O2",
+    toolchain: str = "zig",
+    mark: str = "",
+    traps: bool = False,
 ) -> Image:
     """Compile and link generated files with start-up code and harness for `target`'s core and memory sizes.
 
     Raises DoesNotFit (by how many bytes), MissingTool, BadTarget.
     """
-    with compiled(files, iface, target, harness(iface), opt=opt, toolchain=toolchain, mark=mark) as firmware:
+    main = harness(iface)
+    with compiled(files, iface, target, main, opt=opt, toolchain=toolchain, mark=mark, traps=traps) as firmware:
         return link_image(firmware, target)
 
 

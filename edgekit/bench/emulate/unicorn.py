@@ -65,6 +65,14 @@ def emulate(
     )
 
 
+def run_trapping(
+    files: Mapping[str, bytes], iface: Interface, target: Target, samples: Sequence[Mapping[str, Array]], budget: int
+) -> list[dict[str, Array]]:
+    """The outputs of a build in which undefined behaviour stops the core, as reads and writes outside flash, statics and stack
+    do in every build. Raises EdgekitError where it does."""
+    return run(machine_of(build_firmware(files, iface, target, traps=True)), iface, samples, budget)[2]
+
+
 def machine_of(image: Image, watch_alignment: bool = False) -> Machine:
     """A core with `image` loaded, before its first instruction."""
     elf = parse(image.elf)
