@@ -1,0 +1,265 @@
+"""Networks of torchvision, timm and transformers as ONNX files: architectures and code of others, seeded weights.
+
+    python benchmarks/strangers/make_torch.py PACKAGE NAME OUT.onnx
+
+Run in a process (and, with --torch-python, an interpreter) of its own. Networks of transformers are the library's own code with
+a small configuration; those of torchvision and timm are as they ship, for small images where they allow it.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+
+Net = tuple[torch.nn.Module, tuple[Any, ...]]
+# What is smaller than the library's default, so that a text or sound network runs in seconds on two cores.
+TEXT = {
+    "vocab_size": 128,
+    "hidden_size": 64,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 128,
+    "max_position_embeddings": 64,
+}
+VISION = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
+HYBRID = {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1]}
+
+_DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+for _name in ("nms", "qnms"):
+    # torchvision's compiled operators do not load beside every torch; these networks need their declarations only.
+    if not hasattr(torch.ops.torchvision, _name):
+        _DECLARED.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+
+
+class First(torch.nn.Module):
+    """A network of transformers with tensors in and out: the outputs named, in order."""
+
+    def __init__(self, net: Any, wanted: tuple[str, ...], **fixed: Any) -> None:
+        super().__init__()
+        self.net, self.wanted, self.fixed = net, wanted, fixed
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        result = self.net(x, **self.fixed)
+        return tuple(result[name] for name in self.wanted)
+
+
+def ids(count: int = 16) -> torch.Tensor:
+    return torch.arange(count).reshape(1, count) % 100
+
+
+def transformers_net(name: str) -> Net:
+    """(network, example inputs) of one class of transformers, small configuration."""
+    import transformers as t
+
+    any_t: Any = t
+
+    def small(config: str, **changes: Any) -> Any:
+        return getattr(any_t, config)(**changes)
+
+    image = torch.zeros(1, 3, 64, 64)
+    hidden, logits = ("last_hidden_state",), ("logits",)
+    eager = {"attn_implementation": "eager"}
+    recipes: Mapping[str, Callable[[], Net]] = {
+        "BertModel": lambda: (
+            First(any_t.BertModel(small("BertConfig", **TEXT, **eager)), ("last_hidden_state", "pooler_output")),
+            (ids(),),
+        ),
+        "AlbertModel": lambda: (First(any_t.AlbertModel(small("AlbertConfig", embedding_size=32, **TEXT)), hidden), (ids(),)),
+        "MobileBertModel": lambda: (
+            First(
+                any_t.MobileBertModel(
+                    small("MobileBertConfig", **{**TEXT, "embedding_size": 32, "intra_bottleneck_size": 32, "hidden_size": 64})
+                ),
+                hidden,
+            ),
+            (ids(),),
+        ),
+        "SqueezeBertModel": lambda: (
+            First(any_t.SqueezeBertModel(small("SqueezeBertConfig", **TEXT, embedding_size=64)), hidden),
+            (ids(),),
+        ),
+        "T5EncoderModel": lambda: (
+            First(any_t.T5EncoderModel(small("T5Config", vocab_size=128, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4)), hidden),
+            (ids(),),
+        ),
+        "GPT2LMHeadModel": lambda: (
+            First(
+                any_t.GPT2LMHeadModel(small("GPT2Config", vocab_size=128, n_positions=64, n_embd=64, n_layer=2, n_head=4, **eager)),
+                logits,
+                use_cache=False,
+            ),
+            (ids(),),
+        ),
+        "LlamaForCausalLM": lambda: (
+            First(any_t.LlamaForCausalLM(small("LlamaConfig", **TEXT, num_key_value_heads=2, **eager)), logits, use_cache=False),
+            (ids(),),
+        ),
+        "Wav2Vec2ForCTC": lambda: (
+            First(
+                any_t.Wav2Vec2ForCTC(
+                    small("Wav2Vec2Config", **{**VISION, "vocab_size": 32, "conv_dim": [32] * 7, "num_conv_pos_embedding_groups": 4})
+                ),
+                logits,
+            ),
+            (torch.zeros(1, 8000),),
+        ),
+        "WhisperEncoder": lambda: (
+            First(
+                any_t.WhisperModel(
+                    small("WhisperConfig", vocab_size=128, d_model=64, encoder_layers=2, decoder_layers=1, encoder_attention_heads=4,
+                          decoder_attention_heads=4, encoder_ffn_dim=128, decoder_ffn_dim=128, max_source_positions=100,
+                          pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1)
+                ).encoder,
+                hidden,
+            ),
+            (torch.zeros(1, 80, 200),),
+        ),
+        "ASTForAudioClassification": lambda: (
+            First(any_t.ASTForAudioClassification(small("ASTConfig", **VISION, num_mel_bins=64, max_length=96)), logits),
+            (torch.zeros(1, 96, 64),),
+        ),
+        "EncodecEncoder": lambda: (
+            any_t.EncodecModel(small("EncodecConfig", num_filters=8, hidden_size=32, upsampling_ratios=[4, 2, 2])).encoder,
+            (torch.zeros(1, 1, 1600),),
+        ),
+        "SpeechT5HifiGan": lambda: (
+            any_t.SpeechT5HifiGan(
+                small("SpeechT5HifiGanConfig", model_in_dim=40, upsample_initial_channel=32, upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8])
+            ),
+            (torch.zeros(1, 20, 40),),
+        ),
+        "SegformerForSemanticSegmentation": lambda: (
+            First(
+                any_t.SegformerForSemanticSegmentation(
+                    small("SegformerConfig", **HYBRID, num_attention_heads=[1, 1, 2, 4], decoder_hidden_size=32)
+                ),
+                logits,
+            ),
+            (image,),
+        ),
+        "YolosForObjectDetection": lambda: (
+            First(
+                any_t.YolosForObjectDetection(
+                    small("YolosConfig", **VISION, image_size=[64, 64], num_detection_tokens=8, use_mid_position_embeddings=False)
+                ),
+                ("logits", "pred_boxes"),
+            ),
+            (image,),
+        ),
+        "VitPoseForPoseEstimation": lambda: (
+            First(
+                any_t.VitPoseForPoseEstimation(
+                    small("VitPoseConfig", backbone_config=small(
+                        "VitPoseBackboneConfig", image_size=[64, 48], hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+                        out_indices=[2]), num_labels=17, use_simple_decoder=False)
+                ),
+                ("heatmaps",),
+            ),
+            (torch.zeros(1, 3, 64, 48),),
+        ),
+        "SuperPointKeypointDecoder": lambda: (_superpoint(any_t), (torch.zeros(1, 128, 12, 16),)),
+        "Swin2SRForImageSuperResolution": lambda: (
+            First(
+                any_t.Swin2SRForImageSuperResolution(
+                    small("Swin2SRConfig", image_size=32, embed_dim=24, depths=[2, 2], num_heads=[2, 2], window_size=8, upscale=2)
+                ),
+                ("reconstruction",),
+            ),
+            (torch.zeros(1, 3, 32, 32),),
+        ),
+        "DPTForDepthEstimation": lambda: (
+            First(
+                any_t.DPTForDepthEstimation(
+                    small("DPTConfig", **{**VISION, "num_hidden_layers": 4}, image_size=64, patch_size=16, backbone_out_indices=[0, 1, 2, 3],
+                          neck_hidden_sizes=[16, 24, 32, 48], fusion_hidden_size=32)
+                ),
+                ("predicted_depth",),
+            ),
+            (image,),
+        ),
+        "PatchTSTForPrediction": lambda: (
+            First(
+                any_t.PatchTSTForPrediction(
+                    small("PatchTSTConfig", num_input_channels=3, context_length=64, patch_length=8, patch_stride=8, d_model=32,
+                          num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, prediction_length=16)
+                ),
+                ("prediction_outputs",),
+            ),
+            (torch.zeros(1, 64, 3),),
+        ),
+    }  # fmt: skip
+    return recipes[name]()
+
+
+def _superpoint(t: Any) -> torch.nn.Module:
+    """The dense part of the key point head: scores of every pixel, non-maxima suppressed."""
+    from transformers.models.superpoint import modeling_superpoint as s
+
+    head: Any = s.SuperPointInterestPointDecoder(t.SuperPointConfig())
+
+    class Scores(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = head
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.as_tensor(self.head._get_pixel_scores(x))
+
+    return Scores()
+
+
+def vision_net(package: str, name: str) -> Net:
+    """(network, example image or clip) of torchvision or timm; batch norms have seen one batch."""
+    if package == "timm":
+        import timm
+
+        fixed = {"resmlp_12_224": 224, "xcit_nano_12_p16_224": 224, "levit_128s": 224}
+        size = fixed.get(name, 96)
+        extra: dict[str, Any] = {"img_size": size} if name.startswith("vit_") else {}
+        net: Any = timm.create_model(name, pretrained=False, num_classes=100, **extra)
+        shape: tuple[int, ...] = (3, size, size)
+    else:
+        import torchvision
+
+        sizes = {"r3d_18": (3, 8, 64, 64), "ssdlite320_mobilenet_v3_large": (3, 320, 320)}
+        shape = sizes.get(name, (3, 96, 96))
+        few = {} if name.startswith("ssd") else {"num_classes": 21}
+        if "deeplab" in name or "lraspp" in name:
+            few["weights_backbone"] = None  # type: ignore[assignment]
+        net = torchvision.models.get_model(
+            name, weights=None, **({"weights_backbone": None} if name.startswith("ssd") else few)
+        )
+    for part in net.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._BatchNorm):
+            part.momentum = 1.0
+    if not name.startswith("ssd"):
+        net.train()
+        with torch.no_grad():
+            net(torch.randn(8, *shape))
+    if package == "torchvision" and ("deeplab" in name or "lraspp" in name):
+        net = First(net, ("out",))
+    return net, (torch.zeros(1, *shape),)
+
+
+def main(package: str, name: str, out: str) -> None:
+    warnings.simplefilter("ignore")
+    torch.manual_seed(0)
+    net, example = transformers_net(name) if package == "transformers" else vision_net(package, name)
+    with torch.no_grad():
+        for part in net.modules():  # norms as a trained network has them: not all one
+            if isinstance(part, torch.nn.LayerNorm) and part.weight is not None:
+                part.weight.uniform_(0.7, 1.3)
+                if part.bias is not None:
+                    part.bias.uniform_(-0.2, 0.2)
+    net.eval()
+    program = torch.onnx.export(net, example, dynamo=True, verbose=False)
+    assert program is not None
+    program.save(out, external_data=False)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])
