@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from edgekit import reference
+from edgekit.cascade import Cascade, Slide, needs, row_bytes, run_rows
 from edgekit.errors import BadConfig
 from edgekit.graph import DTYPE_BYTES, NUMPY_DTYPES, Array, short
 from edgekit.lag import PIXELS_TOGETHER, RULES
@@ -206,6 +207,9 @@ def run_program(program: Program, feeds: Mapping[str, Array], layout: Plan | Non
         if step.scratch is not None:
             at = layout.address(step.scratch)
             arena[at : at + step.scratch.nbytes] = 0x5A
+        if step.cascade is not None:
+            _run_cascade(program, step, step.cascade, arena, layout)
+            continue
         if step.kernel in RULES and step.order != "any":
             _run_overlapping(program, step, arena, layout)
             continue
@@ -241,6 +245,43 @@ def _run_overlapping(program: Program, step: KernelCall, arena: Array, layout: P
         rows = [_output_row(program, step, arena, layout, row, now) for row in range(start // width, (end - 1) // width + 1)]
         made = np.concatenate(rows)[start - start // width * width :][: end - start]
         arena[at : at + made.nbytes] = made.reshape(-1).view(np.uint8)
+
+
+def _run_cascade(program: Program, step: KernelCall, cascade: Cascade, arena: Array, layout: Plan) -> None:
+    """Action by action, as the generated code does; what a window forgets is spoilt, and the kernels' scratch at each call."""
+    graph = program.graph
+    assert step.scratch is not None
+    base = layout.address(step.scratch)
+    whole = {o.tensor: o for o in (*step.inputs, *step.outputs) if isinstance(o, BufferView)}
+    first = [0] * len(cascade.windows)
+
+    def rows_at(name: str, row: int) -> int:
+        k = cascade.window(name)
+        if k is None:
+            return layout.address(whole[name]) + row * row_bytes(graph[name])
+        assert 0 <= row - first[k] < cascade.windows[k].capacity
+        return base + cascade.windows[k].offset + (row - first[k]) * cascade.windows[k].row
+
+    for action in cascade.actions:
+        if isinstance(action, Slide):
+            window = cascade.windows[action.window]
+            at, kept, lost = base + window.offset, action.keep * window.row, action.drop * window.row
+            arena[at : at + kept] = arena[at + lost : at + lost + kept].copy()
+            arena[at + kept : at + lost + kept] = 0x5A
+            first[action.window] += action.drop
+            continue
+        arena[base : base + cascade.work] = 0x5A
+        node = cascade.stages[action.stage].node
+        low, high = needs(graph, node, action.first, action.count)
+        strips: dict[str, Array] = {}
+        for name in dict.fromkeys(n for n in node.inputs if n is not None and not graph[n].is_const):
+            tensor, size = graph[name], row_bytes(graph[name])
+            held = [arena[rows_at(name, r) : rows_at(name, r) + size] for r in range(low, high)]
+            data = np.concatenate([*held, np.zeros(0, np.uint8)]).view(NUMPY_DTYPES[tensor.dtype])
+            strips[name] = data.reshape(1, high - low, *tensor.shape[2:])
+        made = run_rows(graph, node, strips, action.first, action.count)
+        at = rows_at(node.outputs[0], action.first)
+        arena[at : at + made.nbytes] = np.ascontiguousarray(made).reshape(-1).view(np.uint8)
 
 
 def _window_end(program: Program, step: KernelCall, line: int) -> int:

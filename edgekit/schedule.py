@@ -2,15 +2,17 @@
 
 A Program says *what* runs and *which bytes may be shared*; `edgekit.memory` says where the bytes lie. Reshapes are views,
 elementwise kernels and unpadded pools write over an operand that dies with them, convolutions write over it at a distance
-(`edgekit.lag`), everything else gets its own buffer.
+(`edgekit.lag`), everything else gets its own buffer. Layers that would hold too much run a few rows at a time
+(`edgekit.cascade`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
+from edgekit.cascade import Cascade, cascade_of
 from edgekit.graph import DTYPE_BYTES, Graph, Node, Shape, Tensor, fresh
 from edgekit.inplace import Move, choose, offsets
 from edgekit.kernel_choice import ELEMENTWISE, POOLS, SUFFIX, kernels_of
@@ -62,12 +64,24 @@ Operand = BufferView | Constant | None
 
 
 @dataclass(frozen=True)
+class Segment:
+    """Nodes first..last of a graph, to run as a cascade (see `edgekit.cascade`). rows: output rows of a call, a node each;
+    slack: rows that its windows have more than they must."""
+
+    first: int
+    last: int
+    rows: tuple[int, ...]
+    slack: int = 0
+
+
+@dataclass(frozen=True)
 class KernelCall:
     """One kernel run. `kernel` names it ("conv_1x1_s8"); `node` is None for a plain copy into an output.
 
     inputs, outputs: operands in the node's order; scratch: working memory that lives for this step only.
     order: how the output's pixels are made when its bytes overlap the first input's (see `edgekit.lag`); "any" else.
-    rows: (first, count) of the output rows (axis 1) computed by this call; None: all.
+    rows: (first, count) of the output rows (axis 1) computed by this call; None: all. cascade: the layers of the kernel
+    "cascade", which share `scratch`.
     """
 
     kernel: str
@@ -77,6 +91,7 @@ class KernelCall:
     scratch: BufferView | None = None
     rows: tuple[int, int] | None = None
     order: Order = "any"
+    cascade: Cascade | None = None
 
     @property
     def operands(self) -> tuple[Operand, ...]:
@@ -114,18 +129,34 @@ class Program:
         names = [o.tensor for step in self.steps for o in step.inputs if isinstance(o, Constant)]
         return tuple(self.graph[n] for n in dict.fromkeys(names))
 
+    @property
+    def layers(self) -> tuple[tuple[str, str], ...]:
+        """(operator, source) of each layer in the order of their first calls: a step, or a stage of a cascade."""
+        found: list[tuple[str, str]] = []
+        for step in self.steps:
+            nodes = [step.node] if step.cascade is None else [stage.node for stage in step.cascade.stages]
+            found += [("COPY", "") if node is None else (node.op, node.source) for node in nodes]
+        return tuple(found)
+
 
 def schedule(
-    graph: Graph, *, in_place: bool = True, const_input: bool = False, dead_channels: bool = False, isa: str = "plain"
+    graph: Graph,
+    *,
+    in_place: bool = True,
+    const_input: bool = False,
+    dead_channels: bool = False,
+    isa: str = "plain",
+    cascades: Sequence[Segment] = (),
 ) -> Program:
     """The Program of a Graph whose shapes are all known. Raises Unsupported, listing every node without a kernel.
 
     in_place: let outputs take the place of operands that die. const_input: inputs keep their values. dead_channels: compute
-    channels that no input can change, too.
+    channels that no input can change, too. cascades: layers to run a few rows at a time, apart from one another, in order;
+    positions are those of the graph without its dead channels.
     """
     source, graph = graph, graph if dead_channels else drop_dead_channels(graph)
-    layout = _share(graph, isa, in_place, const_input)
-    if in_place and branches(graph):
+    layout = _share(graph, isa, in_place, const_input, cascades)
+    if in_place and branches(graph) and not cascades:
         named = zip(graph.nodes, layout.kernels, strict=True)
         merges = [node.op in ELEMENTWISE | POOLS or kernel in RULES for node, (kernel, _) in named]
         other = _share(lean_order(graph, layout.root, merges), isa, in_place, const_input)
@@ -150,7 +181,9 @@ def schedule(
         work = _scratch(graph, position, scratch) if scratch else None
         inputs = tuple(None if n is None else Constant(n) if graph[n].is_const else views[n] for n in node.inputs)
         order: Order = moves[position].order if position in moves else "any"
-        steps.append(KernelCall(kernel, inputs, tuple(views[n] for n in node.outputs), node, work, order=order))
+        made_of = tuple(views[n] for n in node.outputs)
+        steps.append(KernelCall(kernel, inputs, made_of, node, work, order=order, cascade=layout.cascades.get(position)))
+    graph = replace(graph, nodes=layout.nodes)
     made, copies = _outputs(graph, views, root)
     held = frozenset(views[n].buffer for n in graph.inputs) if const_input else frozenset[str]()
     return Program(graph, source, (*steps, *copies), views, made, root, held)
@@ -158,23 +191,52 @@ def schedule(
 
 @dataclass(frozen=True)
 class _Sharing:
-    """A graph in one order of its nodes: their kernels and scratch, whose bytes each value is, who writes over what, and how
-    full memory gets."""
+    """A graph in one order of its nodes (each cascade one node; `nodes`: without that): their kernels and scratch, whose bytes
+    each value is, who writes over what, how full memory gets, and the cascades by position."""
 
     graph: Graph
+    nodes: tuple[Node, ...]
     kernels: list[tuple[str, int]]
     root: dict[str, str]
     moves: dict[int, Move]
     crowd: tuple[int, float]
+    cascades: dict[int, Cascade]
 
 
-def _share(graph: Graph, isa: str, in_place: bool, const_input: bool) -> _Sharing:
-    kernels = kernels_of(graph, isa)
+def _share(graph: Graph, isa: str, in_place: bool, const_input: bool, segments: Sequence[Segment] = ()) -> _Sharing:
+    nodes, kernels = graph.nodes, kernels_of(graph, isa)
+    cascades: dict[int, Cascade] = {}
+    for segment in reversed(segments):
+        cascade = cascade_of(graph, kernels, segment.first, segment.last, segment.rows, segment.slack)
+        behind = graph.nodes[segment.last + 1 :]
+        graph = replace(graph, nodes=(*graph.nodes[: segment.first], cascade.node, *behind))
+        kernels[segment.first : segment.last + 1] = [("cascade", cascade.scratch)]
+        cascades = {segment.first: cascade} | {i - segment.last + segment.first: c for i, c in cascades.items()}
     root = _aliases(graph)
     last = _last_reads(graph, root, const_input)
-    ways = {i: found for i in range(len(graph.nodes)) if in_place and (found := _ways(graph, i, kernels[i][0], root, last))}
+    ways = {}
+    for i in range(len(graph.nodes)) if in_place else ():
+        found_ways = (
+            _over_cascade(graph, i, cascades[i], root, last) if i in cascades else _ways(graph, i, kernels[i][0], root, last)
+        )
+        if found_ways:
+            ways[i] = found_ways
     crowd, moves = choose(graph, root, last, ways, [scratch for _, scratch in kernels])
-    return _Sharing(graph, kernels, root, moves, crowd)
+    return _Sharing(graph, nodes, kernels, root, moves, crowd, cascades)
+
+
+def _over_cascade(
+    graph: Graph, position: int, cascade: Cascade, root: Mapping[str, str], last: Mapping[str, int]
+) -> list[Move]:
+    """The inputs of a cascade that its first output may take the place of: rows are written over rows that were read."""
+    y = graph[cascade.outputs[0]]
+    found = []
+    for name in cascade.inputs:
+        alike = DTYPE_BYTES[graph[name].dtype] == DTYPE_BYTES[y.dtype]
+        shared = any(n != name and root[n] == root[name] for n in cascade.inputs)
+        if alike and not shared and last.get(root[name]) == position and not graph[name].is_const:
+            found.append(Move(root[name], y.name, "forward", cascade.lags[name, y.name]))
+    return found
 
 
 def _scratch(graph: Graph, position: int, nbytes: int) -> BufferView:
