@@ -5,7 +5,13 @@ from __future__ import annotations
 from edgekit.dsp import packed
 from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node, Tensor
+from edgekit.mve import laned
+from edgekit.kernel_choice_math import ELEMENTWISE as MATH_ELEMENTWISE
+from edgekit.kernel_choice_math import math_kernel
+from edgekit.kernel_choice_recurrent import SCRATCH as RECURRENT
+from edgekit.kernel_choice_recurrent import recurrent_kernel
 from edgekit.ops import TABLE, attr
+from edgekit.ops.spatial import most_taps
 
 # dtype -> suffix of the kernels that only move it; others have no kernel at all.
 SUFFIX = {
@@ -20,16 +26,17 @@ SUFFIX = {
 # Output i may take the place of input i: one pass from first to last element, reading i before writing i.
 ELEMENTWISE = frozenset(
     "RELU RELU6 RELU_N1_TO_1 LEAKY_RELU PRELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU SOFTMAX BATCH_NORM ADD SUB "
-    "MUL DIV MAXIMUM MINIMUM QUANTIZE".split()
-)
+    "MUL DIV MAXIMUM MINIMUM QUANTIZE LAYER_NORM RMS_NORM GROUP_NORM L2_NORMALIZATION LOG_SOFTMAX".split()
+) | MATH_ELEMENTWISE
 # Each window starts at or after the place of its output, so rows may be written over rows already used.
 POOLS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
 
-_MOVES = frozenset("RESHAPE TRANSPOSE SLICE SPLIT CONCATENATION PAD".split())
+_MOVES = frozenset("RESHAPE TRANSPOSE SLICE SPLIT CONCATENATION PAD DEPTH_TO_SPACE SPACE_TO_DEPTH".split())
+_NORMS = frozenset({"LAYER_NORM", "RMS_NORM", "GROUP_NORM"})
 _UNARY = frozenset("RELU RELU6 RELU_N1_TO_1 LEAKY_RELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU".split())
 _SHARED = frozenset(
-    "FULLY_CONNECTED AVERAGE_POOL_2D MAX_POOL_2D MEAN SUM REDUCE_MAX REDUCE_MIN ADD SUB MUL DIV MAXIMUM MINIMUM "
-    "PRELU SOFTMAX".split()
+    "FULLY_CONNECTED RESIZE_BILINEAR AVERAGE_POOL_2D MAX_POOL_2D MEAN SUM REDUCE_MAX REDUCE_MIN ADD SUB MUL DIV MAXIMUM MINIMUM "
+    "PRELU SOFTMAX L2_NORMALIZATION BATCH_MATMUL".split()
 )
 
 
@@ -39,8 +46,12 @@ def kernels_of(graph: Graph, isa: str) -> list[tuple[str, int]]:
     problems: list[tuple[str, str, str]] = []
     for node in graph.nodes:
         kernel = _kernel(graph, node)
+        if node.op in RECURRENT:
+            kernel = recurrent_kernel(node, graph.input_tensors(node), graph[node.outputs[0]], isa)
         if isa == "dsp" and kernel is not None and kernel[0].endswith("_s8"):
             kernel = packed(graph, node) or kernel
+        if isa == "mve" and kernel is not None and kernel[0].endswith("_s8"):
+            kernel = laned(graph, node) or kernel
         if kernel is None:
             kinds = ", ".join(t.dtype for t in (*graph.input_tensors(node), *graph.output_tensors(node)) if t is not None)
             problems.append((f"{node.op} '{node.source}'", f"no C kernel for {kinds}", "int8 or float32 throughout"))
@@ -61,14 +72,22 @@ def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
         ids = ins[1]
         fits = ids is not None and ids.dtype == "int32" and x.dtype == out.dtype
         return (f"gather_{SUFFIX[out.dtype]}", 0) if fits else None
+    if node.op == "RESIZE_NEAREST_NEIGHBOR":
+        return (f"resize_nearest_{SUFFIX[out.dtype]}", 0) if x.dtype == out.dtype else None
     if node.op == "CAST":
-        if not {x.dtype, out.dtype} <= _CASTABLE or out.dtype == "bool":
+        if not {x.dtype, out.dtype} <= _CASTABLE:
             return None
+        if out.dtype == "bool":
+            return f"cast_{SUFFIX[x.dtype]}_bool", 0
         return f"cast_{SUFFIX[x.dtype]}_{SUFFIX[out.dtype]}", 0
+    if (found := math_kernel(node, ins, out)) is not None:
+        return found, 0
     kinds = (x.dtype, out.dtype)
     if node.op in {"QUANTIZE", "DEQUANTIZE"}:
         name = _CONVERSIONS.get(kinds)
         return (name, 0) if name else None
+    if node.op in _NORMS and kinds in {("int8", "int8"), ("float32", "float32")}:
+        return f"norm_{SUFFIX[out.dtype]}", 0  # gamma and beta are float32 in an int8 graph, too
     if kinds == ("int8", "int8") and out.quant is not None and x.quant is not None:
         return _int8_kernel(node, x, ins[1] if len(ins) > 1 else None)
     if kinds == ("float32", "float32") and all(t is None or t.dtype == "float32" for t in ins):
@@ -79,6 +98,10 @@ def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
 _CONVERSIONS = {
     ("float32", "int8"): "quantize_f32_s8",
     ("int8", "int8"): "requantize_s8",
+    ("int16", "int8"): "requantize_s16_s8",
+    ("int8", "int16"): "requantize_s8_s16",
+    ("float32", "int16"): "quantize_f32_s16",
+    ("int16", "float32"): "dequantize_s16_f32",
     ("int8", "float32"): "dequantize_s8_f32",
 }
 _CASTABLE = frozenset({"float32", "int32", "int8", "uint8", "bool"})
@@ -91,6 +114,8 @@ def _int8_kernel(node: Node, x: Tensor, w: Tensor | None) -> tuple[str, int] | N
         return "conv_s8", 2 * w.shape[1] * w.shape[2] * w.shape[3]  # two patches side by side
     if node.op == "DEPTHWISE_CONV_2D" and w is not None:
         return ("depthwise_s8" if w.shape[3] == x.shape[3] else "depthwise_multiplier_s8"), 0
+    if node.op == "TRANSPOSE_CONV" and w is not None:
+        return "transpose_conv_s8", 2 * most_taps(node, w.shape) * w.shape[3]  # two patches side by side
     if node.op in _UNARY:
         return "table_s8", 0
     return (f"{node.op.lower()}_s8", 0) if node.op in _SHARED else None
@@ -99,9 +124,11 @@ def _int8_kernel(node: Node, x: Tensor, w: Tensor | None) -> tuple[str, int] | N
 def _float_kernel(node: Node, x: Tensor) -> tuple[str, int] | None:
     if node.op == "CONV_2D":
         return "conv_f32", 0
+    if node.op == "TRANSPOSE_CONV":
+        return "transpose_conv_f32", 0
     if node.op == "DEPTHWISE_CONV_2D":
         return "depthwise_f32", 0
-    if node.op in _UNARY or node.op in _SHARED or node.op == "BATCH_NORM":
+    if node.op in _UNARY or node.op in _SHARED or node.op in {"BATCH_NORM", "LOG_SOFTMAX"}:
         return f"{node.op.lower()}_f32", 0
     return None
 

@@ -17,6 +17,7 @@ import numpy as np
 from edgekit.graph import DTYPE_BYTES, Array, Graph, Node, Tensor
 from edgekit.ops import TABLE, attr
 from edgekit.ops.conv import window_of
+from edgekit.ops.resize import lines
 
 # Pixels that a "group" may have: so many at most are computed side by side.
 PIXELS_TOGETHER = 4
@@ -46,11 +47,16 @@ RULES: dict[str, Rule] = {
     "conv_1x1_dsp_s8": Rule(("backward", "forward"), "buffered"),
     "conv_dsp_s8": Rule(("forward",), "buffered"),
     "depthwise_dsp_s8": Rule(("same",), "plane"),
+    "conv_1x1_mve_s8": Rule(("backward", "forward"), "group"),
+    "conv_mve_s8": Rule(("forward",), "buffered"),
+    "depthwise_mve_s8": Rule(("same",), "plane"),
 }
 
 
 # A channel's plane at a time, its output's lines written after its own are read.
 BY_PLANE = frozenset({"depthwise_dsp_s8"})
+# Pixel by pixel, in either direction.
+RESIZES = frozenset({"RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"})
 
 
 def shrinks(graph: Graph, node: Node) -> bool:
@@ -62,6 +68,8 @@ def shrinks(graph: Graph, node: Node) -> bool:
 
 def lags(graph: Graph, node: Node, kernel: str) -> list[tuple[Order, int]]:
     """(order, least distance in bytes) of each way in which this node's output may overlap its first input, nearest first."""
+    if node.op in RESIZES:
+        return resized(graph, node)
     rule = RULES.get(kernel)
     if kernel in BY_PLANE:
         return [("same", 0)] if shrinks(graph, node) else []
@@ -114,6 +122,28 @@ def reads(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
         image = axes[0][:, None] * width + axes[1][None, :]
         edges.append((np.arange(n)[:, None, None] * height * width + image).reshape(-1))
     return edges[0], edges[1]
+
+
+def resized(graph: Graph, node: Node) -> list[tuple[Order, int]]:
+    """The same of a resize, which makes one pixel after the other in either direction.
+
+    A nearest pixel is copied in the direction of the whole, so that it may overlap its own source.
+    """
+    x, y = graph[node.inputs[0] or ""], graph[node.outputs[0]]
+    if not x.elements or not y.elements:
+        return []
+    (n, height, width, channels), size = x.shape, x.shape[3] * DTYPE_BYTES[x.dtype]
+    image = np.arange(n)[:, None, None] * height * width
+    rows, columns = lines(node, x.shape, y.shape)
+    first, last = ((image + r[:, None] * width + c[None, :]).reshape(-1) for r, c in zip(rows, columns, strict=True))
+    place = np.arange(len(first))
+    highest, lowest = np.maximum.accumulate(last) + 1, np.minimum.accumulate(first[::-1])[::-1]
+    if node.op == "RESIZE_NEAREST_NEIGHBOR":
+        highest = np.maximum(np.append(0, highest[:-1]), first)
+        lowest = np.minimum(np.append(lowest[1:], place[-1] + 1 + n * height * width), first + 1)
+    back, ahead = int((highest - place).max()) * size, int((place + 1 - lowest).max()) * size
+    found: list[tuple[Order, int]] = [("backward", _rounded(back)), ("forward", _rounded(ahead))]
+    return sorted(found, key=lambda way: way[1])
 
 
 def _rounded(lag: int) -> int:

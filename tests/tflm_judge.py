@@ -88,6 +88,21 @@ def options(graph: Graph, node: Node) -> tuple[str, Any, list[Tensor | None], li
     elif node.op in {"ADD", "SUB", "MUL"}:
         option = {"ADD": schema.AddOptionsT, "SUB": schema.SubOptionsT, "MUL": schema.MulOptionsT}[node.op]()
         option.fusedActivationFunction = FUSED[a["activation"]]
+    elif node.op == "TRANSPOSE_CONV":
+        option = schema.TransposeConvOptionsT()
+        option.strideH, option.strideW = a["stride"]
+        option.padding = schema.Padding.SAME if any(a["pad"]) else schema.Padding.VALID
+        option.fusedActivationFunction = FUSED[a["activation"]]
+        side(graph[node.outputs[0]].shape)
+        ins = [ins[-1], ins[1], ins[0], *ins[2:-1]]
+    elif node.op in {"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}:
+        bilinear = node.op == "RESIZE_BILINEAR"
+        option = schema.ResizeBilinearOptionsT() if bilinear else schema.ResizeNearestNeighborOptionsT()
+        option.alignCorners, option.halfPixelCenters = a["align_corners"], a["half_pixel_centers"]
+        side(a["size"])
+    elif node.op in {"DEPTH_TO_SPACE", "SPACE_TO_DEPTH"}:
+        option = schema.DepthToSpaceOptionsT() if node.op == "DEPTH_TO_SPACE" else schema.SpaceToDepthOptionsT()
+        option.blockSize = a["block"]
     elif node.op == "DIV":
         option = schema.DivOptionsT()
     elif node.op in {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"}:

@@ -9,6 +9,7 @@ import numpy as np
 
 from edgekit.errors import Unsupported
 from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer
+from edgekit.export import onnx_spatial
 from edgekit.graph import Node, Tensor
 from edgekit.ops import attr, op_of
 
@@ -262,6 +263,7 @@ def dequantize(w: Writer, node: Node) -> None:
 
 
 WRITERS: dict[str, Callable[[Writer, Node], None]] = {
+    **onnx_spatial.WRITERS,
     "CONV_2D": conv,
     "DEPTHWISE_CONV_2D": conv,
     "FULLY_CONNECTED": fully_connected,

@@ -6,7 +6,8 @@ import json
 
 from edgekit import contract as contracts
 from edgekit.errors import Unsupported
-from edgekit.export.tflite_ops import RULES, Refused, Written, dtype_problem
+from edgekit.export import tflite_ops, tflite_spatial
+from edgekit.export.tflite_ops import Refused, Written, dtype_problem
 from edgekit.export.tflite_pack import Packer
 from edgekit.export.tflite_versions import min_runtime, version_of
 from edgekit.graph import Graph, Node, Tensor
@@ -14,6 +15,7 @@ from edgekit.load.tflite_schema import METADATA
 
 MIN_RUNTIME = "min_runtime_version"
 SIGNATURE = "serving_default"
+RULES = tflite_ops.RULES | tflite_spatial.RULES
 
 
 def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False) -> bytes:

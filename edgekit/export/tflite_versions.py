@@ -13,6 +13,8 @@ from edgekit.graph import Tensor
 
 # builtin -> {dtype of the first data input: version}; 1 for any other dtype.
 BY_DTYPE: dict[str, dict[str, int]] = {
+    "DEPTH_TO_SPACE": {"int8": 2},
+    "SPACE_TO_DEPTH": {"int8": 2},
     "ADD": {"int8": 2, "int16": 3, "int64": 4},
     "AVERAGE_POOL_2D": {"int8": 2, "int16": 3},
     "CONCATENATION": {"int8": 2, "int16": 3},
@@ -45,6 +47,17 @@ HIGH_RANK = {"PAD": 4, "PADV2": 4, "SLICE": 5, "STRIDED_SLICE": 4, "TRANSPOSE": 
 HIGH_RANK_BROADCAST = {"DIV": 2, "MAXIMUM": 3, "MINIMUM": 3, "SUB": 3}
 # (builtin, version) -> release. Versions that are not here run since 1.14.0.
 RUNTIME: dict[tuple[str, int], str] = {
+    ("DEPTH_TO_SPACE", 1): "2.1.0",
+    ("DEPTH_TO_SPACE", 2): "2.5.0",
+    ("RESIZE_BILINEAR", 1): "1.7.0",
+    ("RESIZE_BILINEAR", 3): "2.2.0",
+    ("RESIZE_NEAREST_NEIGHBOR", 1): "1.13.1",
+    ("RESIZE_NEAREST_NEIGHBOR", 3): "2.3.0",
+    ("SPACE_TO_DEPTH", 1): "1.5.0",
+    ("TRANSPOSE_CONV", 1): "1.9.0",
+    ("TRANSPOSE_CONV", 2): "2.2.0",
+    ("TRANSPOSE_CONV", 3): "2.3.0",
+    ("TRANSPOSE_CONV", 4): "2.13.0",
     ("ADD", 1): "1.5.0",
     ("ADD", 3): "2.4.0",
     ("ADD", 4): "2.6.0",
@@ -143,6 +156,13 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
         return 3
     if code == "DEQUANTIZE" and x.quant is not None and x.quant.scale.size > 1:
         return 5
+    if code == "TRANSPOSE_CONV":
+        data = ins[2]
+        quantized = data is not None and data.dtype == "int8"
+        return 4 if attrs["activation"] != "NONE" else 3 if attrs["bias"] else 2 if quantized else 1
+    if code in {"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}:
+        newer = attrs["half"] or (attrs["align"] and code == "RESIZE_NEAREST_NEIGHBOR")
+        return 3 if newer else 2 if int8 else 1
     if code == "QUANTIZE":
         return 2 if outs[0].dtype == "int16" else 1
     if max(ranks) > 4 and code in HIGH_RANK:

@@ -14,6 +14,11 @@ COMMIT, CMSIS_COMMIT = "90b983c2", "4ab83cc3"
 MAX_CONCAT = 10
 # Builtin -> the resolver's method.
 ADD_METHODS = {
+    "DEPTH_TO_SPACE": "AddDepthToSpace",
+    "RESIZE_BILINEAR": "AddResizeBilinear",
+    "RESIZE_NEAREST_NEIGHBOR": "AddResizeNearestNeighbor",
+    "SPACE_TO_DEPTH": "AddSpaceToDepth",
+    "TRANSPOSE_CONV": "AddTransposeConv",
     "ADD": "AddAdd",
     "AVERAGE_POOL_2D": "AddAveragePool2D",
     "CAST": "AddCast",

@@ -10,6 +10,7 @@ import numpy as np
 
 from edgekit.graph import Shape
 from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
+from edgekit.load import tflite_spatial
 from edgekit.load.tflite_file import FileOp
 
 ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
@@ -337,6 +338,11 @@ def dequantize(b: Builder, op: FileOp) -> None:
 
 
 RULES: dict[str, Rule] = {
+    "DEPTH_TO_SPACE": tflite_spatial.blocks,
+    "RESIZE_BILINEAR": tflite_spatial.resize,
+    "RESIZE_NEAREST_NEIGHBOR": tflite_spatial.resize,
+    "SPACE_TO_DEPTH": tflite_spatial.blocks,
+    "TRANSPOSE_CONV": tflite_spatial.transpose_conv,
     "ADD": arithmetic,
     "AVERAGE_POOL_2D": pool,
     "CAST": cast,

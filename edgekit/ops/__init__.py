@@ -6,13 +6,51 @@ from collections.abc import Sequence
 
 from edgekit.errors import BadModel
 from edgekit.graph import Graph, Node, Shape, Tensor
-from edgekit.ops import activation, conv, dense, elementwise, move, norm, pool, quant, reduce
+from edgekit.ops import (
+    activation,
+    arithmetic,
+    attention,
+    compare,
+    conv,
+    dense,
+    elementwise,
+    index,
+    math,
+    move,
+    norm,
+    norm_layer,
+    pool,
+    quant,
+    recurrent,
+    reduce,
+    resize,
+    spatial,
+)
 from edgekit.ops.op import REQUIRED, Op, attr
 from edgekit.ops.tables import unary_table
 
 __all__ = ["REQUIRED", "TABLE", "Op", "attr", "infer", "macs", "op_of", "unary_table"]
 
-FAMILIES = (activation, conv, dense, elementwise, move, norm, pool, quant, reduce)
+FAMILIES = (
+    activation,
+    arithmetic,
+    attention,
+    compare,
+    conv,
+    dense,
+    elementwise,
+    index,
+    math,
+    move,
+    norm,
+    norm_layer,
+    pool,
+    quant,
+    recurrent,
+    reduce,
+    resize,
+    spatial,
+)
 TABLE: dict[str, Op] = {op.name: op for family in FAMILIES for op in family.OPS}
 
 

@@ -283,7 +283,10 @@ def _gather(
     return replace(x, axis=x.axis if x.axis < axis else x.axis + len(shapes[1]) - 1), dict(node.attrs)
 
 
-_WINDOWS: Sequence[str] = ("CONV_2D", "DEPTHWISE_CONV_2D", "AVERAGE_POOL_2D", "MAX_POOL_2D")
+_WINDOWS: Sequence[str] = (
+    *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
+    *("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
+)
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_WINDOWS, _window),
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), _reduce),

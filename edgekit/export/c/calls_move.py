@@ -25,14 +25,16 @@ def window_rows(site: Site, kernel: Sequence[int]) -> list[str]:
         ((*kernel, *attr(site.node, entry, "stride"), *dilation), "kernel, stride, dilation"),
         ((pad[0], pad[2]), "padding above, left"),
     ]
-    return site.block("window", "window", rows)
+    if site.band is None:
+        return site.block("window", "window", rows)
+    return [*site.block("window", "whole", rows), *site.band.window(site)]
 
 
 def spread(site: Site) -> list[str]:
     """The `ek_walk` block `walk` of two operands broadcast to the output."""
     out = site.out.shape
     box = walk(out, broadcast(site.tensor(0).shape, out), broadcast(site.tensor(1).shape, out))
-    return _block(site, box, "walk")
+    return block_of(site, box, "walk")
 
 
 def reduced(site: Site) -> list[str]:
@@ -42,11 +44,12 @@ def reduced(site: Site) -> list[str]:
     lines: list[str] = []
     for name, chosen in (("kept", [i for i in range(len(x.shape)) if i not in axes]), ("over", sorted(axes))):
         box = walk([x.shape[i] for i in chosen], [step[i] for i in chosen], [0] * len(chosen))
-        lines += _block(site, box, name)
+        lines += block_of(site, box, name)
     return lines
 
 
-def _block(site: Site, box: Walk, name: str) -> list[str]:
+def block_of(site: Site, box: Walk, name: str) -> list[str]:
+    """The `ek_walk` block `name`."""
     if not box.fits:
         raise site.refuse("has more axes than the kernels walk", "a reshape to fewer axes")
     return site.block("walk", name, box.rows())
@@ -73,7 +76,7 @@ def _copy_box(
     source, target = (f"{base} + {n}" if n else base for base, n in ((source, start), (target, offset)))
     if (box.sizes == (box.sizes[0],) and box.a == (1,) and box.b == (1,)) or box.sizes == (1,):
         return [site.call(kernel.replace("move", "copy"), source, box.sizes[0], target)]
-    return [*_block(site, box, name), site.call(kernel, source, f"&{name}", target)]
+    return [*block_of(site, box, name), site.call(kernel, source, f"&{name}", target)]
 
 
 def _reshape(site: Site) -> list[str]:
@@ -130,7 +133,20 @@ def _pad(site: Site) -> list[str]:
     return [*lines, *_copy_box(site, site.x(), x.shape, strides(x.shape), 0, site.y(), step, offset)]
 
 
+def _blocks(site: Site) -> list[str]:
+    """DEPTH_TO_SPACE and SPACE_TO_DEPTH: [N, H, W, block, block, C] on one side, [N, H, block, W, block, C] on the other."""
+    deep, wide = (site.tensor(0), site.out) if site.node.op == "DEPTH_TO_SPACE" else (site.out, site.tensor(0))
+    block, (n, h, w, _), c = int(site.node.attrs["block"]), deep.shape, wide.shape[3]
+    sizes = (n, h, block, w, block, c)
+    order = strides((n, h, w, block, block, c))
+    deep_steps = [order[i] for i in (0, 1, 3, 2, 4, 5)]
+    steps = (deep_steps, strides(sizes)) if site.node.op == "DEPTH_TO_SPACE" else (strides(sizes), deep_steps)
+    return _copy_box(site, site.x(), sizes, steps[0], 0, site.y(), steps[1], 0)
+
+
 MOVES: dict[str, Callable[[Site], list[str]]] = {
+    "DEPTH_TO_SPACE": _blocks,
+    "SPACE_TO_DEPTH": _blocks,
     "RESHAPE": _reshape,
     "TRANSPOSE": _transpose,
     "SLICE": _slice,
@@ -166,5 +182,5 @@ def gather(site: Site) -> list[str]:
 _SUFFIXES = sorted(set(SUFFIX.values()))
 CALLS: dict[str, Callable[[Site], list[str]]] = {
     **{f"{k}_{s}": call for s in _SUFFIXES for k, call in (("move", move), ("copy", copy), ("gather", gather))},
-    **{f"cast_{a}_{b}": cast for a in _SUFFIXES for b in _SUFFIXES},
+    **{f"cast_{a}_{b}": cast for a in _SUFFIXES for b in (*_SUFFIXES, "bool")},
 }

@@ -26,14 +26,16 @@ from edgekit.ops.requant import (
 from edgekit.ops.tables import unary_table
 
 
-def weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[str]:
-    """The `ek_quantized` block `q` of a convolution or dense layer. weights: int64[O, ...].
+def weighted(site: Site, weights: Array, requant: tuple[Array, Array], parts: int = 1) -> list[str]:
+    """The `ek_quantized` block `q` of a convolution or dense layer. weights: int64[O, ...], or [parts * O, ...] where each of
+    several parts of the output reads weights of its own.
 
     The bias gets the share of the input's zero point, so kernels multiply the input as it is.
     """
     y = int8_quant(site.node, site.out)
     bias_tensor = site.optional(2)
-    bias = np.zeros(len(weights), np.int64) if bias_tensor is None else _data(bias_tensor).astype(np.int64)
+    count = len(weights) // parts
+    bias = np.tile(np.zeros(count, np.int64) if bias_tensor is None else _data(bias_tensor).astype(np.int64), parts)
     zero = zero_of(int8_quant(site.node, site.tensor(0)))
     folded = bias - zero * weights.reshape(len(weights), -1).sum(axis=1)
     # Sums are modulo 2**32 in the kernels too, so a folded bias that leaves int32 still gives the exact result.
@@ -107,7 +109,7 @@ def conv(site: Site) -> list[str]:
     if site.step.kernel == "conv_1x1_s8":
         pixels = x.elements // x.shape[3]
         kernel = "matmul_back_s8" if site.step.order == "backward" else "matmul_s8"
-        return [*lines, site.call(kernel, site.x(), pixels, x.shape[3], weights, y.shape[3], "&q", site.y())]
+        return [*lines, site.call(kernel, site.x(), site.amount(pixels), x.shape[3], weights, y.shape[3], "&q", site.y())]
     groups = x.shape[3] // w.shape[3]
     zero = zero_of(int8_quant(site.node, x))
     window = window_rows(site, (w.shape[1], w.shape[2]))
@@ -182,14 +184,14 @@ def prelu(site: Site) -> list[str]:
 def table(site: Site) -> list[str]:
     values = unary_table(site.node, site.tensor(0), site.out)
     name = site.array("table", values, "int8_t", site.node.op)
-    return [site.call("table_s8", site.x(), name, site.out.elements, site.y())]
+    return [site.call("table_s8", site.x(), name, site.amount(site.out.elements), site.y())]
 
 
 def requantize(site: Site) -> list[str]:
     x, y = site.tensor(0), site.out
     zeros = [zero_of(int8_quant(site.node, t)) for t in (x, y)]
     scale = requantize_params(site.node, x, y)
-    return [site.call("requantize_s8", site.x(), zeros[0], x.elements, *scale, zeros[1], site.y())]
+    return [site.call("requantize_s8", site.x(), zeros[0], site.amount(x.elements), *scale, zeros[1], site.y())]
 
 
 def softmax(site: Site) -> list[str]:

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import Unsupported
-from edgekit.export.c import calls_dsp, calls_f32, calls_move, calls_s8, text
+from edgekit.export.c import calls_dsp, calls_f32, calls_math, calls_move, calls_mve, calls_norm, calls_rnn, calls_s8, calls_spatial, text
+from edgekit.export.c.cascades import Place, Writer, cascade_lines
 from edgekit.export.c.interface import C_TYPES, Interface
-from edgekit.export.c.site import Arrays, Facts, Site
+from edgekit.export.c.site import Arrays, Band, Facts, Site
 from edgekit.graph import Graph
 from edgekit.memory import Plan
 from edgekit.schedule import BufferView, KernelCall, Operand, Program
 
-CALLS = calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_f32.CALLS
+CALLS = calls_rnn.CALLS | calls_math.CALLS | calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS | calls_f32.CALLS | calls_norm.CALLS | calls_spatial.CALLS
 
 
 @dataclass(frozen=True)
@@ -52,17 +53,28 @@ def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
         address = f"{face.prefix}_AT({C_TYPES[operand.dtype]}, {plan.address(operand)})"
         return parameter(program, face, operand) or address
 
-    for number, step in enumerate(program.steps):
-        site = Site(program.graph, step, number, face.name, place, arrays, right, kernels, facts)
+    def site(call: KernelCall, graph: Graph, number: int, place: Place, band: Band | None) -> Site:
+        return Site(graph, call, number, face.name, place, arrays, right, kernels, facts, band)
+
+    def write(made: Site) -> list[str]:
         try:
-            body = CALLS[step.kernel](site)
+            return CALLS[made.step.kernel](made)
         except Unsupported as error:
-            problems += error.problems
-            continue
+            problems.extend(error.problems)
+            return []
+
+    number = 0
+    for step in program.steps:
         lines.append(f"/* {text.comment(describe(program.graph, step))} */")
-        lines.append(f"{face.prefix}_STEP({number});")
+        if step.cascade is None:
+            lines.append(f"{face.prefix}_STEP({number});")
+            body = write(site(step, program.graph, number, place, None))
+            number += 1
+        else:
+            body = cascade_lines(program.graph, step, Writer(f"{face.prefix}_STEP", number, place, site, write))
+            number += len(step.cascade.stages)
         lines += body if len(body) == 1 else ["{", *(f"    {line}" for line in body), "}"]
-    lines.append(f"{face.prefix}_STEP({len(program.steps)});")
+    lines.append(f"{face.prefix}_STEP({number});")
     if problems:
         raise Unsupported("C", problems)
     return Body(lines, arrays, tuple(kernels), all(f.right for f in facts), all(f.full for f in facts))

@@ -11,6 +11,11 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 
+from edgekit.export.c.kernels_dsp import DSP
+from edgekit.export.c.kernels_mve import MVE
+from edgekit.export.c.kernels_recurrent import RECURRENT
+from edgekit.export.c import kernels_math
+
 TYPES = {
     "s8": "int8_t",
     "u8": "uint8_t",
@@ -20,7 +25,7 @@ TYPES = {
     "f32": "float",
 }
 # Kernels made from one text for several element types.
-GENERIC = ("move", "copy", "fill", "gather", "max_pool_2d")
+GENERIC = ("move", "copy", "fill", "gather", "max_pool_2d", "resize_nearest")
 EXTREMES = {"maximum": {"WORD": "larger", "SIGN": ">"}, "minimum": {"WORD": "smaller", "SIGN": "<"}}
 REDUCED = {"reduce_max": {"WORD": "largest", "SIGN": ">"}, "reduce_min": {"WORD": "smallest", "SIGN": "<"}}
 SUMS = {"add_s8": {"OP": "add", "SIGN": "+"}, "sub_s8": {"OP": "sub", "SIGN": "-"}}
@@ -36,56 +41,8 @@ UNARY_F32: dict[str, tuple[str, tuple[str, ...]]] = {
     "tanh_f32": ("tanhf(v)", ()),
     "hard_swish_f32": ("v * (v <= -3.0f ? 0.0f : v >= 3.0f ? 6.0f : v + 3.0f) / 6.0f", ()),
     "hard_sigmoid_f32": ("ek_clamp_f32(v * alpha + beta, 0.0f, 1.0f)", ("alpha", "beta")),
+    **kernels_math.UNARY_F32,
 }
-
-
-# Texts of assembly that differ by a few instructions. HALVES: negative halves round away from zero.
-_HALVES = '"add \\\\a, \\\\a, \\\\a, asr #31\\n\\t"'
-# Two outputs' windows of three rows: words of x to r10 and r11, the rows' weights in r4..r9, sums in r2 and r3.
-_TAPS = {
-    1: """ldrd r10 r11 [r0] #12
-        smlad r2 r10 r4 r2, smlatb r3 r10 r4 r3, smlad r2 r11 r6 r2, smlatb r3 r11 r6 r3, ldrd r10 r11 [r0,#-4]
-        smlad r2 r10 r8 r2, smlatb r3 r10 r8 r3, smlabt r2 r11 r5 r2, smlad r3 r11 r5 r3, ldrd r10 r11 [r0,#4]
-        smlabt r2 r10 r7 r2, smlad r3 r10 r7 r3, smlabt r2 r11 r9 r2, smlad r3 r11 r9 r3""",
-    2: """ldrd r10 r11 [r0] #24
-        smlad r2 r10 r4 r2, smlad r2 r11 r6 r2, ldrd r10 r11 [r0,#-16]
-        smlad r2 r10 r8 r2, smlabt r2 r11 r5 r2, smlad r3 r11 r4 r3, ldrd r10 r11 [r0,#-8]
-        smlabt r2 r10 r7 r2, smlad r3 r10 r6 r3, smlabt r2 r11 r9 r2, smlad r3 r11 r8 r3, ldrd r10 r11 [r0]
-        smlabt r3 r10 r5 r3, smlabt r3 r11 r7 r3, ldr r10 [r0,#8], smlabt r3 r10 r9 r3""",
-}
-
-
-def _taps(stride: int) -> str:
-    """C strings of the instructions that multiply a pair of outputs' windows."""
-    parts = (line.split() for line in re.split(r", |\n", _TAPS[stride]))
-    return "\n        ".join(f'"{word} {", ".join(rest)}\\n\\t"' for word, *rest in parts)
-
-
-# Of a line: where its zero point is and its end. -128 less what is carried is a constant of the instruction.
-_ANY = {
-    "LAST": r'"mov lr, r3\n\t"',
-    "ZERO": r'"adc \\a, \\a, lr\n\t"',
-    "END": r'"ldr r10, [sp, #16]\n\tcmp r0, r10\n\t"',
-    "MORE": r'"add r10, r10, #@ADVANCE\n\tstr r10, [sp, #16]\n\t"',
-}
-_LOWEST = {
-    "LAST": r'"ldr lr, [sp, #16]\n\t"',
-    "ZERO": r'"sbc \\a, \\a, #127\n\t"',
-    "END": r'"cmp r0, lr\n\t"',
-    "MORE": r'"add lr, lr, #@ADVANCE\n\t"',
-}
-DSP: dict[str, tuple[str, Mapping[str, str]]] = {}
-for _name, _add, _words in (("dsp", _HALVES, _ANY), ("relu_dsp", "", _LOWEST)):
-    DSP[f"tile_{_name}"] = ("tile_dsp", {"S": f"tile_{_name}", "HALVES": _add})
-    for _stride in (1, 2):
-        _fill = {w: text.replace("@ADVANCE", str(12 * _stride)) for w, text in _words.items()}
-        _fill |= {"TAPS": _taps(_stride), "ADVANCE": str(12 * _stride), "STRIDE": str(_stride), "HALVES": _add}
-        DSP[f"line_{_stride}_{_name}"] = ("line_dsp", {"S": f"line_{_stride}_{_name}", **_fill})
-
-
-_ROUND = r'"add r11, r11, r11, asr #31\n\t"'
-DSP["add_dsp_s8"] = ("add_dsp_s8", {"S": "add_dsp_s8", "ROUND": _ROUND, "HALF": "56"})
-DSP["add_relu_dsp_s8"] = ("add_dsp_s8", {"S": "add_relu_dsp_s8", "ROUND": "", "HALF": "52"})
 
 
 def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
@@ -93,6 +50,8 @@ def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
     stem, _, suffix = kernel.rpartition("_")
     if kernel.startswith("cast_"):
         source, target = kernel.split("_")[1:]
+        if target == "bool":
+            return "cast_bool", {"S": f"{source}_{target}", "FROM": TYPES[source]}
         return "cast", {"S": f"{source}_{target}", "FROM": TYPES[source], "T": TYPES[target]}
     if stem in GENERIC:
         return stem, {"S": suffix, "T": TYPES[suffix]}
@@ -100,8 +59,14 @@ def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
         return "extreme", {"OP": stem, "S": suffix, "T": TYPES[suffix], **EXTREMES[stem]}
     if stem in REDUCED:
         return "reduce_extreme", {"OP": stem, "S": suffix, "T": TYPES[suffix], **REDUCED[stem]}
+    if (found := kernels_math.origin(kernel)) is not None:
+        return found
+    if kernel in RECURRENT:
+        return RECURRENT[kernel]
     if kernel in DSP:
         return DSP[kernel]
+    if kernel in MVE:
+        return MVE[kernel]
     if kernel in SUMS:
         return "add_s8", SUMS[kernel]
     if kernel in BINARY_F32:

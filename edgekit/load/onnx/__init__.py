@@ -18,36 +18,27 @@ from edgekit import contract as contracts
 from edgekit import ops
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
-from edgekit.load.onnx import compute, fold, move, qdq, spatial
+from edgekit.load.onnx import attention, compute, einsum, fold, move, qdq, resize, spatial, upsample
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import RESAVE, modernize, opset_of, read_model, tensor_array
 
 __all__ = ["COVERED", "load_onnx"]
 
-HANDLERS: dict[str, Handler] = spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS
+HANDLERS: dict[str, Handler] = attention.HANDLERS | einsum.HANDLERS | resize.HANDLERS | upsample.HANDLERS | spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS
 # Handled by folding alone: their values are known at load time.
 STATIC = ("Constant", "Shape", "Size")
 # Re-arrangements through which a dequantized constant keeps its integers.
 ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
 COVERED = tuple(sorted({*HANDLERS, *STATIC, "If"}))
 INSTEAD = {
-    "ConvTranspose": "upsample with a Conv and DepthToSpace outside the network",
-    "Resize": "resize before the network",
-    "Upsample": "resize before the network",
     "LSTM": "convolutions over time (nn.Conv1d)",
     "GRU": "convolutions over time (nn.Conv1d)",
     "RNN": "convolutions over time (nn.Conv1d)",
-    "LayerNormalization": "nn.BatchNorm2d, or no normalization",
-    "InstanceNormalization": "nn.BatchNorm2d",
-    "GroupNormalization": "nn.BatchNorm2d",
-    "LRN": "nn.BatchNorm2d",
-    "Gelu": "nn.Hardswish or nn.ReLU",
     "Erf": "nn.Hardswish or nn.ReLU (Erf is part of GELU)",
     "Mish": "nn.Hardswish",
     "Softplus": "nn.ReLU",
     "Selu": "nn.ELU or nn.ReLU",
     "Celu": "nn.ELU or nn.ReLU",
-    "LogSoftmax": "nn.Softmax, or leave the logits as output",
     "Exp": "nn.Softmax or torch.sigmoid, which are whole operators",
     "Pow": "x * x",
     "Where": "multiply by a constant mask",

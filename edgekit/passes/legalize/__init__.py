@@ -13,7 +13,7 @@ from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node
 from edgekit.ops import TABLE
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.legalize import lower, rank, windows
+from edgekit.passes.legalize import lower, rank, transposed, windows
 from edgekit.passes.simplify import clean, fuse, settle
 
 # Engine -> the operators it has (of the op table). "c" and "onnx" have all that have an integer meaning.
@@ -46,7 +46,7 @@ def legalize(graph: Graph, engine: str) -> Graph:
     draft = Draft(graph)
     rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine]), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
     if engine in SAME_OR_VALID:
-        rules += [windows.same_or_valid]
+        rules += [windows.same_or_valid, transposed.transpose_conv]
     if engine == "tflm":
         rules += [lower.clamp_of_one_scale]
     if ENGINE_RANK[engine] < 99:
@@ -84,6 +84,8 @@ def illegal(graph: Graph, engine: str) -> list[tuple[str, str, str]]:
             found.append((where, f"has {len(most.shape)} axes {list(most.shape)}, {engine} takes {limit}", "fewer axes"))
         if node.op == "CONCATENATION" and len(node.inputs) > ENGINE_CONCATENATION[engine]:
             found.append((where, f"has {len(node.inputs)} inputs of different scales", "concatenate in steps"))
+        if engine in SAME_OR_VALID and transposed.refused(graph, node):
+            found.append((where, "it is cropped, grouped or dilated as TFLite has no way to say", "constant weights"))
         if engine in SAME_OR_VALID and windows.refused(graph, node):
             pad = node.attrs.get("pad")
             found.append((where, f"padding {pad} of a quantized {node.op} is neither SAME nor VALID", "pad before it"))

@@ -43,7 +43,7 @@ class Scheme:
     name: str
     weights: str = "int8"
     activations: str = "int8"
-    per_channel: tuple[str, ...] = ("CONV_2D", "DEPTHWISE_CONV_2D")
+    per_channel: tuple[str, ...] = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 
 SCHEMES: dict[str, Scheme] = {"int8": Scheme("int8")}

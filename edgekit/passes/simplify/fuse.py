@@ -15,6 +15,7 @@ TAKES_ACTIVATION = {
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
     "FULLY_CONNECTED",
+    "TRANSPOSE_CONV",
     "ADD",
     "SUB",
     "MUL",

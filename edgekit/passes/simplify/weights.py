@@ -16,7 +16,7 @@ from edgekit.passes.simplify.clean import is_move
 from edgekit.passes.simplify.layout import is_elementwise, transpose_maker
 
 # Weight axis of the output channels.
-OUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0}
+OUT_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 0, "TRANSPOSE_CONV": 0}
 
 
 def linear_maker(draft: Draft, name: str | None) -> Node | None:
@@ -118,7 +118,8 @@ def fold_into_reader(draft: Draft, node: Node) -> bool:
     if before is None or found is None:
         return False
     x, scale, offset = found
-    if np.any(offset) and any(node.attrs.get("pad", (0, 0, 0, 0))):
+    # The taps that a pixel of a transposed convolution sums over differ from pixel to pixel.
+    if np.any(offset) and (any(node.attrs.get("pad", (0, 0, 0, 0))) or node.op == "TRANSPOSE_CONV"):
         return False
     weight = draft.data(node.inputs[1]).astype(np.float64)
     if node.op == "FULLY_CONNECTED" and weight.shape[1] != scale.size:

@@ -294,6 +294,36 @@ def move(net: Net, x: str) -> list[str]:
     return net.op("GATHER", [x, ids], quant, axis=axis)
 
 
+def transposed(net: Net, x: str) -> list[str]:
+    """TRANSPOSE_CONV: any cropping, stride, dilation and groups."""
+    rng, shape = net.rng, net.of(x).shape
+    groups = pick(rng, [g for g in range(1, shape[3] + 1) if shape[3] % g == 0]) if rng.random() < 0.3 else 1
+    out = groups * int(rng.integers(1, 6))
+    kernel, stride, dilation = (tuple(int(n) for n in rng.integers(1, top, 2)) for top in (5, 4, 3))
+    reach = [(shape[1 + i] - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 for i in (0, 1)]
+    pad = tuple(int(rng.integers(0, (reach[i // 2] + 1) // 2)) for i in range(4)) if rng.random() < 0.6 else (0, 0, 0, 0)
+    extra = tuple(int(rng.integers(0, s)) for s in stride)
+    w, scales = weights(net, (out, *kernel, shape[3] // groups), 0)
+    quant = summed(net, x, scales, kernel[0] * kernel[1] * shape[3] / groups / stride[0] / stride[1])
+    attrs = {"stride": stride, "dilation": dilation, "pad": pad, "output_padding": extra, "activation": pick(rng, FUSED)}
+    return net.op("TRANSPOSE_CONV", [x, w, bias(net, out)], quant, **attrs)
+
+
+def resized(net: Net, x: str) -> list[str]:
+    """A resize, or blocks of pixels to channels and back."""
+    rng, tensor = net.rng, net.of(x)
+    kind = pick(rng, ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RESIZE_NEAREST_NEIGHBOR", "BLOCKS"))
+    n, h, w, c = tensor.shape
+    if kind == "BLOCKS":
+        blocks = [b for b in (2, 3) if h % b == w % b == 0 or c % (b * b) == 0] or [1]
+        block = int(pick(rng, blocks))
+        deep = "SPACE_TO_DEPTH" if h % block == w % block == 0 else "DEPTH_TO_SPACE"
+        return net.op(deep, [x], tensor.quant, block=block)
+    size = pick(rng, ((2 * h, 2 * w), (h, 3 * w), (int(rng.integers(1, 12)), int(rng.integers(1, 12)))))
+    align, half = pick(rng, ((False, False), (True, False), (False, True)))
+    return net.op(kind, [x], tensor.quant, size=size, align_corners=align, half_pixel_centers=half)
+
+
 def batch_norm(net: Net, x: str) -> list[str]:
     channels = net.of(x).shape[3]
     parts = [net.const(net.rng.uniform(0.5, 2, channels).astype(np.float32)) for _ in range(4)]
@@ -322,7 +352,7 @@ def high_rank(net: Net, x: str) -> list[str]:
 
 
 FAMILIES: dict[str, Callable[[Net, str], list[str]]] = {
-    f.__name__: f for f in (conv, depthwise, dense, pool, reduce, arithmetic, compare, unary, softmax, prelu, move)
+    f.__name__: f for f in (conv, depthwise, transposed, resized, dense, pool, reduce, arithmetic, compare, unary, softmax, prelu, move)
 }
 
 

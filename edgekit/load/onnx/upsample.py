@@ -1,0 +1,99 @@
+"""ConvTranspose, DepthToSpace and SpaceToDepth, as NHWC operators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from edgekit.graph import Array
+from edgekit.load.onnx.builder import Builder, Call, Cannot, Handler
+from edgekit.load.onnx.spatial import pair, rank_of
+
+
+def conv_transpose(b: Builder, c: Call) -> list[str]:
+    x, w, bias = c.needed(0), c.needed(1), c.input(2)
+    rank, weight = rank_of(b, x), b.array(w)
+    if weight is None or (bias is not None and b.array(bias) is None):
+        raise Cannot("its weights are computed at run time", "make weight and bias initializers")
+    if weight.ndim != rank:
+        raise ValueError(f"weight {list(weight.shape)} does not fit an input of rank {rank}")
+    kernel = pair(weight.shape[2:], rank)
+    stride, dilation = pair(c.get("strides"), rank), pair(c.get("dilations"), rank)
+    data = b.to_spatial(b.tensor(x))
+    size, channels, groups = b.tensors[data].shape[1:3], b.tensors[data].shape[3], int(c.get("group", 1))
+    if groups < 1 or weight.shape[0] != channels or channels % groups:
+        raise ValueError(f"weight {list(weight.shape)} with group={groups} does not fit {channels} channels")
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    pad, extra = cropped(c, rank, size, reach, stride)
+
+    def arrange(a: Array) -> Array:
+        """[C, O / groups, kh, kw] as [O, kh, kw, C / groups]."""
+        full = a.reshape(groups, channels // groups, a.shape[1], *kernel)
+        return full.transpose(0, 2, 3, 4, 1).reshape(groups * a.shape[1], *kernel, channels // groups)
+
+    inputs = [data, b.weight(w, f"TRANSPOSE_CONV/{groups}", arrange), None if bias is None else b.weight(bias, "", lambda a: a)]
+    attrs = {"stride": stride, "dilation": dilation, "pad": pad, "output_padding": extra}
+    return [b.from_spatial(b.one("TRANSPOSE_CONV", inputs, **attrs), rank)]
+
+
+def cropped(
+    c: Call, rank: int, size: Sequence[int], reach: Sequence[int], stride: Sequence[int]
+) -> tuple[tuple[int, int, int, int], tuple[int, int]]:
+    """(pad, output_padding) of TRANSPOSE_CONV, from pads, output_shape or auto_pad."""
+    auto, given = c.get("auto_pad", "NOTSET"), c.get("output_shape")
+    extra = list(pair(c.get("output_padding"), rank, default=0))
+    same = auto in ("SAME_UPPER", "SAME_LOWER")
+    if given is None and not same:
+        flat = [int(v) for v in c.get("pads", [0] * (2 * rank - 4))] if auto == "NOTSET" else [0] * (2 * rank - 4)
+        if len(flat) != 2 * rank - 4:
+            raise ValueError(f"pads {flat} do not fit rank {rank}")
+        if min(flat) < 0:
+            raise Cannot("it has negative padding", "pad its output instead")
+        pads = [0, 0, *flat] if rank == 3 else [flat[0], flat[2], flat[1], flat[3]]
+    else:
+        # A list of all axes, or of the spatial ones.
+        wanted = (
+            pair(given[-(rank - 2) :], rank) if given is not None else tuple(n * s for n, s in zip(size, stride, strict=True))
+        )
+        pads = []
+        for axis in (0, 1):
+            total = stride[axis] * (size[axis] - 1) + extra[axis] + reach[axis] - wanted[axis]
+            if rank == 3 and axis == 0:
+                total = 0
+            if total < 0:
+                extra[axis] -= total
+                total = 0
+            small = total // 2
+            pads += [small, total - small] if auto == "SAME_UPPER" else [total - small, small]
+    return (pads[0], pads[1], pads[2], pads[3]), (extra[0], extra[1])
+
+
+def depth_to_space(b: Builder, c: Call) -> list[str]:
+    """DCR is the Graph's own order of channels; CRD (nn.PixelShuffle) has the block's place last: a GATHER puts it first."""
+    x, block = c.needed(0), int(c.attrs["blocksize"])
+    if len(b.shape(x)) != 4:
+        raise ValueError(f"an input of rank {len(b.shape(x))}")
+    data = b.to_spatial(b.tensor(x))
+    channels = b.tensors[data].shape[3]
+    mode = c.get("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        raise ValueError(f"mode {mode}")
+    if mode == "CRD":
+        order = np.arange(channels, dtype=np.int32).reshape(-1, block * block).T.reshape(-1)
+        data = b.one("GATHER", [data, b.constant(np.ascontiguousarray(order), "channels")], axis=3)
+    return [b.from_spatial(b.one("DEPTH_TO_SPACE", [data], block=block), 4)]
+
+
+def space_to_depth(b: Builder, c: Call) -> list[str]:
+    x = c.needed(0)
+    if len(b.shape(x)) != 4:
+        raise ValueError(f"an input of rank {len(b.shape(x))}")
+    return [b.from_spatial(b.one("SPACE_TO_DEPTH", [b.to_spatial(b.tensor(x))], block=int(c.attrs["blocksize"])), 4)]
+
+
+HANDLERS: dict[str, Handler] = {
+    "ConvTranspose": conv_transpose,
+    "DepthToSpace": depth_to_space,
+    "SpaceToDepth": space_to_depth,
+}
