@@ -16,7 +16,7 @@ from edgekit.graph import Array, Graph
 from edgekit.measure import UNITS, Measurement
 from edgekit.pipeline import Layout, Source, prepare, quantize_graph
 from edgekit.report.ledger import ledger_text
-from edgekit.target import CORES, Target
+from edgekit.target import Target
 
 FORMATS = ("c", "tflm", "tflite", "onnx")
 GOLDEN = 4  # vectors an exported project checks itself with
@@ -90,7 +90,7 @@ def _write_c(graph: Graph, name: str, target: Target, project: str | None, data:
     from edgekit.export.c import compile_c
     from edgekit.export.project import write_project
 
-    kind = project or ("none" if target.kind != "mcu" else "make" if target.core in CORES else "esp-idf")
+    kind = project or ("none" if target.kind != "mcu" else "make" if target.cortex_m else "esp-idf")
     isa = isa_of(target.core)
     model = compile_c(graph, name, const_input=const_input, isa=isa)
     files, iface = dict(model.files), model.interface
@@ -107,7 +107,7 @@ def _write_tflm(graph: Graph, name: str, target: Target, project: str | None, da
     from edgekit.export.tflm import export_tflm
     from edgekit.export.tflm_arena import planned_arena
 
-    known = target.core in CORES
+    known = target.cortex_m
     arena, note = planned_arena(graph, core=target.core.replace("cortex-", "") if known else "m4")
     note += "" if known else f"; nothing is known of {target.core}: measure it there"
     planned = Measurement("arena", arena, UNITS["arena"], "planned", None, note, "edgekit TFLM planner")

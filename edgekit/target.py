@@ -8,14 +8,17 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from edgekit.errors import BadTarget
 
 
 @dataclass(frozen=True)
 class Core:
-    """A processor core as compilers and the emulator name it. Facts: Arm's technical reference manuals."""
+    """A processor core as compilers and the emulator name it. Facts: Arm's technical reference manuals, the RISC-V manual.
+
+    gcc: its options for Arm's bare-metal GCC; empty: another compiler's core.
+    """
 
     name: str
     title: str
@@ -26,6 +29,7 @@ class Core:
     unicorn: str = ""  # model in the Unicorn emulator; empty: it has none
     fpu: bool = False
     aligned_only: bool = False  # every unaligned load or store faults
+    family: Literal["arm", "riscv"] = "arm"
 
 
 _M55 = ("-mcpu=cortex-m55", "-mfloat-abi=hard")
@@ -75,6 +79,17 @@ CORES: dict[str, Core] = {
             unicorn="CORTEX_M33",
             fpu=True,
         ),
+        Core(
+            name="riscv32",
+            title="32-bit RISC-V",
+            isa="RV32IMC, or more of it (ESP32-C3, C6, H2, P4 and others)",
+            zig_cpu="generic_rv32+m+c",
+            zig_abi="none",
+            gcc=(),
+            unicorn="SIFIVE_E31",
+            aligned_only=True,
+            family="riscv",
+        ),
         Core("cortex-m55", "Cortex-M55", "ARMv8.1-M Mainline: DSP, FPU, Helium", "cortex_m55+mve_fp", "eabihf", _M55, "", True),
     )
 }
@@ -82,7 +97,6 @@ CORES: dict[str, Core] = {
 SOURCE_ONLY: dict[str, tuple[str, str]] = {
     "xtensa-lx6": ("Xtensa LX6", "Xtensa LX6 (ESP32)"),
     "xtensa-lx7": ("Xtensa LX7", "Xtensa LX7 (ESP32-S2, ESP32-S3)"),
-    "riscv32": ("32-bit RISC-V", "RV32IMC or more (ESP32-C3, C6, H2, P4 and others)"),
 }
 CLASSES: dict[str, str] = {"mcu": "nucleo-l4r5zi", "rpi": "raspberry-pi-4", "phone": "pixel-4"}
 KINDS = ("mcu", "sbc", "phone")
@@ -127,8 +141,14 @@ class Target:
     def cpu(self) -> Core:
         """The core as compilers know it. Raises BadTarget when firmware cannot be built for it."""
         if self.core not in CORES:
-            raise BadTarget(f"'{self.name}' ({self.core}) is not a Cortex-M board", f"cores with firmware: {', '.join(CORES)}")
+            why = f"nothing is compiled for the core of '{self.name}' ({self.core})"
+            raise BadTarget(why, f"cores with firmware: {', '.join(CORES)}")
         return CORES[self.core]
+
+    @property
+    def cortex_m(self) -> bool:
+        """Whether the core is one of Arm's, with what their tools and start-up code need."""
+        return self.core in CORES and self.cpu.family == "arm"
 
     @property
     def memory(self) -> tuple[int, int]:

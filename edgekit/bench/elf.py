@@ -11,7 +11,7 @@ PT_LOAD = 1
 SHT_SYMTAB, SHT_NOBITS = 2, 8
 SHF_WRITE, SHF_ALLOC, SHF_EXEC = 1, 2, 4
 STT_OBJECT, STT_FUNC, STT_FILE = 1, 2, 4
-EM_ARM = 40
+EM_ARM, EM_RISCV = 40, 243
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Elf:
 
 
 def parse(data: bytes) -> Elf:
-    """Read an ARM executable. Raises EdgekitError when it is not one or is cut short."""
+    """Read an Arm or RISC-V executable. Raises EdgekitError when it is not one or is cut short."""
     if data[:6] != b"\x7fELF\x01\x01":
         raise EdgekitError("not a 32-bit little-endian ELF file", "pass the .elf the linker wrote")
     try:
@@ -101,8 +101,8 @@ def parse(data: bytes) -> Elf:
 
 def _parse(data: bytes) -> Elf:
     machine, _, entry, phoff, shoff, _, _, phsize, phnum, shsize, shnum, shstr = struct.unpack_from("<HIIIIIHHHHHH", data, 18)
-    if machine != EM_ARM:
-        raise EdgekitError(f"the ELF file is for machine {machine}, not ARM")
+    if machine not in {EM_ARM, EM_RISCV}:
+        raise EdgekitError(f"the ELF file is for machine {machine}, neither Arm nor RISC-V")
     segments = []
     for i in range(phnum):
         kind, offset, address, load, stored, memory, flags, _ = struct.unpack_from("<8I", data, phoff + i * phsize)

@@ -94,7 +94,8 @@ def explain(text: str) -> EdgekitError:
 
 def target_flags(core: Core) -> tuple[str, ...]:
     """zig's options that select a core."""
-    return ("-target", f"thumb-freestanding-{core.zig_abi}", f"-mcpu={core.zig_cpu}")
+    machine = {"arm": "thumb", "riscv": "riscv32"}[core.family]
+    return ("-target", f"{machine}-freestanding-{core.zig_abi}", f"-mcpu={core.zig_cpu}")
 
 
 class Firmware:

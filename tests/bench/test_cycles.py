@@ -146,7 +146,7 @@ def test_measurement_says_what_it_is() -> None:
 
 
 @pytest.mark.skipif(not shutil.which("arm-none-eabi-objdump"), reason="the disassembler is optional")
-@pytest.mark.parametrize("core", [name for name, core in CORES.items() if core.unicorn])
+@pytest.mark.parametrize("core", [name for name, core in CORES.items() if core.unicorn and core.gcc])
 def test_decoder_agrees_with_the_disassembler(core: str, tmp_path: Path) -> None:
     graph = convolution()
     image = build_firmware(export_c(graph, "conv"), interface(graph, "conv"), find_target(f"{core}:flash=64K,ram=16K"))

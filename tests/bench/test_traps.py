@@ -43,7 +43,7 @@ def test_defined_code_runs() -> None:
 NETWORKS = [("tangle", 0), ("tangle", 1), ("chained", 2), ("chained", 3)]
 
 
-@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4"])
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "riscv32"])
 @pytest.mark.parametrize(("kind", "seed"), NETWORKS)
 def test_generated_c_has_none(core: str, kind: str, seed: int) -> None:
     """Random networks of every operator and of convolutions in place, with scales that no sane network has."""

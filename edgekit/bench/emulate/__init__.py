@@ -47,6 +47,8 @@ def emulate(
     """
     if toolchain not in TOOLCHAINS:
         raise BadConfig(f"there is no toolchain '{toolchain}'", f"one of {', '.join(TOOLCHAINS)}")
+    if toolchain == "gcc" and not target.cpu.gcc:
+        raise BadConfig(f"toolchain gcc is Arm's, {target.cpu.title} is not", "leave out --toolchain gcc")
     engine = qemu.emulate if toolchain == "gcc" else unicorn.emulate
     return engine(files, iface, target, samples, opt=opt, per_op=per_op, flash_cache=flash_cache, budget=budget)
 

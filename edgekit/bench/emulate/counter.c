@@ -1,4 +1,4 @@
-/* Called by Unicorn at the start of every translated block: counts the Thumb instructions the block holds.
+/* Called by Unicorn at the start of every translated block: counts the Thumb or RISC-V instructions the block holds.
  * A block runs to its end unless it faults, and instructions skipped inside an IT block are issued all the same,
  * so the sum is the number of instructions issued. Lengths are decoded once per block. */
 #include <stdint.h>
@@ -26,7 +26,15 @@ typedef struct {
     uint64_t next;          /* address after the last block */
     uint64_t last;          /* index of its last instruction */
     cache *fetches, *reads; /* of instructions and of data from flash */
+    uint64_t riscv;         /* not Thumb */
 } counter;
+
+/* Halfwords of the instruction that starts with `half`: 0b11101, 0b11110 and 0b11111 open 32 bits of Thumb, 0b11 at the end of
+ * RISC-V. */
+static uint32_t length(const counter *c, uint16_t half)
+{
+    return (c->riscv ? (half & 3u) == 3u : half >> 11 >= 0x1d) ? 2u : 1u;
+}
 
 static void look_up(cache *c, uint64_t address)
 {
@@ -57,7 +65,7 @@ static void profile(counter *c, uint64_t address, uint32_t size)
     if (c->next && c->next != address) c->taken[c->last]++;
     while (at < end) {
         c->last = at;
-        at += c->code[at] >> 11 >= 0x1d ? 2u : 1u;
+        at += length(c, c->code[at]);
     }
     c->next = address + size;
     c->entered[start]++;
@@ -81,7 +89,7 @@ void edgekit_block(void *engine, uint64_t address, uint32_t size, void *user)
     if (known >> 16 != size) {
         uint32_t count = 0, at = start, end = start + size / 2;
         while (at < end) {
-            at += c->code[at] >> 11 >= 0x1d ? 2u : 1u;  /* 0b11101, 0b11110, 0b11111 open a 32-bit instruction */
+            at += length(c, c->code[at]);
             count++;
         }
         known = size << 16 | count;

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from edgekit.bench.elf import STT_FUNC, STT_OBJECT, Elf, parse
+from edgekit.bench.emulate.arch import ARCHES, breakpoint_text
 from edgekit.bench.emulate.machine import PAGE, Region
 from edgekit.bench.gcc import GccFirmware
 from edgekit.bench.toolchain import Firmware
@@ -17,12 +18,12 @@ from edgekit.target import Core, Target
 TOOLCHAINS: dict[str, type[Firmware]] = {"zig": Firmware, "gcc": GccFirmware}
 FLASH_BASE, RAM_BASE, STACK_TOP = 0x08000000, 0x20000000, 0x30000000
 STACK_MOST = 1 << 20  # bytes of stack worth mapping
-PORT, READY, DONE, STEP = 1, 2, 3, 4  # BKPT numbers of the harness
+PORT, READY, DONE, STEP = 1, 2, 3, 4  # the harness's breakpoints
 STARTUP, MAIN, HOOK = "edgekit_startup.c", "edgekit_main.c", "edgekit_step.h"
 # What a step's hook executes; `mark` is the third and last instruction before the step (or its callee's).
 HOOK_TEXT = """\
-#define {prefix}_STEP(n) __asm__ volatile("movs r0, %0\\n\\tmovs r1, %1\\n\\t{mark}" : : "i"((n) & 255), "i"((n) >> 8) \\
-    : "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory")
+#define {prefix}_STEP(n) __asm__ volatile("{set}\\n\\t{mark}" : : "i"((n) & 255), "i"((n) >> 8) \\
+    : {clobbers})
 """
 
 
@@ -44,25 +45,26 @@ class Image:
     symbols: dict[str, int] = field(default_factory=dict)
 
 
-def harness(iface: Interface) -> str:
+def harness(iface: Interface, family: str = "arm") -> str:
     """main(): hands out the addresses of the static form's inputs and outputs, then runs the model at every READY."""
     ports = "\n".join(f"    port({p.pointer}());" for p in (*iface.inputs, *iface.outputs))
+    first = ARCHES[family].argument
     return f"""\
 #include "{iface.header}"
 
 static void port(const void *address)
 {{
-    register const void *r0 __asm__("r0") = address;
-    __asm__ volatile("bkpt {PORT}" : : "r"(r0));
+    register const void *first __asm__("{first}") = address;
+    __asm__ volatile("{breakpoint_text(family, PORT)}" : : "r"(first));
 }}
 
 int main(void)
 {{
 {ports}
     for (;;) {{
-        __asm__ volatile("bkpt {READY}" : : : "memory");
-        register int32_t r0 __asm__("r0") = {iface.run_static}();
-        __asm__ volatile("bkpt {DONE}" : : "r"(r0) : "memory");
+        __asm__ volatile("{breakpoint_text(family, READY)}" : : : "memory");
+        register int32_t status __asm__("{first}") = {iface.run_static}();
+        __asm__ volatile("{breakpoint_text(family, DONE)}" : : "r"(status) : "memory");
     }}
 }}
 """
@@ -88,7 +90,8 @@ def compiled(
         raise BadConfig(f"there is no toolchain '{toolchain}'", f"one of {', '.join(TOOLCHAINS)}")
     sources: dict[str, bytes | str] = {STARTUP: startup(target.cpu), MAIN: main}
     if mark:
-        sources[HOOK] = HOOK_TEXT.format(prefix=iface.prefix, mark=mark)
+        given, clobbers = ARCHES[target.cpu.family].hook
+        sources[HOOK] = HOOK_TEXT.format(prefix=iface.prefix, set=given, mark=mark, clobbers=clobbers)
     wanted = {name: data for name, data in files.items() if name.endswith(".h") or name in iface.sources}
     return TOOLCHAINS[toolchain]({**sources, **wanted}, target.cpu, opt, (), HOOK if mark else "", traps)
 
@@ -106,7 +109,7 @@ def build_firmware(
 
     Raises DoesNotFit (by how many bytes), MissingTool, BadTarget.
     """
-    main = harness(iface)
+    main = harness(iface, target.cpu.family)
     with compiled(files, iface, target, main, opt=opt, toolchain=toolchain, mark=mark, traps=traps) as firmware:
         return link_image(firmware, target)
 

@@ -1,7 +1,7 @@
-"""An emulated Cortex-M that runs one firmware image: exact instruction counts, faults by name, semihosted printing.
+"""An emulated microcontroller core that runs one firmware image: exact instruction counts, faults by name, semihosted printing.
 
-Instructions are counted by a block hook (a small C function, since it runs millions of times) that decodes Thumb lengths;
-see counter.c. Every BKPT stops the core: BKPT 0xAB is Arm semihosting (Arm IHI 0084), any other is handed to the caller.
+Instructions are counted by a block hook (a small C function, since it runs millions of times) that decodes their lengths;
+see counter.c. Every breakpoint stops the core: Arm's BKPT 0xAB is semihosting (Arm IHI 0084), others are handed to the caller.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.bench.elf import STT_FUNC, Elf
+from edgekit.bench.emulate.arch import ARCHES
 from edgekit.bench.toolchain import INSTALL, shared_library
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
 from edgekit.target import Core
@@ -29,9 +30,6 @@ PAINT = 0xA5A5A5A5
 OVERFLOW = 1 << 20  # a fault this close below the stack's memory is the stack growing out of it
 SYS_OPEN, SYS_CLOSE, SYS_WRITEC, SYS_WRITE0, SYS_WRITE, SYS_EXIT, SYS_EXIT_EXTENDED = 0x01, 0x02, 0x03, 0x04, 0x05, 0x18, 0x20
 SEMIHOSTING = 0xAB
-# QEMU's exception numbers (target/arm/cpu.h), as Unicorn passes them to an interrupt hook.
-EXCP_BKPT = 7
-EXCEPTIONS = {1: "undefined instruction", 2: "SVC", 3: "jump to where there is no code", 4: "unaligned or forbidden access"}
 
 
 class _Counter(ctypes.Structure):
@@ -54,6 +52,7 @@ class _Counter(ctypes.Structure):
         ("last", ctypes.c_uint64),
         ("fetches", ctypes.c_void_p),
         ("reads", ctypes.c_void_p),
+        ("riscv", ctypes.c_uint64),
     )
 
 
@@ -140,17 +139,18 @@ class Machine:
         """
         emulator_name(core)
         import unicorn  # heavy: only where a firmware is run
-        from unicorn import arm_const
 
-        self._unicorn, self._registers = unicorn, arm_const
+        self._unicorn, self._arch = unicorn, ARCHES[core.family]
+        self._constants = importlib.import_module(f"unicorn.{core.family}_const")
         self.image, self._printed = image, bytearray()
         self.exit_code: int | None = None
         self._pending = -1  # number of the BKPT reached
         self._fault = ""
         self._stack = next((region for region in regions if region.name == "stack"), None)
         self._overflow = 0
-        self._uc = uc = unicorn.Uc(unicorn.UC_ARCH_ARM, unicorn.UC_MODE_THUMB | unicorn.UC_MODE_MCLASS)
-        uc.ctl_set_cpu_model(getattr(arm_const, f"UC_CPU_ARM_{core.unicorn}"))
+        mode = sum(getattr(unicorn, f"UC_MODE_{name}") for name in self._arch.modes)
+        self._uc = uc = unicorn.Uc(getattr(unicorn, f"UC_ARCH_{core.family.upper()}"), mode)
+        uc.ctl_set_cpu_model(getattr(self._constants, f"UC_CPU_{self._arch.models}_{core.unicorn}"))
         for region in regions:
             access = unicorn.UC_PROT_READ | (unicorn.UC_PROT_WRITE if region.writable else unicorn.UC_PROT_EXEC)
             uc.mem_map(region.base, region.size, access)
@@ -165,9 +165,11 @@ class Machine:
         uc.hook_add(unicorn.UC_HOOK_INTR, self._on_interrupt)
         uc.hook_add(unicorn.UC_HOOK_INSN_INVALID, self._on_invalid)
         uc.hook_add(unicorn.UC_HOOK_MEM_INVALID, self._on_memory)
-        stack, reset = struct.unpack("<2I", self.read(image.symbol("vectors").address, 8))
-        uc.reg_write(arm_const.UC_ARM_REG_SP, stack)
-        self._pc = reset
+        start = image.symbol("vectors").address
+        if core.family == "arm":
+            stack, start = struct.unpack("<2I", self.read(start, 8))
+            uc.reg_write(self._register("SP"), stack)
+        self._pc = start & ~1
 
     def _count(self, regions: Sequence[Region], watch_alignment: bool) -> _Counter:
         """Install the native hooks of counter.c."""
@@ -180,7 +182,8 @@ class Machine:
         uclib = self._unicorn.unicorn_py3.unicorn.uclib
         stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
         arrays = [ctypes.addressof(array) for array in (self._code, self._known, self._issued)]
-        counter = _Counter(code.base, size, *arrays, 0, 2**63, stop, 0, 0, None, None, 0, 0, None, None)
+        counter = _Counter(code.base, size, *arrays, 0, 2**63, stop, 0, 0, None, None, 0, 0, None, None, 0)
+        counter.riscv = self._arch is ARCHES["riscv"]
         source = importlib.resources.files(__package__).joinpath("counter.c").read_text(encoding="ascii")
         self._library = ctypes.CDLL(str(shared_library(source, "counter")))
         everywhere = (1, 0)
@@ -245,8 +248,12 @@ class Machine:
         self._uc.mem_write(address, data)
 
     def register(self, index: int) -> int:
-        """R0..R3."""
-        return int(self._uc.reg_read(self._registers.UC_ARM_REG_R0 + index))
+        """One of the first four argument registers: R0..R3 of Arm, A0..A3 of RISC-V."""
+        return int(self._uc.reg_read(self._register(self._arch.arguments) + index))
+
+    def _register(self, name: str) -> int:
+        """The emulator's number of a register."""
+        return int(getattr(self._constants, f"UC_{self._constants.__name__[8:-6].upper()}_REG_{name}"))
 
     def run(self, budget: int) -> int | None:
         """Run to the next BKPT that is not semihosting and return its number, or None when the firmware exits.
@@ -266,7 +273,7 @@ class Machine:
         """Run to the next BKPT, of any number, and step over it."""
         self._pending, self._fault = -1, ""
         error = self._execute()
-        here = int(self._uc.reg_read(self._registers.UC_ARM_REG_PC))
+        here = int(self._uc.reg_read(self._register("PC")))
         place = self.image.near(here)
         if self._overflow:
             raise DoesNotFit(
@@ -275,7 +282,7 @@ class Machine:
             )
         if self._fault or error:
             if place == "?":
-                place += f", called from {self.image.near(int(self._uc.reg_read(self._registers.UC_ARM_REG_LR)) & ~1)}"
+                place += f", called from {self.image.near(int(self._uc.reg_read(self._register(self._arch.link))) & ~1)}"
             raise EdgekitError(f"the firmware crashed in {place} (pc 0x{here:08x}): {self._fault or error}")
         if self._counter.stray:
             raise EdgekitError(f"the firmware jumped outside its code, to 0x{self._counter.stray:08x}")
@@ -287,7 +294,7 @@ class Machine:
                 f"the firmware did not finish within {budget:,} instructions; it was in {place}",
                 "raise the instruction budget if the model is that large",
             )
-        self._pc = here + 2
+        self._pc = here + self._arch.breakpoint_bytes
         return self._pending
 
     def _execute(self) -> str:
@@ -303,7 +310,7 @@ class Machine:
         def core() -> None:
             begun.set()
             try:
-                self._uc.emu_start(self._pc | 1, 0xFFFFFFFE)
+                self._uc.emu_start(self._pc | self._arch.code_bit, 0xFFFFFFFE)
             except Exception as error:
                 raised.append(error)
             finally:
@@ -322,11 +329,11 @@ class Machine:
         return str(raised[0]) if raised else ""
 
     def _on_interrupt(self, uc: Any, number: int, _: object) -> None:
-        pc = int(uc.reg_read(self._registers.UC_ARM_REG_PC))
-        if number == EXCP_BKPT:
-            self._pending = struct.unpack("<H", self.read(pc, 2))[0] & 0xFF
+        pc = int(uc.reg_read(self._register("PC")))
+        if number == self._arch.breakpoint:
+            self._pending = self._arch.number(self.read(pc, self._arch.breakpoint_bytes))
         else:
-            self._fault = EXCEPTIONS.get(number, f"exception {number}")
+            self._fault = self._arch.exceptions.get(number, f"exception {number}")
         uc.emu_stop()
 
     def _on_invalid(self, uc: Any, _: object) -> bool:
@@ -371,7 +378,7 @@ class Machine:
             return True
         elif call != SYS_CLOSE:
             raise EdgekitError(f"the firmware asked for semihosting call 0x{call:02x}, which the emulator does not serve")
-        self._uc.reg_write(self._registers.UC_ARM_REG_R0, result)
+        self._uc.reg_write(self._register(self._arch.arguments), result)
         return False
 
     def _string(self, address: int) -> bytes:

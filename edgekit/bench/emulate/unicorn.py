@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from edgekit.bench.elf import parse
+from edgekit.bench.emulate.arch import breakpoint_text
 from edgekit.bench.emulate.image import DONE, PORT, READY, STACK_TOP, STEP, Image, build_firmware, regions
 from edgekit.bench.emulate.machine import FlashCache, Machine, Profile, emulator_name
 from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
@@ -15,7 +16,7 @@ from edgekit.export.c.interface import Interface
 from edgekit.graph import NUMPY_DTYPES, Array
 from edgekit.target import Target
 
-HOOK = 3  # instructions of a step's hook: movs, movs, bkpt
+HOOK = 3  # instructions of a step's hook: two that number it, and a breakpoint
 
 
 def emulate(
@@ -45,7 +46,7 @@ def emulate(
     stack = machine.stack_used(regions(machine.image, image.stack_room)[-1].base, STACK_TOP)
     by_op: tuple[Step, ...] = ()
     if per_op and samples:
-        hooked = build_firmware(files, iface, target, opt, toolchain, mark=f"bkpt {STEP}")
+        hooked = build_firmware(files, iface, target, opt, toolchain, mark=breakpoint_text(target.cpu.family, STEP))
         shares: dict[int, int] = {}
         run(machine_of(hooked), iface, samples[:1], budget, shares)
         by_op = steps_of(iface, shares, counts[0])

@@ -1,4 +1,4 @@
-"""Bare-metal Cortex-M start-up code and linker script, shared by exported projects and the emulator."""
+"""Bare-metal start-up code and linker script, shared by exported projects and the emulator."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ SECTIONS
 
 
 def startup(core: Core) -> str:
-    """Vector table and Reset_Handler: enables the FPU where there is one, copies .data, clears .bss, calls main."""
+    """What runs before main: on Arm the vector table and a Reset_Handler that enables the FPU where there is one; on RISC-V an
+    entry that sets the stack pointer. Both copy .data and clear .bss."""
+    if core.family == "riscv":
+        return _RISCV
     fpu = ""
     if core.fpu:
         fpu = "    *(volatile uint32_t *)0xE000ED88u |= 0xFu << 20;  /* CPACR: full access to the FPU */\n"
@@ -83,4 +86,32 @@ __attribute__((section(".vectors"), used)) static const uintptr_t vectors[16] = 
     (uintptr_t)Default_Handler, /* PendSV */
     (uintptr_t)Default_Handler, /* SysTick */
 }};
+"""
+
+
+_RISCV = """\
+/* Start-up code for 32-bit RISC-V: the entry and what runs before main. SPDX-License-Identifier: 0BSD */
+#include <stdint.h>
+
+extern uint32_t _sidata, _sdata, _edata, _sbss, _ebss; /* from the linker script */
+int main(void);
+void Reset_Handler(void);
+void vectors(void);
+
+__attribute__((naked, used, section(".vectors"))) void vectors(void)
+{
+    __asm__ volatile("la sp, _estack\\n\\tj Reset_Handler");
+}
+
+void Reset_Handler(void)
+{
+    /* volatile: not turned into a library call */
+    const uint32_t *from = &_sidata;
+    volatile uint32_t *to;
+    for (to = &_sdata; to < &_edata;) *to++ = *from++;
+    for (to = &_sbss; to < &_ebss;) *to++ = 0u;
+    (void)main();
+    for (;;) {
+    }
+}
 """

@@ -12,7 +12,7 @@ from edgekit.export.project.filling import fill
 from edgekit.export.project.firmware import linker_script, startup
 from edgekit.export.project.selftest import Format
 from edgekit.export.project.upstream import BOARDS, TFLM
-from edgekit.target import CORES, Target
+from edgekit.target import Target
 
 ZIGLANG = "ziglang==0.17.0"
 ANY, ARM, ESP = "any microcontroller", "Cortex-M boards", "ESP32 boards"
@@ -134,7 +134,7 @@ def zephyr(parts: Parts) -> Files:
     paths = [f'"${{CMAKE_CURRENT_LIST_DIR}}/../src/{name}"' for name in parts.sources]
     tflm = parts.form == "tflm"
     config = ["CONFIG_CPP=y", "CONFIG_STD_CPP17=y", "CONFIG_REQUIRES_FULL_LIBC=y", "CONFIG_TENSORFLOW_LITE_MICRO=y"]
-    if parts.target.core in CORES:
+    if parts.target.cortex_m:
         config.append("CONFIG_TENSORFLOW_LITE_MICRO_CMSIS_NN_KERNELS=y")
     values = {
         "zephyr_sources": " ".join(paths),
@@ -192,7 +192,7 @@ class Kind:
 
     def fits(self, target: Target, form: Format) -> bool:
         """Whether the target's core is one of those."""
-        return {ARM: target.core in CORES, ESP: target.core not in CORES}.get(self.cores[form], True)
+        return {ARM: target.cortex_m, ESP: not target.cortex_m}.get(self.cores[form], True)
 
 
 _EMULATED = "with zig, and runs on an emulated core"
