@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from edgekit.dsp import lines_scratch
 from edgekit.graph import DTYPE_BYTES, Array, Graph, Node, Tensor
 from edgekit.kernel_choice import ELEMENTWISE, POOLS
 from edgekit.lag import OFFSET_MULTIPLE
@@ -178,7 +179,8 @@ def cascade_of(
     stages = tuple(Stage(n, kernels[first + i][0], rows[i]) for i, n in enumerate(nodes))
     play = _Play(graph, stages, {n for node in graph.nodes[last + 1 :] for n in node.inputs if n} | set(graph.outputs))
     capacities = [min(n + slack, h) for n, h in zip(play.capacities(), play.heights, strict=True)]
-    work = -(-max(kernels[i][1] for i in range(first, last + 1)) // ALIGNMENT) * ALIGNMENT
+    work = max(_scratch(graph, graph.nodes[i], *kernels[i]) for i in range(first, last + 1))
+    work = -(-work // ALIGNMENT) * ALIGNMENT
     at, windows = work, []
     for family, capacity in zip(play.families, capacities, strict=True):
         windows.append(Window(family, at, capacity, row_bytes(graph[family[0]])))
@@ -305,6 +307,13 @@ class _Play:
                     made[run.stage] += run.count
                 found[x, y] = -(-lag // OFFSET_MULTIPLE) * OFFSET_MULTIPLE
         return found
+
+
+def _scratch(graph: Graph, node: Node, kernel: str, nbytes: int) -> int:
+    """Scratch of a stage's kernel; planes that would be walked down their columns are walked along their rows here."""
+    if kernel != "depthwise_dsp_s8":
+        return nbytes
+    return lines_scratch(graph[node.outputs[0]].shape[2], geometry(graph, node)[0])
 
 
 def _call_cost(graph: Graph, stage: Stage, run: Run) -> int:
