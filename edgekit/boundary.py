@@ -43,8 +43,10 @@ def to_feeds(graph: Graph, source: Mapping[str, Array]) -> dict[str, Array]:
         if tensor.quant is not None and array.dtype != kind:
             scale, zero = tensor.quant.broadcast(array.ndim)
             array = fixedpoint.quantize(array, scale, zero, tensor.quant.dtype)
-        with np.errstate(invalid="ignore"):
+        with np.errstate(invalid="ignore", over="ignore"):
             fed = array.astype(kind, copy=False)
+        if fed.dtype.kind == "f" and not np.all(np.isfinite(fed)):
+            raise BadData(f"input '{name}' holds values beyond the range of {tensor.dtype}")
         if tensor.quant is None and fed.dtype.kind in "iu" and not np.array_equal(fed, array):
             raise BadData(f"input '{name}' takes ids, and holds values that are no {tensor.dtype}")
         feeds[name] = fed

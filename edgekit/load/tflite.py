@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from edgekit import contract as contracts
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Shape, Tensor, build
+from edgekit.load.cut import chosen, needed
 from edgekit.load.tflite_build import Builder, Refused
 from edgekit.load.tflite_file import HINT, FileModel, FileOp, parse, read_bytes
 from edgekit.load.tflite_ops import RULES
@@ -17,15 +18,22 @@ from edgekit.load.tflite_schema import METADATA
 
 
 def load_tflite(
-    path_or_bytes: str | Path | bytes, *, name: str | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None
+    path_or_bytes: str | Path | bytes,
+    *,
+    name: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Graph:
     """The file's main subgraph as a Graph; inputs are NHWC when of rank 4, tensor names are the file's.
 
-    name: the Graph's (default: the one edgekit wrote, else the file's stem). shapes: {input: shape} for dynamic axes; a
+    name: the Graph's (default: the one edgekit wrote, else the file's stem). outputs: values to cut the graph at,
+    instead of its own. shapes: {input: shape} for dynamic axes; a
     dynamic batch is 1 by default. Raises BadModel for a damaged file, Unsupported for all operators that cannot be read.
     """
     where = "model" if isinstance(path_or_bytes, bytes) else str(path_or_bytes)
     file = parse(read_bytes(path_or_bytes), where)
+    if outputs is not None:
+        file = cut(file, outputs)
     extra = own_metadata(file)
     wanted = input_shapes(file, shapes or {})
     resized = any(file.tensors[i].shape != shape for i, shape in wanted.items())
@@ -46,10 +54,25 @@ def load_tflite(
     return build(graph_name, inputs, outputs, b.nodes, b.tensors, contract=contract_of(b, inputs, extra), history=history)
 
 
+def cut(file: FileModel, outputs: Sequence[str]) -> FileModel:
+    """The file with other outputs, without the operators and inputs that these do not need."""
+    index = {name: i for i, name in enumerate(file.names)}
+    made = [file.names[i] for op in file.ops for i in op.outputs]
+    ends = tuple(index[name] for name in chosen(outputs, made))
+    ops = [file.ops[i] for i in needed(len(file.ops), lambda i: file.ops[i].inputs, lambda i: file.ops[i].outputs, ends)]
+    read = {i for op in ops for i in op.inputs}
+    return replace(file, ops=tuple(ops), inputs=tuple(i for i in file.inputs if i in read), outputs=ends)
+
+
 def convert(b: Builder) -> list[tuple[str, str, str]]:
     """All operators; what cannot be read is listed, and its outputs taken from the file so that the rest can be."""
     problems: list[tuple[str, str, str]] = []
+    missing: set[int] = set()  # values that refused operators would have made, and what is made of these
+    shapeless: set[int] = set()  # made after one of them, of a shape that it would have told
     for op in b.file.ops:
+        follows = any(i in shapeless for i in op.inputs) or any(i in missing for i in op.inputs[1:])
+        if any(i in missing for i in op.inputs):
+            missing.update(op.outputs)
         try:
             check_types(b, op)
             if op.code not in RULES:
@@ -58,11 +81,16 @@ def convert(b: Builder) -> list[tuple[str, str, str]]:
                 raise BadModel(f"{b.source(op)} has no {'outputs' if op.inputs else 'inputs'}", HINT)
             RULES[op.code](b, op)
         except Refused as refusal:
-            problems.append((b.source(op), refusal.why, refusal.fix))
+            missing.update(op.outputs)
+            if not follows or op.code not in RULES:  # else it may only miss what is missing: do not blame it
+                problems.append((b.source(op), refusal.why, refusal.fix))
+            if follows:
+                shapeless.update(op.outputs)
         except BadModel as error:
             # After a refused operator the shapes are the file's guess: do not blame what follows from it.
             if not problems:
                 raise BadModel(f"{error.message}", error.hint or HINT) from error
+            shapeless.update(op.outputs)
         except (KeyError, IndexError) as error:
             raise BadModel(f"{b.source(op)} lacks an option or input: {error}", HINT) from error
         if problems:

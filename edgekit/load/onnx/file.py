@@ -8,7 +8,7 @@ import onnx
 from onnx import numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
-from edgekit.errors import BadModel
+from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import Array
 
 OLDEST_OPSET = 7
@@ -45,6 +45,13 @@ def opset_of(model: onnx.ModelProto) -> int:
     """The version of the standard operator set."""
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if not versions:
+        foreign = [n for n in model.graph.node if n.domain not in ("", "ai.onnx")]
+        if foreign:
+            fix = "export with standard ONNX operators only"
+            raise Unsupported(
+                "reading ONNX",
+                [(f"{n.op_type} '{n.name or ''.join(n.output[:1])}'", f"it belongs to '{n.domain}'", fix) for n in foreign],
+            )
         raise BadModel("the model imports no version of the standard ONNX operators", RESAVE)
     return int(max(versions))
 
@@ -64,6 +71,7 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
     if version < OLDEST_OPSET:
         from onnx import version_converter
 
+        model = _channel_slopes(model)
         try:
             return version_converter.convert_version(model, 13)
         except Exception as error:  # the converter raises bare RuntimeErrors
@@ -73,6 +81,37 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"opset {version} is too old, and converting it failed: {why}", "export it with opset 13 or later"
             ) from None
     return model
+
+
+def _channel_slopes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Slopes of PRelu in the shape of today's operator: before opset 7 a vector belonged to axis 1, and ONNX's converter
+    leaves it as it is, where it would broadcast along the last axis."""
+    slopes = {node.input[1] for node in model.graph.node if node.op_type == "PRelu" and len(node.input) > 1}
+    if not slopes:
+        return model
+    ranks = {
+        v.name: len(v.type.tensor_type.shape.dim)
+        for graph in [onnx.shape_inference.infer_shapes(model).graph]
+        for v in (*graph.input, *graph.value_info)
+        if v.type.tensor_type.HasField("shape")
+    }
+    held = {t.name: t for t in model.graph.initializer}
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    for i, node in enumerate(result.graph.node):
+        slope = held.get(node.input[1]) if node.op_type == "PRelu" and len(node.input) > 1 else None
+        rank = ranks.get(node.input[0], 0)
+        if slope is not None and len(slope.dims) == 1 and slope.dims[0] > 1:
+            if not rank:
+                raise BadModel(
+                    f"PRelu '{node.name or node.output[0]}' of opset {opset_of(model)} has an input of unknown rank", RESAVE
+                )
+            made = f"{slope.name}/channels_{i}"
+            column = numpy_helper.from_array(numpy_helper.to_array(slope).reshape(-1, *[1] * (rank - 2)), made)
+            result.graph.initializer.append(column)
+            result.graph.input.append(onnx.helper.make_tensor_value_info(made, slope.data_type, column.dims))
+            node.input[1] = made
+    return result
 
 
 def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
