@@ -17,11 +17,22 @@ from edgekit.ops.activation import clamp, fused_of
 from edgekit.ops.op import Op, broadcast_shapes, fail, given, same_axes, take
 from edgekit.ops.requant import add_params, mul_params
 
+
+
+def divide(a: Array, b: Array) -> Array:
+    """a / b; whole numbers are truncated towards zero, and over zero are 0."""
+    if a.dtype.kind == "f":
+        return np.divide(a, b)
+    wide, by = a.astype(np.int64), np.where(b == 0, 1, b).astype(np.int64)
+    whole = np.sign(wide) * np.sign(by) * (np.abs(wide) // np.abs(by))
+    return np.where(b == 0, 0, whole).astype(a.dtype)
+
+
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "ADD": np.add,
     "SUB": np.subtract,
     "MUL": np.multiply,
-    "DIV": np.divide,
+    "DIV": divide,
     "MAXIMUM": np.maximum,
     "MINIMUM": np.minimum,
 }
@@ -31,7 +42,7 @@ def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]
     a, b = take(node, inputs, 2)
     if a.dtype != b.dtype:
         fail(node, f"inputs are of different dtypes, {a.dtype} and {b.dtype}")
-    if node.op == "DIV" and a.dtype not in {"float32", "int8"}:
+    if node.op == "DIV" and a.dtype not in {"float32", "int8", "int32"}:
         fail(node, f"division of {a.dtype} is not defined")
     fused_of(node)
     return [(broadcast_shapes(node, a.shape, b.shape), a.dtype)]
@@ -39,7 +50,7 @@ def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]
 
 def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     a, b = given(inputs, 2)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return [clamp(BINARY[node.op](a, b), fused_of(node))]
 
 

@@ -1,4 +1,4 @@
-"""MEAN, SUM, REDUCE_MAX, REDUCE_MIN over given axes (non-negative, sorted)."""
+"""MEAN, SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_PROD, REDUCE_ANY, REDUCE_ALL over given axes (non-negative, sorted)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.op import REQUIRED, Op, axis_of, fail, given, take
 from edgekit.ops.requant import reduce_params
 
-REDUCERS: dict[str, Callable[..., Any]] = {"MEAN": np.mean, "SUM": np.sum, "REDUCE_MAX": np.max, "REDUCE_MIN": np.min}
+REDUCERS: dict[str, Callable[..., Any]] = {
+    "MEAN": np.mean,
+    "SUM": np.sum,
+    "REDUCE_MAX": np.max,
+    "REDUCE_MIN": np.min,
+    "REDUCE_PROD": np.prod,
+    "REDUCE_ANY": np.any,
+    "REDUCE_ALL": np.all,
+}
 
 
 def axes_of(node: Node) -> tuple[int, ...]:
@@ -24,6 +32,8 @@ def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]
     axes = tuple(axis_of(node, a, len(x.shape)) for a in node.attrs["axes"])
     if list(axes) != sorted(set(axes)):
         fail(node, f"axes {axes} must be sorted, each once")
+    if (x.dtype == "bool") != (node.op in {"REDUCE_ANY", "REDUCE_ALL"}):
+        fail(node, f"is not defined for {x.dtype}")
     if any(x.shape[a] == 0 for a in axes):
         fail(node, f"reduces an empty axis of {list(x.shape)}")
     if node.attrs.get("keep_dims", False):
@@ -33,7 +43,9 @@ def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]
 
 def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
     (x,) = given(inputs)
-    result = REDUCERS[node.op](x, axis=axes_of(node), keepdims=bool(node.attrs.get("keep_dims", False)))
+    # Whole numbers wrap around as they do in 32 bits: NumPy would sum int32 in 64.
+    kind = {"dtype": x.dtype} if node.op in {"SUM", "REDUCE_PROD"} else {}
+    result = REDUCERS[node.op](x, axis=axes_of(node), keepdims=bool(node.attrs.get("keep_dims", False)), **kind)
     return [np.asarray(result, x.dtype)]
 
 
@@ -67,4 +79,7 @@ OPS: tuple[Op, ...] = (
     Op("SUM", infer, real, integer_sum, attrs=ATTRS, coupled=coupled),
     Op("REDUCE_MAX", infer, real, integer_extreme, attrs=ATTRS, quant="same", coupled=coupled),
     Op("REDUCE_MIN", infer, real, integer_extreme, attrs=ATTRS, quant="same", coupled=coupled),
+    Op("REDUCE_PROD", infer, real, attrs=ATTRS, coupled=coupled),
+    Op("REDUCE_ANY", infer, real, attrs=ATTRS, quant="none", coupled=coupled),
+    Op("REDUCE_ALL", infer, real, attrs=ATTRS, quant="none", coupled=coupled),
 )

@@ -177,3 +177,31 @@ def softmax_params(node: Node, x: Tensor, y: Tensor) -> SoftmaxParams:
     if left_shift < 0:
         fail(node, f"its input '{x.name}' has a scale too small for a softmax")
     return SoftmaxParams(multiplier, left_shift, -fixedpoint.input_radius(5, left_shift))
+
+
+@dataclass(frozen=True)
+class CompareParams:
+    """Comparisons: each input is (q - zero) << left_shift, rescaled to real numbers in steps of 2**-left_shift."""
+
+    left_shift: int
+    zeros: tuple[int, int]
+    multipliers: tuple[int, int]
+    shifts: tuple[int, int]
+
+
+def compare_params(node: Node, a: Tensor, b: Tensor) -> CompareParams:
+    """EQUAL and its kin on int8."""
+    qa, qb = (int8_quant(node, t) for t in (a, b))
+    (ma, ha), (mb, hb) = (fixedpoint.quantize_multiplier(scale_of(q)) for q in (qa, qb))
+    return CompareParams(8, (zero_of(qa), zero_of(qb)), (ma, mb), (ha, hb))
+
+
+def squared_params(node: Node, a: Tensor, b: Tensor, y: Tensor) -> AddParams:
+    """SQUARED_DIFFERENCE on int8."""
+    qa, qb, qy = (int8_quant(node, t) for t in (a, b, y))
+    left_shift = 7
+    twice = 2 * max(scale_of(qa), scale_of(qb))
+    ma, ha = fixedpoint.quantize_multiplier(scale_of(qa) / twice)
+    mb, hb = fixedpoint.quantize_multiplier(scale_of(qb) / twice)
+    mo, ho = fixedpoint.quantize_multiplier(twice * twice / ((1 << left_shift * 2) * scale_of(qy)))
+    return AddParams(left_shift, (zero_of(qa), zero_of(qb)), (ma, mb), (ha, hb), mo, ho, zero_of(qy), (-128, 127))

@@ -8,6 +8,7 @@ import numpy as np
 
 from edgekit import fixedpoint
 from edgekit.graph import Array, Node, Tensor
+from edgekit.ops import functions
 from edgekit.ops.op import fail
 from edgekit.ops.requant import activation_range, int8_quant, requantize_params, scale_of, softmax_params, zero_of
 
@@ -92,7 +93,41 @@ def hard_sigmoid_table(node: Node, x: Tensor, y: Tensor) -> Array:
     return fixedpoint.quantize(np.clip(real * alpha + beta, 0, 1), qy.scale[0], zero_of(qy))
 
 
+def abs_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """|q - zero|, rescaled: TFLM's ABS, which rescales only between different scales."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    size = np.abs(INPUTS - zero_of(qx))
+    if qx.scale[0] != qy.scale[0]:
+        size = fixedpoint.multiply_by_quantized_multiplier(size, *requantize_params(node, x, y))
+    return size + zero_of(qy)
+
+
+def real_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """quantize(f(dequantize(q))) for an operator of `functions`; beyond f's domain, its value at the edge."""
+    return _quantized(node, x, y, lambda v: functions.on_domain(node.op, v, node.attrs))
+
+
+def power_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """x ** exponent; a fraction of a negative number is taken of zero."""
+    exponent = float(node.attrs["exponent"])
+
+    def power(v: Array) -> Array:
+        with np.errstate(all="ignore"):
+            return np.power((v if exponent.is_integer() else np.maximum(v, 0)) + 0.0, exponent)
+
+    return _quantized(node, x, y, power)
+
+
+def _quantized(node: Node, x: Tensor, y: Tensor, function: Callable[[Array], Array]) -> Array:
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    real = function((INPUTS - zero_of(qx)) * scale_of(qx)) / scale_of(qy)
+    return np.clip(fixedpoint.round_half_away(np.clip(real, -1e6, 1e6)).astype(np.int64) + zero_of(qy), -128, 127)
+
+
 TABLES: dict[str, Callable[[Node, Tensor, Tensor], Array]] = {
+    **dict.fromkeys(functions.FUNCTIONS, real_table),
+    "ABS": abs_table,
+    "POW": power_table,
     "RELU": relu_table,
     "RELU6": relu_table,
     "RELU_N1_TO_1": relu_table,

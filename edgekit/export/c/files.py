@@ -218,10 +218,17 @@ def port_offset(program: Program, plan: Plan, port: Port, face: Interface) -> in
     return plan.address(program.views[port.tensor] if port in face.inputs else program.outputs[port.tensor])
 
 
+# Functions of <math.h> that kernels call.
+MATH_CALLS = (
+    "acosf acoshf asinf asinhf atan2f atanf atanhf ceilf cosf coshf erff exp2f expf expm1f fabsf floorf fmaxf fminf fmodf "
+    "log10f log1pf log2f logf powf rintf roundf sinf sinhf sqrtf tanf tanhf"
+).split()
+
+
 def needs_math(code: str, body: Body) -> bool:
     """True when the kernels or constants use <math.h>."""
-    words = ("expf(", "expm1f(", "tanhf(", "INFINITY", "NAN")
-    return body.arrays.has_non_finite or any(word in part for word in words for part in (code, "\n".join(body.lines)))
+    used = re.compile(r"\b(?:INFINITY|NAN|(?:%s)\()" % "|".join(MATH_CALLS))
+    return body.arrays.has_non_finite or any(used.search(part) for part in (code, "\n".join(body.lines)))
 
 
 def _uses(face: Interface, steps: str) -> dict[str, bool]:
