@@ -93,6 +93,11 @@ def transposed(node: Node, x: Shape, y: Shape) -> bool:
     return x[1:3] == y[1:3] and (-(-y[1] // 2) + 3) * y[2] < (-(-y[2] // 2) + 3) * y[1]
 
 
+def lines_scratch(along: int, stride: int) -> int:
+    """Bytes that the depthwise kernel needs: weights, and three lines of inputs for `along` outputs."""
+    return 40 + 12 * (-(-along // 2) * stride + 1)
+
+
 def add_order(graph: Graph, node: Node) -> tuple[int, int] | None:
     """(operand of the larger scale, the other) of an ADD of equal shapes whose rescales shift right; else None.
 
@@ -130,7 +135,7 @@ def packed(graph: Graph, node: Node) -> tuple[str, int] | None:
         if not fits or stride[0] != stride[1] or stride[0] not in {1, 2}:
             return None
         along = y.shape[1] if transposed(node, x.shape, y.shape) else y.shape[2]
-        return "depthwise_dsp_s8", 40 + 12 * (-(-along // 2) * stride[0] + 1)
+        return "depthwise_dsp_s8", lines_scratch(along, stride[0])
     if w.shape[3] != x.shape[3]:
         return None
     run = padded(w.shape[2] * w.shape[3])

@@ -28,7 +28,7 @@ from edgekit.graph import Graph
 from edgekit.memory import Plan, plan
 from edgekit.schedule import Program, schedule
 
-__all__ = ["C_TYPES", "Interface", "Model", "Port", "compile_c", "export_c", "interface"]
+__all__ = ["C_TYPES", "Interface", "Model", "Port", "compile_c", "compile_program", "export_c", "interface"]
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,13 @@ def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool 
     kernels laid out for Arm's DSP extension (Cortex-M4, M7, M33; other compilers get C that does the same, more slowly).
     Raises Unsupported (nodes without a C kernel, all at once), BadConfig (a name C cannot use).
     """
+    return compile_program(schedule(graph, const_input=const_input, isa=isa), name, alignment=alignment, const_input=const_input)
+
+
+def compile_program(program: Program, name: str, *, alignment: int = 4, const_input: bool = False) -> Model:
+    """The C files of a Program, made with the same `const_input`. Raises as `compile_c`."""
     check_name(name)
-    program = schedule(graph, const_input=const_input, isa=isa)
-    layout = plan(program, alignment=_alignment(graph, alignment))
+    layout = plan(program, alignment=_alignment(program.graph, alignment))
     face = _face(program, layout, name, const_input)
     body = write_body(program, layout, face)
     texts = {
@@ -89,5 +93,4 @@ def _face(program: Program, layout: Plan, name: str, const_input: bool) -> Inter
         found = zip(tensors, port_names(name, kind, len(tensors)), strict=True)
         ports.append(tuple(Port(t, *names, graph[t].dtype, graph[t].shape, graph[t].quant) for t, names in found))
     labels = next((graph.contract.output(n).labels for n in graph.outputs if graph.contract.output(n).labels), ())
-    steps = tuple(("COPY", "") if s.node is None else (s.node.op, s.node.source) for s in program.steps)
-    return Interface(name, ports[0], ports[1], max(layout.peak, layout.alignment), const_input, labels, steps)
+    return Interface(name, ports[0], ports[1], max(layout.peak, layout.alignment), const_input, labels, program.layers)

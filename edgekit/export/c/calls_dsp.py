@@ -63,7 +63,7 @@ def conv(site: Site) -> list[str]:
     if site.step.kernel == "conv_1x1_dsp_s8":
         pixels = x.elements // x.shape[3]
         kernel = "conv_1x1_back_dsp_s8" if site.step.order == "backward" else site.step.kernel
-        call = site.call(kernel, site.x(), pixels, x.shape[3], weights, y.shape[3], "&q", site.scratch, site.y())
+        call = site.call(kernel, site.x(), site.amount(pixels), x.shape[3], weights, y.shape[3], "&q", site.scratch, site.y())
         return [*lines, call]
     zero = zero_of(int8_quant(site.node, x))
     call = site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.scratch, site.y())
@@ -79,7 +79,7 @@ def depthwise(site: Site) -> list[str]:
         site.array("shift", r.right.astype(np.int8), "int8_t", "right"),
     )
     rows = [(names, "bias, multiplier, shift"), ((1, r.zero, r.low, r.high), "each, zero point, lowest, highest")]
-    across = dsp.transposed(site.node, site.tensor(0).shape, y.shape)
+    across = site.band is None and dsp.transposed(site.node, site.tensor(0).shape, y.shape)
     planes = r.weights.reshape(-1, 3, 3)
     planes = planes.transpose(0, 2, 1) if across else planes
     weights = site.array("weights", planes.astype(np.int8), "int8_t", site.tensor(1).name)
@@ -117,7 +117,7 @@ def add(site: Site) -> list[str]:
         ),
     ]
     kernel = "add_relu_dsp_s8" if p.out_zero == -128 else "add_dsp_s8"
-    call = site.call(kernel, site.x(a), site.x(b), site.out.elements, "&terms", site.y())
+    call = site.call(kernel, site.x(a), site.x(b), site.amount(site.out.elements), "&terms", site.y())
     return [*site.block("add_packed", "terms", rows), call]
 
 

@@ -59,7 +59,7 @@ def compare(site: Site) -> list[str]:
 def unary(site: Site) -> list[str]:
     entry = TABLE[site.node.op]
     constants = [float(attr(site.node, entry, name)) for name in UNARY_F32[site.step.kernel][1]]
-    return [site.call(site.step.kernel, site.x(), *constants, site.out.elements, site.y())]
+    return [site.call(site.step.kernel, site.x(), *constants, site.amount(site.out.elements), site.y())]
 
 
 def sums(site: Site) -> list[str]:
@@ -85,7 +85,7 @@ def batch_norm(site: Site) -> list[str]:
         site.array(stem, data.astype(np.float32), "float")
         for stem, data in (("mean", mean), ("scale", scale), ("offset", beta))
     ]
-    return [site.call("batch_norm_f32", site.x(), site.out.elements // channels, channels, *arrays, site.y())]
+    return [site.call("batch_norm_f32", site.x(), site.amount(site.out.elements // channels), channels, *arrays, site.y())]
 
 
 def _constant(site: Site, index: int) -> Array:
@@ -98,13 +98,13 @@ def _constant(site: Site, index: int) -> Array:
 def quantize(site: Site) -> list[str]:
     quant = site.out.quant
     assert quant is not None
-    return [site.call("quantize_f32_s8", site.x(), site.out.elements, scale_of(quant), zero_of(quant), site.y())]
+    return [site.call(site.step.kernel, site.x(), site.amount(site.out.elements), scale_of(quant), zero_of(quant), site.y())]
 
 
 def dequantize(site: Site) -> list[str]:
     quant = site.tensor(0).quant
     assert quant is not None
-    return [site.call("dequantize_s8_f32", site.x(), site.out.elements, scale_of(quant), zero_of(quant), site.y())]
+    return [site.call(site.step.kernel, site.x(), site.amount(site.out.elements), scale_of(quant), zero_of(quant), site.y())]
 
 
 CALLS: dict[str, Callable[[Site], list[str]]] = {

@@ -51,11 +51,28 @@ class Facts:
     full: bool
 
 
+@dataclass(frozen=True)
+class Band:
+    """The rows that one call of a cascade's stage makes, by C expressions. rows: how many, `height` in all; top: the first;
+    held: first row of the input's window and the row behind its last."""
+
+    top: str
+    rows: str
+    height: int
+    held: tuple[str, str]
+
+    def window(self, site: Site) -> list[str]:
+        """The `ek_window` block `window`: of the block `whole`, the part that is there."""
+        call = site.call("band", "&whole", *self.held, self.top, self.rows, "&window")
+        return [f"{site.prefix}_window window;", call]
+
+
 @dataclass
 class Site:
     """One step being written. `kernels` collects the kernel functions called, `facts` what decides between their variants.
 
     right: per-channel shifts are stored as (right shift - 1), for the faster rescale that has no left shift.
+    band: the few rows that are made at a time, when the step is a stage of a cascade; addresses then are those rows'.
     """
 
     graph: Graph
@@ -67,6 +84,7 @@ class Site:
     right: bool
     kernels: dict[str, None]
     facts: list[Facts]
+    band: Band | None = None
 
     @property
     def node(self) -> Node:
@@ -103,6 +121,10 @@ class Site:
         view: BufferView | None = self.step.scratch
         assert view is not None
         return self.place(view)
+
+    def amount(self, count: int) -> int | str:
+        """`count`, of elements or pixels in the whole output; in a band as many as its rows have."""
+        return count if self.band is None else f"{self.band.rows} * {count // self.band.height}"
 
     def array(self, stem: str, data: Array, c_type: str, note: str = "") -> str:
         return self.arrays.add(f"{stem}_{self.number}", data, c_type, note)
