@@ -16,6 +16,7 @@ from edgekit import errors as kinds
 from edgekit.config import ModelConfig
 from edgekit.errors import BadConfig, BadData, BadModel, EdgekitError, Unsupported
 from edgekit.gate import Verdict, check_comparable, judge, judge_growth
+from edgekit.load.cut import cut_at
 from edgekit.measure import Measurement
 from edgekit.report.model import RunReport
 from edgekit.target import find_target
@@ -202,7 +203,7 @@ def measure_model(config: ModelConfig) -> RunReport:
 
 
 def _load_options(config: ModelConfig) -> dict[str, Any]:
-    given = {"weights": config.weights, "args": config.args, "shapes": config.shapes}
+    given = {"weights": config.weights, "args": config.args, "shapes": config.shapes, "outputs": cut_at(config.outputs)}
     return {key: value for key, value in given.items() if value}
 
 

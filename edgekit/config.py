@@ -17,7 +17,7 @@ from edgekit.target import find_target
 
 DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
-TEXTS = ("source", "data", "eval", "split", "weights", "scheme", "observer", "io")
+TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "scheme", "observer", "io")
 CHOICES = {"observer": ("minmax", "percentile", "mse"), "io": ("int8", "float")}
 OPTIONS = (*TEXTS, "samples", "args", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
@@ -47,6 +47,7 @@ class ModelConfig:
     eval: str | None = None
     split: str | None = None
     weights: str | None = None
+    outputs: str | None = None
     scheme: str = "int8"
     observer: Literal["minmax", "percentile", "mse"] = "minmax"
     io: Literal["int8", "float"] = "int8"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from edgekit.dsp import packed
 from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node, Tensor
-from edgekit.mve import laned
 from edgekit.kernel_choice_math import ELEMENTWISE as MATH_ELEMENTWISE
 from edgekit.kernel_choice_math import math_kernel
 from edgekit.kernel_choice_recurrent import SCRATCH as RECURRENT
 from edgekit.kernel_choice_recurrent import recurrent_kernel
+from edgekit.mve import laned
 from edgekit.ops import TABLE, attr
 from edgekit.ops.spatial import most_taps
 
@@ -35,8 +35,8 @@ _MOVES = frozenset("RESHAPE TRANSPOSE SLICE SPLIT CONCATENATION PAD DEPTH_TO_SPA
 _NORMS = frozenset({"LAYER_NORM", "RMS_NORM", "GROUP_NORM"})
 _UNARY = frozenset("RELU RELU6 RELU_N1_TO_1 LEAKY_RELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU".split())
 _SHARED = frozenset(
-    "FULLY_CONNECTED RESIZE_BILINEAR AVERAGE_POOL_2D MAX_POOL_2D MEAN SUM REDUCE_MAX REDUCE_MIN ADD SUB MUL DIV MAXIMUM MINIMUM "
-    "PRELU SOFTMAX L2_NORMALIZATION BATCH_MATMUL".split()
+    "FULLY_CONNECTED AVERAGE_POOL_2D MAX_POOL_2D MEAN SUM REDUCE_MAX REDUCE_MIN ADD SUB MUL DIV MAXIMUM MINIMUM "
+    "RESIZE_BILINEAR PRELU SOFTMAX L2_NORMALIZATION BATCH_MATMUL".split()
 )
 
 

@@ -132,7 +132,7 @@ def resized(graph: Graph, node: Node) -> list[tuple[Order, int]]:
     x, y = graph[node.inputs[0] or ""], graph[node.outputs[0]]
     if not x.elements or not y.elements:
         return []
-    (n, height, width, channels), size = x.shape, x.shape[3] * DTYPE_BYTES[x.dtype]
+    (n, height, width, _), size = x.shape, x.shape[3] * DTYPE_BYTES[x.dtype]
     image = np.arange(n)[:, None, None] * height * width
     rows, columns = lines(node, x.shape, y.shape)
     first, last = ((image + r[:, None] * width + c[None, :]).reshape(-1) for r, c in zip(rows, columns, strict=True))

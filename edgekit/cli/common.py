@@ -49,7 +49,7 @@ def cli_command(function: Callable[..., Any]) -> click.Command:
 model_argument = click.argument("model", metavar="MODEL")
 
 
-LOAD = ("weights", "args", "shapes", "python")
+LOAD = ("weights", "args", "shapes", "python", "outputs")
 
 
 def load_options(function: F) -> F:
@@ -60,6 +60,9 @@ def load_options(function: F) -> F:
             click.option("--arg", "args", metavar="KEY=VALUE", multiple=True, help="An argument of the model's function."),
             click.option(
                 "--shape", "shapes", metavar="INPUT=N,...", multiple=True, help="Fix a dynamic input: input=1,3,96,96."
+            ),
+            click.option(
+                "--outputs", metavar="NAME,...", help="Cut the network at these values (before non-maximum suppression, say)."
             ),
             click.option(
                 "--python", metavar="PATH", help="A Python that has what a PyTorch file imports; used to read it only."
@@ -75,6 +78,10 @@ def given(options_of_command: dict[str, Any]) -> dict[str, Any]:
     load = {key: options_of_command.pop(key) for key in LOAD}
     options: dict[str, Any] = {}
     options |= {key: load[key] for key in ("weights", "python") if load[key]}
+    if load["outputs"]:
+        from edgekit.load.cut import cut_at
+
+        options["outputs"] = cut_at(load["outputs"])
     if load["args"]:
         options["args"] = dict(_pair(text, "--arg", "KEY=VALUE") for text in load["args"])
     if load["shapes"]:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import Unsupported
-from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer
 from edgekit.export import onnx_spatial
+from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer
 from edgekit.graph import Node, Tensor
 from edgekit.ops import attr, op_of
 

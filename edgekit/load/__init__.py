@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekit.errors import BadConfig, BadModel
@@ -21,18 +21,20 @@ def load(
     weights: str | Path | None = None,
     args: Mapping[str, str] | None = None,
     python: str | Path | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Graph:
     """The model as a checked Graph.
 
     source: a path, or "file.py:function". shapes: {input: shape} for dynamic axes (and for the inputs of a PyTorch file
-    without example_inputs()). weights, args, python: for PyTorch files only (see `load_torch`). Raises BadModel for a missing,
-    damaged or unknown file, Unsupported listing all operators that cannot be read, BadConfig for options that do not apply.
+    without example_inputs()). outputs: values to cut the network at, instead of its own outputs. weights, args, python: for
+    PyTorch files only (see `load_torch`). Raises BadModel for a missing, damaged or unknown file, Unsupported listing all
+    operators that cannot be read, BadConfig for options that do not apply.
     """
     kind = recognise(source)
     if kind == "torch":
         from edgekit.load.torch import load_torch
 
-        graph = load_torch(source, weights=weights, args=args, shapes=shapes, name=name, python=python)
+        graph = load_torch(source, weights=weights, args=args, shapes=shapes, name=name, python=python, outputs=outputs)
     else:
         useless = [flag for flag, value in (("--weights", weights), ("--arg", args), ("--python", python)) if value]
         if useless:
@@ -40,11 +42,11 @@ def load(
         if kind == "tflite":
             from edgekit.load.tflite import load_tflite
 
-            graph = load_tflite(source, name=name, shapes=shapes)
+            graph = load_tflite(source, name=name, shapes=shapes, outputs=outputs)
         else:
             from edgekit.load.onnx import load_onnx
 
-            graph = load_onnx(source, name=name, shapes=shapes)
+            graph = load_onnx(source, name=name, shapes=shapes, outputs=outputs)
     return inferred(graph)
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Shape
-from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load import tflite_spatial
+from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load.tflite_file import FileOp
 
 ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}

@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ def load_torch(
     shapes: Mapping[str, Shape] | None = None,
     name: str | None = None,
     python: str | Path | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Graph:
     """The network that `file.py:function` returns (default: `build` or `model`), or that a `.pt2` archive holds.
 
@@ -57,7 +58,8 @@ def load_torch(
     stem = path.resolve().parent.name if path.stem == "model" else path.stem
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         answer = run_child(job, Path(folder), python)
-        graph = load_onnx(Path(folder) / "model.onnx", name=name or stem, shapes=shapes if path.suffix == ".pt2" else None)
+        fixed = shapes if path.suffix == ".pt2" else None
+        graph = load_onnx(Path(folder) / "model.onnx", name=name or stem, shapes=fixed, outputs=outputs)
     graph = with_contract(graph, answer.get("contract") or {}, path)
     for note in ("load_torch", *answer.get("notes", [])):
         graph = graph.with_history(note)

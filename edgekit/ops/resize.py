@@ -98,8 +98,8 @@ def blend(x: Array, rows: tuple[Array, Array, Array], columns: tuple[Array, Arra
     (top, bottom, v), (left, right, u) = rows, columns
     v, u = v.reshape(1, -1, 1, 1), u.reshape(1, 1, -1, 1)
     above, below = ((x[:, r][:, :, left], x[:, r][:, :, right]) for r in (top, bottom))
-    total: Array = above[0] * ((one - v) * (one - u)) + above[1] * ((one - v) * u) + below[0] * (v * (one - u))
-    total = total + below[1] * (v * u)
+    top, bottom_row = (pair[0] * (one - u) + pair[1] * u for pair in (above, below))
+    total: Array = top * (one - v) + bottom_row * v
     return total
 
 

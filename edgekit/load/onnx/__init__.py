@@ -18,6 +18,7 @@ from edgekit import contract as contracts
 from edgekit import ops
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
+from edgekit.load.cut import chosen
 from edgekit.load.onnx import attention, compute, einsum, fold, move, qdq, resize, spatial, upsample
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import RESAVE, modernize, opset_of, read_model, tensor_array
@@ -30,6 +31,8 @@ STATIC = ("Constant", "Shape", "Size")
 # Re-arrangements through which a dequantized constant keeps its integers.
 ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
 COVERED = tuple(sorted({*HANDLERS, *STATIC, "If"}))
+# What ends a detector: its results depend on the data in their shape.
+CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress")
 INSTEAD = {
     "LSTM": "convolutions over time (nn.Conv1d)",
     "GRU": "convolutions over time (nn.Conv1d)",
@@ -43,10 +46,8 @@ INSTEAD = {
     "Pow": "x * x",
     "Where": "multiply by a constant mask",
     "ReduceL2": "the mean of x * x",
-    "NonMaxSuppression": "run it after the network",
     "TopK": "run it after the network",
     "ArgMax": "output the scores and pick the largest after the network",
-    "NonZero": "run it outside the network: its output's shape depends on the data",
     "Loop": "unroll it before export",
     "Scan": "unroll it before export",
     "QLinearConv": "save in QDQ format (quant_format=QuantFormat.QDQ)",
@@ -56,15 +57,21 @@ INSTEAD = {
 
 
 def load_onnx(
-    source: str | Path | bytes, *, name: str | None = None, shapes: Mapping[str, tuple[int, ...]] | None = None
+    source: str | Path | bytes,
+    *,
+    name: str | None = None,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    outputs: Sequence[str] | None = None,
 ) -> Graph:
     """Read an ONNX file (path or bytes).
 
-    name: of the Graph; default the file's stem. shapes: {input name: its static shape}, overriding the file's. A symbolic
-    batch (axis 0) becomes 1; any other symbolic dimension must be given. Wide types narrow: int64 to int32, float64 and
-    float16 to float32. Raises BadModel for a damaged file, Unsupported listing every node that cannot be handled.
+    name: of the Graph; default the file's stem. outputs: values to cut the graph at, instead of its own.
+    shapes: {input name: its static shape}, overriding the file's. A symbolic batch (axis 0) becomes 1; any other symbolic
+    dimension must be given. Wide types narrow: int64 to int32, float64 and float16 to float32. Raises BadModel for a damaged file, Unsupported listing every node that cannot be handled.
     """
     model, stem, folder = read_model(source)
+    if outputs is not None:
+        _cut(model, outputs)
     model = modernize(model)
     reader = _Reader(model, folder, dict(shapes or {}))
     return reader.read(name or stem)
@@ -162,7 +169,7 @@ class _Reader:
             self.problem(
                 call,
                 "the operator is not supported",
-                INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
+                self.cut_before(node) or INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
             )
             return
         if node.domain not in ("", "ai.onnx") and node.op_type not in qdq.HANDLERS:
@@ -191,6 +198,13 @@ class _Reader:
             self.problem(call, refusal.why, refusal.fix)
         except (ValueError, IndexError, KeyError, TypeError, AssertionError, ArithmeticError) as error:
             raise BadModel(f"{call.source} is malformed: {error}", RESAVE) from error
+
+    def cut_before(self, node: onnx.NodeProto) -> str:
+        """How to leave out an operator that ends a detector; "" for others."""
+        if node.op_type not in CUT:
+            return ""
+        computed = [n for n in node.input if n and n not in self.b.consts]
+        return f"cut the graph before it and run it after the network: --outputs {','.join(computed)}"
 
     def call(self, node: onnx.NodeProto) -> Call:
         attrs: dict[str, Any] = {}
@@ -317,6 +331,24 @@ def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
             live.append(node)
             wanted |= set(_reads(node))
     return live[::-1]
+
+
+def _cut(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
+    """Make `outputs` the graph's, and drop inputs that nothing reads any more."""
+    graph = model.graph
+    made = [o.name for o in graph.output]
+    names = chosen(outputs, (*(n for node in graph.node for n in node.output if n), *made))
+    known = {value.name: value for value in (*onnx.shape_inference.infer_shapes(model).graph.value_info, *graph.output)}
+    ends = [known.get(name) or onnx.ValueInfoProto(name=name) for name in names]
+    del graph.output[:]
+    graph.output.extend(ends)
+    live = _live_nodes(graph)
+    read = {name for node in live for name in _reads(node)} | set(names)
+    inputs = [value for value in graph.input if value.name in read]
+    del graph.node[:]
+    graph.node.extend(live)
+    del graph.input[:]
+    graph.input.extend(inputs)
 
 
 def _reads(node: onnx.NodeProto) -> list[str]:
