@@ -28,6 +28,22 @@ CoupledRule = Callable[[Node, Sequence[Tensor | None], Sequence[Tensor]], list[l
 
 
 @dataclass(frozen=True)
+class Recurrent:
+    """What quantization must know of an operator that carries a state through a sequence.
+
+    held: (node, input arrays) -> {output index: values it must be able to hold besides those it ends with}.
+    ties: (input index of a first state, output index of the last one, their dtype): one Quant for both; int8 states also share
+    the first output's, int16 ones have a power of two as scale and zero point 0. gates: equal parts of the weights' rows that
+    have one scale each; 0: one a row. recurrent_bias: index of the int32 bias of the recurrent product, on a row's last gate.
+    """
+
+    held: Callable[[Node, Sequence[Array | None]], dict[int, list[Array]]]
+    ties: tuple[tuple[int, int, str], ...]
+    gates: int = 0
+    recurrent_bias: int | None = None
+
+
+@dataclass(frozen=True)
 class Op:
     """One operator. Its meaning, and everything a pass must know about it.
 
@@ -38,7 +54,7 @@ class Op:
       "none"     not an activation (ids, shapes), or the op sets it itself (QUANTIZE, DEQUANTIZE).
     weights: input index -> the axis of per-channel quantization. bias: index of the int32 bias input.
     data: indices of the inputs that are activations (None: all that are not weights, bias or `ids`).
-    ids: indices of integer index inputs, never quantized.
+    ids: indices of inputs that are never quantized: integer indices, float32 scales and shifts of normalisations.
     """
 
     name: str
@@ -53,11 +69,14 @@ class Op:
     ids: tuple[int, ...] = ()
     macs: MacsRule | None = None
     coupled: CoupledRule | None = None
+    recurrent: Recurrent | None = None
     elementwise: bool = False  # output[i] depends on the inputs' broadcast [i] only: layout passes may slide through
 
     def data_inputs(self, node: Node) -> list[int]:
         """Indices of the node's present inputs that are activations (constants of ADD and the like included)."""
         skip = {*self.weights, *self.ids} | ({self.bias} if self.bias is not None else set())
+        if self.recurrent is not None and self.recurrent.recurrent_bias is not None:
+            skip.add(self.recurrent.recurrent_bias)
         return [i for i, name in enumerate(node.inputs) if name is not None and i not in skip]
 
 

@@ -14,6 +14,7 @@ from edgekit.graph import Graph, Node, Quant, Tensor, build, const, fresh
 from edgekit.ops import op_of
 from edgekit.ops.op import Op
 from edgekit.passes.quantize.choose import Affine, Choice
+from edgekit.passes.quantize.recurrent import ties
 
 IO = Literal["int8", "float"]
 _T = TypeVar("_T")
@@ -84,7 +85,7 @@ class _Writer:
             self.made[own] = replace(tensor, name=own)
         else:
             self.integer[name] = own
-            self.made[own] = self._int8(own, tensor, self._affine(name))
+            self.made[own] = self._int8(own, tensor, self._affine(name), self._kind(name))
         return own
 
     def _as_integer(self, name: str) -> str:
@@ -92,7 +93,7 @@ class _Writer:
         if name not in self.integer:
             keeps = self.io == "int8" and name in self.graph.outputs
             own = name if keeps else self._fresh(name, "int8")
-            self.made[own] = self._int8(own, self.graph[name], self._affine(name))
+            self.made[own] = self._int8(own, self.graph[name], self._affine(name), self._kind(name))
             self._emit("QUANTIZE", self.real[name], own, name)
             self.integer[name] = own
         return self.integer[name]
@@ -117,7 +118,9 @@ class _Writer:
         return self.shared[key]
 
     def _emit(self, op: str, source: str, target: str, name: str) -> None:
-        self.nodes.append(Node(op, (source,), (target,), {}, self.maker.get(name, name)))
+        kind = self.made[target].dtype
+        attrs = {"dtype": kind} if op == "QUANTIZE" and kind != "int8" else {}
+        self.nodes.append(Node(op, (source,), (target,), attrs, self.maker.get(name, name)))
 
     # -- nodes ----------------------------------------------------------------------------------------------------------
 
@@ -143,23 +146,50 @@ class _Writer:
     def _quantized(self, node: Node) -> None:
         op = op_of(node)
         inputs: list[str | None] = []
+        lasts = {index: last for index, _, last, _ in ties(node)}
+        whole = op.quant == "same" and node.outputs[0] in self.choice.wide
         for index, name in enumerate(node.inputs):
             if name is None:
                 inputs.append(None)
             elif self.graph[name].dtype != "float32":
                 inputs.append(self._as_it_is(name) if self.graph[name].is_const else name)
+            elif index in op.ids:
+                inputs.append(self._as_it_is(name))
+            elif index in lasts:
+                inputs.append(self._first(name, lasts[index]))
+            elif op.recurrent is not None and index == op.recurrent.recurrent_bias:
+                inputs.append(self._bias(self.graph[name], str(node.inputs[2]), node.outputs[0]))
             elif index in op.weights:
                 inputs.append(self._weight(self.graph[name], op.weights[index]))
             elif index == op.bias:
-                inputs.append(self._bias(node, op, self.graph[name]))
+                inputs.append(self._bias(self.graph[name], str(node.inputs[next(iter(op.weights))]), str(node.inputs[0])))
             elif self.graph[name].is_const:
                 inputs.append(self._constant(name))
+            elif name in self.choice.wide:
+                inputs.append(self._as_integer(name) if whole else self._moved(name))
             elif op.quant == "same" and name in self.choice.requantize:
                 inputs.append(self._moved(name))
             else:
                 inputs.append(self._as_integer(name))
         outputs = tuple(self._declare(name, island=False) for name in node.outputs)
         self.nodes.append(replace(node, inputs=tuple(inputs), outputs=outputs))
+
+    def _first(self, name: str, last: str) -> str:
+        """A first state in the last one's form: as it is, or requantized."""
+        affine, kind = self._affine(last), self._kind(last)
+        if not self.graph[name].is_const and (self._affine(name), self._kind(name)) == (affine, kind):
+            return self._as_integer(name)
+        key = (f"first {affine} {kind}", name)
+        if key not in self.shared:
+            own = self._fresh(name, "state")
+            self.made[own] = self._int8(own, self.graph[name], affine, kind)
+            if self.graph[name].is_const:
+                data = fixedpoint.quantize(self.graph[name].real(), *affine, kind)
+                self.made[own] = const(own, data, self.made[own].quant, kind)
+            else:
+                self._emit("QUANTIZE", self._as_integer(name), own, name)
+            self.shared[key] = own
+        return self.shared[key]
 
     # -- constants ------------------------------------------------------------------------------------------------------
 
@@ -191,11 +221,12 @@ class _Writer:
             self.shared[key] = own
         return self.shared[key]
 
-    def _bias(self, node: Node, op: Op, bias: Tensor) -> str:
-        """round(bias / (input scale * weight scale)), int32: a bias of its own for every node that reads it."""
-        weight = next(iter(op.weights))
-        scales = np.array(_look(self.choice.weights, str(node.inputs[weight])), np.float64)
-        product = scales * self._affine(str(node.inputs[0]))[0]
+    def _bias(self, bias: Tensor, weight: str, source: str) -> str:
+        """round(bias / (scale of source * weight scale)), int32: a bias of its own for every node that reads it. One shorter
+        than the weights belongs to their last rows."""
+        scales = np.array(_look(self.choice.weights, weight), np.float64)
+        scales = scales[-bias.elements :] if scales.size > 1 else scales
+        product = scales * _look(self.choice.requantize if source in self.choice.wide else self.choice.activations, source)[0]
         steps = fixedpoint.round_half_away(bias.real().astype(np.float64).reshape(-1) / product)
         integers = np.clip(steps, fixedpoint.INT32_MIN, fixedpoint.INT32_MAX).astype(np.int32).reshape(bias.shape)
         own = self._fresh(bias.name, "")
@@ -217,8 +248,11 @@ class _Writer:
 
     # -- small ----------------------------------------------------------------------------------------------------------
 
-    def _int8(self, name: str, tensor: Tensor, affine: Affine) -> Tensor:
-        kind = self.scheme.activations
+    def _kind(self, name: str) -> str:
+        return "int16" if name in self.choice.wide else self.scheme.activations
+
+    def _int8(self, name: str, tensor: Tensor, affine: Affine, kind: str | None = None) -> Tensor:
+        kind = kind or self.scheme.activations
         return Tensor(name, tensor.shape, kind, None, Quant.per_tensor(affine[0], affine[1], kind))
 
     def _affine(self, name: str) -> Affine:

@@ -21,6 +21,7 @@ from edgekit.ops import op_of
 from edgekit.ops.op import Op
 from edgekit.passes.quantize.observe import Observations, Observed
 from edgekit.passes.quantize.ranges import OBSERVERS
+from edgekit.passes.quantize.recurrent import bias_floor, ties, weight_scales, wide_affine, wide_values
 
 SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (highest) value there is", not a range to hold
 SMALLEST_SCALE = 2.0**-40
@@ -59,6 +60,7 @@ class Choice:
     requantize: a tensor of fixed scale -> the (scale, zero point) that the operators which move it read it in.
     flushed: weight tensor -> channels set to zero because they cannot move the output by half a step.
     islands: first output of each node that stays float -> why.
+    wide: values that are int16 with zero point 0 (see `recurrent`); operators other than moves read them as `requantize` says.
     """
 
     scheme: Scheme
@@ -68,6 +70,7 @@ class Choice:
     requantize: Mapping[str, Affine] = field(default_factory=dict)
     flushed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     islands: Mapping[str, str] = field(default_factory=dict)
+    wide: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -84,6 +87,7 @@ class Choice:
                 requantize={n: (float(v[0]), int(v[1])) for n, v in data["requantize"].items()},
                 flushed={n: tuple(int(c) for c in v) for n, v in data["flushed"].items()},
                 islands=dict(data["islands"]),
+                wide=tuple(str(n) for n in data.get("wide", ())),
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise BadConfig(f"not a saved choice of quantization: {error!r}") from error
@@ -108,8 +112,9 @@ def choose(graph: Graph, seen: Observations, *, scheme: Scheme = SCHEMES["int8"]
     while widened := _too_fine(graph, groups, activations):
         sources |= widened
         activations, requantize = groups.solve(sources)
-    weights, flushed = _weights(graph, groups, activations, scheme)
-    return Choice(scheme, observer, activations, weights, requantize, flushed, groups.islands)
+    read = {**activations, **{n: requantize[n] for n in groups.wide}}
+    weights, flushed = _weights(graph, groups, read, scheme)
+    return Choice(scheme, observer, activations, weights, requantize, flushed, groups.islands, tuple(sorted(groups.wide)))
 
 
 def wanted(graph: Graph, scheme: Scheme = SCHEMES["int8"]) -> list[str]:
@@ -142,7 +147,8 @@ def why_float(graph: Graph, node: Node) -> str:
     op = op_of(node)
     if op.integer is None or op.quant == "none":
         return f"{node.op} has no int8 meaning"
-    for index in (*op.weights, *([] if op.bias is None else [op.bias])):
+    own_bias = [] if op.recurrent is None else [op.recurrent.recurrent_bias]
+    for index in (i for i in (*op.weights, op.bias, *own_bias) if i is not None):
         tensor = graph.tensor(node.inputs[index]) if index < len(node.inputs) else None
         if tensor is not None and not tensor.is_const:
             return "its weights are not constant"
@@ -186,8 +192,13 @@ class Groups:
         self.sources: dict[str, None] = dict.fromkeys(n for n in graph.inputs if self._is_real(n))
         for name in self.sources:
             self._find(name)
+        self.islands |= {n.outputs[0]: why for n in graph.nodes if op_of(n).recurrent and (why := why_float(graph, n))}
+        self.wide = wide_values(graph, self.islands)
         for node in graph.nodes:
             self._add(node)
+        for state in graph.states:
+            if self._is_real(state.input):
+                self._unite(state.input, state.output)
 
     def _is_real(self, name: str | None) -> bool:
         return name is not None and self.graph[name].dtype == "float32"
@@ -207,6 +218,8 @@ class Groups:
             self.pins |= dict.fromkeys(outputs, op.fixed[self.scheme.activations])
         elif op.quant == "same":
             self._move(node, op, outputs)
+        elif op.recurrent is not None:
+            self._recur(node, outputs)
         else:
             self.sources |= dict.fromkeys(outputs)
         if not why:
@@ -219,10 +232,27 @@ class Groups:
     def _move(self, node: Node, op: Op, outputs: list[str]) -> None:
         self.moving.append(node)
         reals = [node.inputs[i] for i in op.data_inputs(node) if self._is_real(node.inputs[i])]
+        whole = all(n in self.wide for n in outputs)  # moved in 16 bits
         for name in [*(n for n in reals if n is not None), *outputs]:
-            self.parent[self._find(name)] = self._find(outputs[0])
+            self._unite(name if whole else self._narrow(name), outputs[0])
         if node.op == "PAD":
             self._bound(outputs[0], np.array([node.attrs.get("value", 0.0)]))
+
+    def _recur(self, node: Node, outputs: list[str]) -> None:
+        """States: those of 8 bits share y's scale. A first state of another width is requantized when it is read."""
+        self.sources |= dict.fromkeys(outputs)
+        for _, first, last, kind in ties(node):
+            if kind == "int8":
+                self._unite(last, outputs[0])
+            if first is not None and self._is_real(first) and (first in self.wide) == (kind == "int16"):
+                self._unite(first, last)
+
+    def _unite(self, a: str, b: str) -> None:
+        self.parent[self._find(a)] = self._find(b)
+
+    def _narrow(self, name: str) -> str:
+        """The int8 form of a wide value, as a value of its own; any other is itself."""
+        return f"{name} in int8" if name in self.wide else name
 
     def _bound(self, name: str, values: Array) -> None:
         held = values[np.abs(values) < SATURATED]
@@ -238,20 +268,27 @@ class Groups:
 
     def solve(self, sources: Mapping[str, tuple[float, float]]) -> tuple[dict[str, Affine], dict[str, Affine]]:
         """({tensor: scale and zero point}, {pinned tensor: what its movers read it in}) from the sources' ranges."""
+        plain = {self._narrow(n): n for n in self.wide}
+        for name in plain:
+            self._find(name)
         members: dict[str, list[str]] = {}
         for name in self.parent:
             members.setdefault(self._find(name), []).append(name)
         activations: dict[str, Affine] = {}
         requantize: dict[str, Affine] = {}
         for names in members.values():
-            free = [v for n in names for v in (*sources.get(n, ()), *self.bounds.get(n, ()))]
+            free = [v for n in names for v in (*sources.get(plain.get(n, n), ()), *self.bounds.get(n, ()))]
+            if not self.wide.isdisjoint(names):
+                activations |= dict.fromkeys(names, wide_affine(min([0.0, *free]), max([0.0, *free])))
+                continue
             pinned = {n: self.pins[n] for n in names if n in self.pins}
             group = self._pin_that_holds(pinned, free)
             if group is None:
                 reach = [v for pin in pinned.values() for v in self._reach(pin)]
                 group = affine(min([0.0, *free, *reach]), max([0.0, *free, *reach]), self.scheme.activations)
                 requantize |= dict.fromkeys(pinned, group)
-            activations |= {n: pinned.get(n, group) for n in names}
+            activations |= {n: pinned.get(n, group) for n in names if n not in plain}
+            requantize |= {plain[n]: group for n in names if n in plain}
         return activations, requantize
 
     def _pin_that_holds(self, pinned: Mapping[str, Affine], free: list[float]) -> Affine | None:
@@ -279,6 +316,12 @@ def _weights(
             continue
         for index, axis in op.weights.items():
             weight = graph[str(node.inputs[index])]
+            if op.recurrent is not None:
+                multiplied = activations[str(node.inputs[0]) if index == next(iter(op.weights)) else node.outputs[0]][0]
+                floor = bias_floor(graph, node, index, multiplied, LARGEST_BIAS)
+                rows = np.maximum(weight_scales(node, weight, floor), SMALLEST_SCALE).astype(np.float32)
+                scales[weight.name] = np.maximum(scales[weight.name], rows) if weight.name in scales else rows
+                continue
             found, flushed = _weight_scales(graph, node, op, weight, axis, activations, scheme)
             scales[weight.name] = np.maximum(scales[weight.name], found) if weight.name in scales else found
             dead[weight.name] = dead[weight.name] & flushed if weight.name in dead else flushed

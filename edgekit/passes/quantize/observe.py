@@ -12,7 +12,8 @@ import numpy as np
 from edgekit import reference
 from edgekit.boundary import to_feeds
 from edgekit.errors import BadData, BadModel, Unsupported
-from edgekit.graph import Array, Graph
+from edgekit.graph import Array, Graph, Node
+from edgekit.ops import op_of
 
 BINS = 2048
 MOST = 2.0**40  # bins from zero to the farthest value: indices and centers stay exact in int64 and float64
@@ -122,16 +123,24 @@ def observe(
     """
     seen = Observations({name: Observed(histogram=Histogram.empty() if histograms else None) for name in tensors})
     fed = [name for name in tensors if name in graph.inputs]
-    groups = _groups(graph, [n for n in tensors if n not in graph.inputs], session_bytes)
+    cells = [node for node in graph.nodes if op_of(node).recurrent is not None]
+    read = {n for node in cells for n in node.inputs if n is not None and not graph[n].is_const}
+    unseen = [n for n in graph.tensors if n in read and n not in seen.tensors]
+    groups = _groups(graph, [n for n in (*tensors, *unseen) if n not in graph.inputs], session_bytes)
     runs = [_runner(graph, group) for group in groups]
     for sample in data:
         feeds = to_feeds(graph, sample)
         for name in fed:
             _record(seen, name, feeds[name])
+        values = {n: feeds[n] for n in read if n in feeds}
         for group, run in zip(groups, runs, strict=True):
             results = run(feeds)
+            values |= {n: results[n] for n in group if n in read}
             for name in group:
-                _record(seen, name, results[name])
+                if name in seen.tensors:
+                    _record(seen, name, results[name])
+        for node in cells:
+            _record_held(seen, graph, node, values)
         seen.samples += 1
     if not seen.samples:
         raise BadData("there are no samples to calibrate on", "give --data with at least one sample; 100 or more are better")
@@ -168,6 +177,16 @@ def _record(seen: Observations, name: str, values: Array) -> None:
     entry.low, entry.high = min(entry.low, low), max(entry.high, high)
     if entry.histogram is not None:
         entry.histogram.add(values, low, high)
+
+
+def _record_held(seen: Observations, graph: Graph, node: Node, values: Mapping[str, Array]) -> None:
+    """What a recurrent node's states hold at every step."""
+    entry = op_of(node).recurrent
+    assert entry is not None
+    arrays = [None if n is None else graph[n].data if graph[n].is_const else values[n] for n in node.inputs]
+    for index, held in entry.held(node, arrays).items():
+        for array in held if node.outputs[index] in seen.tensors else []:
+            _record(seen, node.outputs[index], array)
 
 
 def _groups(graph: Graph, tensors: Sequence[str], limit: int) -> list[list[str]]:

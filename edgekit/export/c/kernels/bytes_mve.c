@@ -2,7 +2,7 @@
 EK_SOME int8_t *ek_bytes_mve(const int8_t *from, int32_t count, int8_t *to)
 {
     int8_t *end = to + count;
-#if EK_MVE && defined(__GNUC__)
+#if EK_ASM
     __asm__ volatile(
         "wlstp.8 lr, %[n], 2f\n"
         "1:\n\t"
@@ -23,9 +23,48 @@ EK_SOME int8_t *ek_bytes_mve(const int8_t *from, int32_t count, int8_t *to)
 
 EK_SOME int8_t *ek_filled_mve(int8_t value, int32_t count, int8_t *to)
 {
-    const ek_v16 v = ek_vdupq_n_s8(value);
-    for (int32_t i = 0; i < count; i += 16) {
-        ek_vstrbq_p_s8(to + i, v, ek_vctp8q((uint32_t)(count - i)));
+    int8_t *end = to + count;
+#if EK_ASM
+    __asm__ volatile(
+        "vdup.8 q0, %[v]\n\t"
+        "wlstp.8 lr, %[n], 2f\n"
+        "1:\n\t"
+        "vstrb.8 q0, [%[t]], #16\n\t"
+        "letp lr, 1b\n"
+        "2:"
+        : [t] "+r"(to)
+        : [n] "r"(count), [v] "r"(value)
+        : "lr", "cc", "memory", "d0", "d1");
+#else
+    while (count-- > 0) {
+        *to++ = value;
     }
-    return to + count;
+#endif
+    return end;
+}
+
+/* `channels` bytes of each of `count` columns, `step` bytes apart, to 16 bytes a column. */
+EK_SOME int8_t *ek_columns_mve(const int8_t *from, int32_t step, int32_t channels, int32_t count, int8_t *to)
+{
+#if EK_ASM
+    __asm__ volatile(
+        "vctp.8 %[c]\n\t"
+        "wls lr, %[n], 2f\n"
+        "1:\n\t"
+        "vpst\n\t"
+        "vldrbt.u8 q0, [%[f]]\n\t"
+        "add %[f], %[f], %[s]\n\t"
+        "vstrb.8 q0, [%[t]], #16\n\t"
+        "le lr, 1b\n"
+        "2:"
+        : [f] "+r"(from), [t] "+r"(to)
+        : [n] "r"(count), [c] "r"(channels), [s] "r"(step)
+        : "lr", "cc", "memory", "d0", "d1");
+#else
+    const ek_pred p = ek_vctp8q((uint32_t)channels);
+    for (; count > 0; --count, from += step, to += 16) {
+        ek_vstrbq_s8(to, ek_vldrbq_z_s8(from, p));
+    }
+#endif
+    return to;
 }

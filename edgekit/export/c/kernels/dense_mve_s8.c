@@ -30,7 +30,9 @@ static void ek_dense_mve_s8(const int8_t *x, int32_t rows, int32_t depth, const 
                 t.end = t.sums + 1;
                 ek_row_mve(&t);
             }
-            q->finish(sums, more, q->multiplier + first, q->shift + first, q, y + first);
+            const ek_sums_done done = {sums, q->multiplier + first, q->shift + first, y + first, more, 1, 0, q->zero_point, q->low,
+                                       q->high};
+            q->finish(&done);
         }
     }
 }

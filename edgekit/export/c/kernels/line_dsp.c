@@ -4,13 +4,12 @@
 /* One line of a depthwise plane. x: [column / 2][3 rows], two columns a word; the rows lie in slots, and w in their order: for
    each, twice the weights 0 and 1, and 1 and 2. */
 typedef struct {
-    int32_t bias, bias_again; /* doubled */
-    int32_t multiplier, right;
-    const uint32_t *x_end;
-    int32_t odd; /* one output more than pairs */
     const uint32_t *x;
     int8_t *y;
-    int32_t step; /* bytes from output to output */
+    const int32_t *scale; /* bias (doubled), multiplier, right shift */
+    int32_t bytes;        /* of x, for all pairs of outputs */
+    int32_t odd;          /* one output more than pairs */
+    int32_t step;         /* bytes from output to output */
     int32_t zero_point;
     const uint32_t *w;
 } ek_line;
@@ -24,12 +23,14 @@ EK_ALONE static void ek_@S(const ek_line *t)
     __asm__ volatile(
         "push {r4-r11, lr}\n\t"
         "mov r0, %0\n\t"
-        "ldm r0!, {r2-r7}\n\t"
+        "ldm r0, {r0, r1, r5-r10}\n\t"
+        "ldm r5, {r3, r4, r5}\n\t"
+        "mov r2, r3\n\t"
+        "add r6, r6, r0\n\t"
         "push {r2-r7}\n\t"
-        "ldm r0, {r0-r4}\n\t"
-        "mov r12, r2\n\t"
-        @LAST
-        "ldm r4, {r4-r9}\n\t"
+        "mov r12, r8\n\t"
+        "mov lr, @LAST\n\t"
+        "ldm r10, {r4-r9}\n\t"
         "b 2f\n"
         "1:\n\t"
         "ldrd r2, r3, [sp]\n\t"
@@ -63,11 +64,11 @@ EK_ALONE static void ek_@S(const ek_line *t)
         : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
 #else
     int8_t *y = t->y;
-    const uint32_t *x = t->x;
+    const uint32_t *x = t->x, *end = x + t->bytes / 4;
     for (int32_t odd = 0; odd <= t->odd; ++odd) {
-        for (; odd || x != t->x_end; x += @ADVANCE / 4) {
+        for (; odd || x != end; x += @ADVANCE / 4) {
             for (int32_t o = 0; o < (odd ? 1 : 2); ++o) {
-                uint32_t sum = (uint32_t)t->bias;
+                uint32_t sum = (uint32_t)t->scale[0];
                 for (int32_t i = 0; i < 3; ++i) {
                     const int32_t at = @STRIDE * o;
                     uint32_t taps[3];
@@ -77,7 +78,7 @@ EK_ALONE static void ek_@S(const ek_line *t)
                     sum = ek_smlad(taps[0] | taps[1] << 16, t->w[2 * i], sum);
                     sum = ek_smlad(taps[2] << 16, t->w[2 * i + 1], sum);
                 }
-                *y = ek_clamp_s8(ek_rescaled((int32_t)sum / 2, t->multiplier, t->right) + t->zero_point, -128, 127);
+                *y = ek_clamp_s8(ek_rescaled((int32_t)sum / 2, t->scale[1], t->scale[2]) + t->zero_point, -128, 127);
                 y += t->step;
             }
             if (odd) {

@@ -4,6 +4,7 @@ static void ek_pixels_mve(const int8_t *x, int32_t step, int32_t count, int32_t 
                           int32_t channels, int32_t *sums, int8_t *y)
 {
     const int32_t back = (depth + 15) / 16 * 16;
+    ek_sums_done done = {sums, 0, 0, y, 0, count, channels, q->zero_point, q->low, q->high};
     ek_tile t;
     t.x[0] = x;
     t.x[1] = count > 1 ? x + step : x;
@@ -28,8 +29,10 @@ static void ek_pixels_mve(const int8_t *x, int32_t step, int32_t count, int32_t 
             t.end = t.sums + 1;
             ek_tile_mve(&t);
         }
-        for (int32_t p = 0; p < count; ++p) {
-            q->finish(sums + 64 * p, more, q->multiplier + first, q->shift + first, q, y + p * channels + first);
-        }
+        done.multiplier = q->multiplier + first;
+        done.shift = q->shift + first;
+        done.y = y + first;
+        done.channels = more;
+        q->finish(&done);
     }
 }

@@ -1,75 +1,80 @@
 /* needs: simd */
-/* Lines of an image, `count` values `step` apart, with `pad` before them: `pairs` words. */
+/* Lines of an image, its values `step` apart, as words of two; the first has the zero point and a value when `half`, the last,
+   when `rest`, a value and the zero point; `pairs` between them. */
 typedef struct {
-    int32_t step, count, pad, pairs;
-    uint32_t both; /* the zero point, twice */
+    int32_t step, half, pairs, rest;
+    uint32_t zero; /* as an int16 */
+    int32_t apart; /* words from a channel's plane to the next one's */
 } ek_plane;
 
-/* One line as two int16 a word, a word every 12 bytes, the zero point before and behind it. x is NULL for a line outside. */
-EK_ALONE static void ek_plane_dsp(const int8_t *x, const ek_plane *s, uint32_t *to)
+/* One line of two channels, as two int16 a word, a word every 12 bytes. x is NULL for a line outside. */
+EK_SMALL static void ek_plane_dsp(const int8_t *x, const ek_plane *s, uint32_t *to)
 {
-    const int32_t step = s->step, count = s->count;
-    const uint32_t *end = to + 3 * s->pairs;
-    const uint32_t both = s->both, outside = both & 65535;
-    int32_t column = x == 0 ? count : -s->pad;
-    for (; column < 0 && to != end; column += 2, to += 3) {
-        *to = both;
-        if (column == -1 && count > 0) {
-            *to = outside | (uint32_t)(uint16_t)*x << 16;
-            x += step;
-        }
-    }
-    uint32_t whole = (uint32_t)(end - to) / 3;
-    if (column < count) {
-        if (column + (int32_t)(2 * whole) > count) {
-            whole = (uint32_t)(count - column) / 2;
-        }
-        column += (int32_t)(2 * whole);
-        if (whole != 0) {
-#if EK_DSP
-            uint32_t u, v;
-            __asm__ volatile(
-                "lsrs %[n], %[n], #1\n\t"
-                "bcc 1f\n\t"
-                "ldrsb %[v], [%[x], %[s]]\n\t"
-                "ldrsb %[u], [%[x]]\n\t"
-                "add %[x], %[x], %[s], lsl #1\n\t"
-                "pkhbt %[u], %[u], %[v], lsl #16\n\t"
-                "str %[u], [%[t]], #12\n"
-                "1:\n\t"
-                "cmp %[n], #0\n\t"
-                "beq 3f\n"
-                "2:\n\t"
-                "ldrsb %[v], [%[x], %[s]]\n\t"
-                "ldrsb %[u], [%[x]]\n\t"
-                "pkhbt %[u], %[u], %[v], lsl #16\n\t"
-                "ldrsb %[v], [%[x], %[s3]]\n\t"
-                "str %[u], [%[t]], #24\n\t"
-                "ldrsb %[u], [%[x], %[s], lsl #1]\n\t"
-                "add %[x], %[x], %[s], lsl #2\n\t"
-                "pkhbt %[u], %[u], %[v], lsl #16\n\t"
-                "str %[u], [%[t], #-12]\n\t"
-                "subs %[n], %[n], #1\n\t"
-                "bne 2b\n"
-                "3:"
-                : [x] "+r"(x), [t] "+r"(to), [n] "+r"(whole), [u] "=&r"(u), [v] "=&r"(v)
-                : [s] "r"(step), [s3] "r"(3 * step)
-                : "cc", "memory");
-#else
-            for (; whole; --whole) {
-                const int32_t a = x[0], b = x[step];
-                *to = (uint32_t)(uint16_t)a | (uint32_t)b << 16;
-                to += 3;
-                x += 2 * step;
-            }
-#endif
-        }
-        if (column < count && to != end) {
-            *to = outside << 16 | (uint16_t)*x;
+    const int32_t step = s->step, apart = s->apart;
+    const uint32_t zero = s->zero;
+    int32_t pairs = s->pairs;
+    if (x == 0) {
+        for (pairs += s->half + s->rest; pairs > 0; --pairs) {
+            to[apart] = *to = zero | zero << 16;
             to += 3;
         }
+        return;
     }
-    for (; to != end; to += 3) {
-        *to = both;
+    if (s->half) {
+        to[0] = zero | (uint32_t)(uint16_t)x[0] << 16;
+        to[apart] = zero | (uint32_t)(uint16_t)x[1] << 16;
+        to += 3;
+        x += step;
+    }
+#if EK_DSP
+    uint32_t u, v, w;
+    __asm__ volatile(
+        "lsrs %[n], %[n], #1\n\t"
+        "bcc 1f\n\t"
+        "ldrh %[u], [%[x]]\n\t"
+        "ldrh %[v], [%[x], %[s]]\n\t"
+        "add %[x], %[x], %[s], lsl #1\n\t"
+        "pkhbt %[u], %[u], %[v], lsl #16\n\t"
+        "sxtb16 %[v], %[u], ror #8\n\t"
+        "sxtb16 %[u], %[u]\n\t"
+        "str %[v], [%[t], %[a]]\n\t"
+        "str %[u], [%[t]], #12\n"
+        "1:\n\t"
+        "cmp %[n], #0\n\t"
+        "beq 3f\n"
+        "2:\n\t"
+        "ldrh %[u], [%[x]]\n\t"
+        "ldrh %[v], [%[x], %[s]]\n\t"
+        "ldrh %[w], [%[x], %[s], lsl #1]\n\t"
+        "pkhbt %[u], %[u], %[v], lsl #16\n\t"
+        "ldrh %[v], [%[x], %[s3]]\n\t"
+        "add %[x], %[x], %[s], lsl #2\n\t"
+        "pkhbt %[w], %[w], %[v], lsl #16\n\t"
+        "sxtb16 %[v], %[u], ror #8\n\t"
+        "str %[v], [%[t], %[a]]\n\t"
+        "sxtb16 %[u], %[u]\n\t"
+        "str %[u], [%[t]], #12\n\t"
+        "sxtb16 %[v], %[w], ror #8\n\t"
+        "str %[v], [%[t], %[a]]\n\t"
+        "sxtb16 %[w], %[w]\n\t"
+        "str %[w], [%[t]], #12\n\t"
+        "subs %[n], %[n], #1\n\t"
+        "bne 2b\n\t"
+        "3:"
+        : [x] "+r"(x), [t] "+r"(to), [n] "+r"(pairs), [u] "=&r"(u), [v] "=&r"(v), [w] "=&r"(w)
+        : [s] "r"(step), [s3] "r"(3 * step), [a] "r"(4 * apart)
+        : "cc", "memory");
+#else
+    for (; pairs; --pairs) {
+        for (int32_t o = 0; o < 2; ++o) {
+            to[o * apart] = (uint32_t)(uint16_t)x[o] | (uint32_t)(uint16_t)x[step + o] << 16;
+        }
+        to += 3;
+        x += 2 * step;
+    }
+#endif
+    if (s->rest) {
+        to[0] = (uint32_t)(uint16_t)x[0] | zero << 16;
+        to[apart] = (uint32_t)(uint16_t)x[1] | zero << 16;
     }
 }

@@ -1,41 +1,44 @@
-/* needs: simd packed even odd smlad */
+/* needs: packed simd even odd smlad */
 EK_ALONE static void ek_@S(const ek_tile *t)
 {
 #if EK_DSP
     /* x r0, w r1, two words of x r2 r3, sums r4..r11, weights r12 lr; on the stack: x, x end, record, its end, y, stride, entry
-       into the unrolled loop, zero point. */
+       into the unrolled loop, zero point. Four words of each pixel a round: with what stands around it, the loop stays within
+       the 1 KiB of instructions that small flash caches hold. */
     __asm__ volatile(
         "push {r4-r11, lr}\n\t"
         "mov r0, %0\n\t"
         "ldm r0, {r2-r10}\n\t"
         "mov r1, r10\n\t"
         "adr r12, 2f\n\t"
-        "add r8, r8, r12\n\t"
+        "mov r11, #@ROUND\n\t"
+        "mla r8, r8, r11, r12\n\t"
+        "orr r8, r8, #1\n\t"
         "push {r2-r9}\n"
         "1:\n\t"
         "ldr r3, [sp, #8]\n\t"
         "ldrd r4, r5, [r3]\n\t"
         "ldr r0, [sp]\n\t"
+        @START
         "mov r6, r4\n\tmov r8, r4\n\tmov r10, r4\n\t"
         "mov r7, r5\n\tmov r9, r5\n\tmov r11, r5\n\t"
         "ldr r2, [sp, #24]\n\t"
         "bx r2\n\t"
         ".balign 4\n"
         "2:\n\t"
-        ".rept 12\n\t"
+        ".rept 8\n\t"
         "ldr r12, [r1], #4\n\t"
         "ldrd r2, r3, [r0], #8\n\t"
-        "sxtb16 lr, r12, ror #8\n\t"
-        "sxtb16 r12, r12\n\t"
-        "smlad r4, r2, r12, r4\n\t"
-        "smlad r5, r2, lr, r5\n\t"
-        "smlad r6, r3, r12, r6\n\t"
-        "smlad r7, r3, lr, r7\n\t"
+        @BOTH
+        "smlad r4, r2, @FIRST, r4\n\t"
+        "smlad r5, r2, @SECOND, r5\n\t"
+        "smlad r6, r3, @FIRST, r6\n\t"
+        "smlad r7, r3, @SECOND, r7\n\t"
         "ldrd r2, r3, [r0], #8\n\t"
-        "smlad r8, r2, r12, r8\n\t"
-        "smlad r9, r2, lr, r9\n\t"
-        "smlad r10, r3, r12, r10\n\t"
-        "smlad r11, r3, lr, r11\n\t"
+        "smlad r8, r2, @FIRST, r8\n\t"
+        "smlad r9, r2, @SECOND, r9\n\t"
+        "smlad r10, r3, @FIRST, r10\n\t"
+        "smlad r11, r3, @SECOND, r11\n\t"
         ".endr\n\t"
         "ldr r2, [sp, #4]\n\t"
         "cmp r0, r2\n\t"
@@ -43,7 +46,8 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "ldr r3, [sp, #8]\n\t"
         "ldr r12, [sp, #28]\n\t"
         "ldrd r0, r2, [r3, #8]\n\t"
-        "ldrb lr, [r3, #16]\n\t"
+        "ldr lr, [r3, #@SHIFT]\n\t"
+        @APART
         ".irp a, r4, r6, r8, r10\n\t"
         "smmlar \\a, \\a, r0, \\a\n\t"
         @HALVES
@@ -51,7 +55,7 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "adc \\a, \\a, r12\n\t"
         "ssat \\a, #8, \\a\n\t"
         ".endr\n\t"
-        "ldrb lr, [r3, #17]\n\t"
+        "ldr lr, [r3, #@SHIFT + 4]\n\t"
         ".irp a, r5, r7, r9, r11\n\t"
         "smmlar \\a, \\a, r2, \\a\n\t"
         @HALVES
@@ -60,7 +64,7 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "ssat \\a, #8, \\a\n\t"
         ".endr\n\t"
         "ldrd r0, r2, [sp, #16]\n\t"
-        "add r3, r3, #20\n\t"
+        "add r3, r3, #4 * @RECORD\n\t"
         "str r3, [sp, #8]\n\t"
         "bfi r4, r5, #8, #8\n\tstrh r4, [r0]\n\t"
         "bfi r6, r7, #8, #8\n\tstrh r6, [r0, r2]\n\t"
@@ -80,22 +84,20 @@ EK_ALONE static void ek_@S(const ek_tile *t)
 #else
     const int32_t *w = t->w;
     int8_t *y = t->y;
-    for (const int32_t *record = t->record; record != t->record_end; record += 5) {
-        uint32_t sum[4][2];
-        for (int32_t p = 0; p < 4; ++p) {
-            sum[p][0] = (uint32_t)record[0];
-            sum[p][1] = (uint32_t)record[1];
-        }
+    for (const int32_t *record = t->record; record != t->record_end; record += @RECORD) {
+        const uint32_t first = (uint32_t)ek_bias_packed(record, 0, @RECORD), second = (uint32_t)record[1] + (@WIDE ? 0 : first);
+        uint32_t sum[4][2] = {{first, second}, {first, second}, {first, second}, {first, second}};
         for (const uint32_t *x = t->x; x != t->x_end; x += 4) {
             const uint32_t pair = (uint32_t)*w++;
             for (int32_t p = 0; p < 4; ++p) {
                 sum[p][0] = ek_smlad(x[p], ek_even(pair), sum[p][0]);
-                sum[p][1] = ek_smlad(x[p], ek_odd(pair), sum[p][1]);
+                sum[p][1] = ek_smlad(x[p], @WIDE ? ek_odd(pair) : pair, sum[p][1]);
             }
         }
         for (int32_t p = 0; p < 4; ++p) {
-            y[p * t->stride] = ek_finish_packed(sum[p][0], record, 0, t->zero_point);
-            y[p * t->stride + 1] = ek_finish_packed(sum[p][1], record, 1, t->zero_point);
+            const int32_t apart = @WIDE ? (int32_t)sum[p][1] : (int32_t)(sum[p][1] - sum[p][0]) >> 8;
+            y[p * t->stride] = ek_finish_packed((int32_t)sum[p][0], record, 0, @RECORD, t->zero_point);
+            y[p * t->stride + 1] = ek_finish_packed(apart, record, 1, @RECORD, t->zero_point);
         }
         y += 2;
     }

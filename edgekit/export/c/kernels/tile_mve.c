@@ -11,7 +11,7 @@ typedef struct {
 
 EK_APART static void ek_tile_mve(const ek_tile *t)
 {
-#if EK_MVE && defined(__GNUC__)
+#if EK_ASM
     __asm__ volatile(
         "push {r4-r11, lr}\n\t"
         "mov r12, %0\n\t"

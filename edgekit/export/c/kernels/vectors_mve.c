@@ -2,6 +2,11 @@
 #if defined(__ARM_FEATURE_MVE) && !defined(__ARM_BIG_ENDIAN)
 #include <arm_mve.h>
 #define EK_MVE 1
+#if defined(__GNUC__)
+#define EK_ASM 1
+#else
+#define EK_ASM 0
+#endif
 #define EK_APART __attribute__((noinline))
 #define EK_SOME static inline
 typedef int8x16_t ek_v16;
@@ -52,6 +57,7 @@ typedef mve_pred16_t ek_pred;
 #define ek_vminq_s8 vminq_s8
 #else
 #define EK_MVE 0
+#define EK_ASM 0
 #define EK_APART
 #if defined(__GNUC__)
 #define EK_SOME __attribute__((unused)) static

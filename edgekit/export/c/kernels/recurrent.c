@@ -1,0 +1,11 @@
+/* needs: quantized */
+/* A recurrent layer: batch, steps, inputs, units; `input` and `recurrent` say how each gate's product is rescaled. */
+typedef struct {
+    const int8_t *w, *r;
+    const ek_quantized *input, *recurrent;
+    const uint16_t *sigmoid;
+    int32_t batch, steps, width, units, reverse;
+    int32_t multiplier[3], shift[3]; /* to y's scale; within the long memory */
+    int32_t table_multiplier, table_shift; /* from the long memory's scale to the table's steps */
+    int32_t zero_point;
+} ek_recurrent;
