@@ -172,6 +172,30 @@ def reciprocal(x: Array, bits: int) -> tuple[Array, Array]:
     return one_over_one_plus((x << leading_zeros) - (1 << 31)), bits - leading_zeros
 
 
+def inverse_sqrt(x: Array) -> tuple[Array, Array]:
+    """(multiplier, n): 1 / sqrt(x) = multiplier / 2**31 / 2**n for an int32 x > 0 (0 counts as 1); 17 bits are right.
+
+    Five Newton steps on a number with 3 integer bits. TFLite `GetInvSqrtQuantizedMultiplierExp`.
+    """
+    x = np.asarray(x, np.int64)
+    bits = np.frexp(x.astype(np.float64))[1].astype(np.int64)  # 2**(bits - 1) <= x < 2**bits
+    # x times a power of 4, in 2**27 .. 2**29 - 1.
+    down = np.maximum((bits - 28) // 2, 0)
+    up = np.where(down > 0, 0, np.maximum((29 - bits) // 2, 0))
+    value = (x >> (2 * down)) << (2 * up)
+    half = rounding_divide_by_pot(value >> 1, 1)
+    y = np.full(x.shape, 1 << 28, np.int64)
+    for _ in range(5):
+        cube = saturating_rounding_doubling_high_mul(saturating_rounding_doubling_high_mul(y, y), y)
+        cube = multiply_by_pot_saturating(cube, 6)
+        step = saturating_rounding_doubling_high_mul(y, 3 << 27) - saturating_rounding_doubling_high_mul(cube, half)
+        y = multiply_by_pot_saturating(step, 3)
+    y = saturating_rounding_doubling_high_mul(y, 1518500250)  # sqrt(1/2)
+    n = 11 + down - up
+    multiplier, n = np.where(n < 0, y << np.maximum(-n, 0), y), np.maximum(n, 0)
+    return np.where(x <= 1, INT32_MAX, multiplier), np.where(x <= 1, 0, n)
+
+
 def logistic(a: Array, bits: int) -> Array:
     """1 / (1 + exp(-a)), a with `bits` integer bits; result with none. gemmlowp."""
     a = np.asarray(a, np.int64)

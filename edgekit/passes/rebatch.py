@@ -220,6 +220,40 @@ def _softmax(
     return place, dict(node.attrs)
 
 
+def _normalised(
+    node: Node, places: list[Place | None], shapes: list[Shape], outputs: list[Shape], batch: int, n: int
+) -> tuple[Place, dict[str, Any]]:
+    """LAYER_NORM, RMS_NORM, GROUP_NORM."""
+    place = _only(places)
+    if place.axis >= (1 if node.op == "GROUP_NORM" else node.attrs["axis"]):
+        raise Mixes("normalises along the batch")
+    return place, dict(node.attrs)
+
+
+def _product(
+    node: Node, places: list[Place | None], shapes: list[Shape], outputs: list[Shape], batch: int, n: int
+) -> tuple[Place, dict[str, Any]]:
+    """BATCH_MATMUL: along the leading axes, or along the rows (columns) of a product with a value that has no batch."""
+    rank = len(outputs[0])
+    moved: set[Place] = set()
+    for index, (place, shape, key) in enumerate(zip(places, shapes, ("adj_x", "adj_y"), strict=True)):
+        if place is None:
+            continue
+        axis = place.axis + rank - len(shape)
+        if axis >= rank - 2:
+            kept = rank - 2 + (index ^ int(bool(node.attrs.get(key, False))))
+            if axis != kept or places[1 - index] is not None:
+                raise Mixes("sums over the batch" if axis != kept else "multiplies the samples with each other")
+            axis = rank - 2 + index
+        moved.add(replace(place, axis=axis))
+    if len(moved) != 1:
+        raise Mixes("multiplies values whose batches lie on different axes")
+    place = moved.pop()
+    if outputs[0][place.axis] != place.before * batch * place.after:
+        raise Mixes(f"broadcasts one sample along axis {place.axis}")
+    return place, dict(node.attrs)
+
+
 def _pad(
     node: Node, places: list[Place | None], shapes: list[Shape], outputs: list[Shape], batch: int, n: int
 ) -> tuple[Place, dict[str, Any]]:
@@ -292,7 +326,9 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), _reduce),
     **dict.fromkeys(("CONCATENATION", "SPLIT"), _along),
     "FULLY_CONNECTED": _dense,
-    "SOFTMAX": _softmax,
+    **dict.fromkeys(("SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION"), _softmax),
+    **dict.fromkeys(("LAYER_NORM", "RMS_NORM", "GROUP_NORM"), _normalised),
+    "BATCH_MATMUL": _product,
     "PAD": _pad,
     "SLICE": _slice,
     "RESHAPE": _reshape,

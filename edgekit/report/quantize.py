@@ -39,6 +39,7 @@ def quantize_text(result: QuantizeResult, out: str, limit: Limit | None = None) 
     lines += _part("requantized (two scales meet)", [f"{name}: {a:.6g} to {b:.6g}" for name, a, b in report.requantizes])
     flushed = [f"{name}: {zeros:,} of {channels:,} channels" for name, zeros, channels in report.flushed]
     lines += _part("channels that cannot move the output, set to zero", flushed)
+    lines += _part("masks before a softmax, made just low enough", [f"{name}: {value:.4g}" for name, value in report.masks])
     return "\n".join(lines).rstrip()
 
 
@@ -57,6 +58,7 @@ def quantize_json(result: QuantizeResult, out: str) -> dict[str, Any]:
         "islands": [{"op": op, "node": source, "why": why} for op, source, why in report.islands],
         "requantizes": [{"tensor": name, "from": a, "to": b} for name, a, b in report.requantizes],
         "flushed": [{"tensor": name, "zero": zero, "channels": channels} for name, zero, channels in report.flushed],
+        "masks": [{"tensor": name, "value": value} for name, value in report.masks],
         "notes": list(result.notes),
     }
 

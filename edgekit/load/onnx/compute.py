@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Array, Shape
+from edgekit.load.onnx.attention import product, scaled
 from edgekit.load.onnx.builder import TO_NCHW, Builder, Call, Cannot, Handler, axis_of
 
 MOST_MATRICES = 64  # of a constant batch: each becomes a layer of its own
-NO_PRODUCT = Cannot("both factors are computed at run time", "make one factor a constant; attention comes later")
 
 
 def gemm(b: Builder, c: Call) -> list[str]:
@@ -21,7 +22,9 @@ def gemm(b: Builder, c: Call) -> list[str]:
     alpha, beta = float(c.get("alpha", 1.0)), float(c.get("beta", 1.0))
     flip_left, flip_right = bool(c.get("transA", 0)), bool(c.get("transB", 0))
     if b.array(right) is None and b.array(left) is None:
-        raise NO_PRODUCT
+        x, w = b.tensor(left), b.tensor(right)
+        y = scaled(b, b.one("BATCH_MATMUL", [x, w], adj_x=flip_left, adj_y=flip_right), alpha, "alpha")
+        return [y if extra is None else b.one("ADD", [y, scaled(b, b.tensor(extra), beta, "beta")])]
     bias: str | None = None
     if b.array(right) is not None:
         w = b.weight(right, "OI" if flip_right else "IO", (lambda a: a) if flip_right else (lambda a: a.T), alpha)
@@ -74,11 +77,14 @@ def matmul(b: Builder, c: Call) -> list[str]:
         y = b.transpose(b.one("FULLY_CONNECTED", [b.transpose(b.tensor(right), swap), w, None], keep_dims=True), swap)
         lead = (1,) * max(len(a_shape) - rank, 0)
         return [b.reshape(y, (*lead, *b_shape[:-2], *(() if len(a_shape) == 1 else (a_shape[-2],)), b_shape[-1]))]
-    if b.array(right) is not None and len(a_shape) >= 1:
+    if b.array(right) is not None and len(a_shape) >= 1 and _matrices(a_shape, b_shape) <= MOST_MATRICES:
         return [_batched(b, b.tensor(left), a_shape, right)]
-    if b.array(left) is not None:
-        raise Cannot("its left factor is a constant batch of matrices", "use one matrix, or put the constant on the right")
-    raise NO_PRODUCT
+    return [product(b, b.tensor(left), b.tensor(right))]
+
+
+def _matrices(a_shape: Shape, b_shape: Shape) -> int:
+    """How many matrices a product multiplies by."""
+    return math.prod(np.broadcast_shapes(a_shape[:-2], b_shape[:-2]))
 
 
 def _batched(b: Builder, x: str, a_shape: Shape, right: str) -> str:
@@ -87,8 +93,6 @@ def _batched(b: Builder, x: str, a_shape: Shape, right: str) -> str:
     rows = a_shape[:-1] if len(a_shape) > 1 else (1,)
     batch = np.broadcast_shapes(rows[:-1], matrices.shape[:-2])
     count = int(np.prod(batch))
-    if count > MOST_MATRICES:
-        raise Cannot(f"its constant factor is a batch of {count} matrices", "use one matrix for the whole batch")
     depth, units = matrices.shape[-2:]
     pieces = int(np.prod(rows[:-1]))
     flat = b.reshape(x, (pieces, rows[-1], depth))
@@ -176,14 +180,17 @@ def prelu(b: Builder, c: Call) -> list[str]:
 
 def clip(b: Builder, c: Call) -> list[str]:
     """Named clips where they fit; else MAXIMUM and MINIMUM."""
+    if any(c.input(i) is not None and b.array(c.input(i)) is None for i in (1, 2)):
+        x = b.tensor(c.needed(0))
+        for i, op in ((1, "MAXIMUM"), (2, "MINIMUM")):
+            x = x if (given := c.input(i)) is None else b.one(op, [x, b.tensor(given)])
+        return [x]
     bounds: list[float | None] = []
     for index, name in ((1, "min"), (2, "max")):
         if c.opset < 11:
             bounds.append(c.get(name))
-        elif (given := c.input(index)) is None:
+        elif (given := c.input(index)) is None or (value := b.array(given)) is None:
             bounds.append(None)
-        elif (value := b.array(given)) is None:
-            raise Cannot(f"its {name} is computed at run time", "use a constant")
         else:
             bounds.append(float(value.reshape(())))
     x, (low, high) = b.tensor(c.needed(0)), bounds
@@ -228,6 +235,8 @@ def reduce(b: Builder, c: Call) -> list[str]:
         return [x]
     wanted = tuple(sorted({axis_of(a, rank) for a in axes})) if axes else tuple(range(rank))
     keep = bool(c.get("keepdims", 1))
+    if b.tensors[x].dtype == "bool":
+        return [b.one("REDUCE_ANY" if c.op == "ReduceMax" else "REDUCE_ALL", [x], axes=wanted, keep_dims=keep)]
     if rank == 4 and wanted == (2, 3) and c.op != "ReduceMin":
         # A global pool: kept spatial, so that it meets its convolutions without a transposition.
         y = b.one(REDUCTIONS[c.op], [b.to_spatial(x)], axes=(1, 2), keep_dims=keep)
@@ -242,13 +251,6 @@ def same(b: Builder, c: Call) -> list[str]:
         if len(c.outputs) > 1 or (c.input(2) is not None and (flag is None or bool(flag.reshape(())))):
             raise Cannot("it is in training mode", "export after model.eval()")
     return [b.tensor(c.needed(0))]
-
-
-def swish(b: Builder, c: Call) -> list[str]:
-    x = b.tensor(c.needed(0))
-    alpha = float(c.get("alpha", 1.0))
-    inner = x if alpha == 1.0 else b.one("MUL", [x, b.constant(np.asarray([alpha], np.float32), "alpha")])
-    return [b.one("MUL", [x, b.one("LOGISTIC", [inner])])]
 
 
 HANDLERS: dict[str, Handler] = {
@@ -266,7 +268,6 @@ HANDLERS: dict[str, Handler] = {
     "HardSigmoid": hard_sigmoid,
     "PRelu": prelu,
     "Clip": clip,
-    "Swish": swish,
     "Softmax": softmax,
     **dict.fromkeys(REDUCTIONS, reduce),
     "Identity": same,

@@ -6,11 +6,12 @@ wanted tensors -> Observations (ranges, histograms) -> Choice (scales) -> intege
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import Array, Graph
+from edgekit.passes.quantize import masks
 from edgekit.passes.quantize.apply import IO, apply
 from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, wanted
 from edgekit.passes.quantize.observe import Observations, observe
@@ -42,6 +43,7 @@ class QuantReport:
 
     islands: (operator, source node, why) of every node that stayed float. requantizes: (tensor, its fixed scale, the scale
     it is moved in). flushed: (weight tensor, channels set to zero, channels). samples: how many were observed.
+    masks: (masked scores, the finite value that now masks them).
     """
 
     choice: Choice
@@ -49,6 +51,7 @@ class QuantReport:
     requantizes: tuple[tuple[str, float, float], ...]
     flushed: tuple[tuple[str, int, int], ...]
     samples: int
+    masks: tuple[tuple[str, float], ...] = ()
 
 
 def quantize(
@@ -81,9 +84,12 @@ def quantize_with_report(
     if graph.states:
         raise Unsupported("quantize", [(state.input, "is carried from run to run", "") for state in graph.states])
     kind = find_scheme(scheme)
-    seen = observe(graph, data, wanted(graph, kind), histograms=observer != "minmax")
+    graph = masks.tame(graph)
+    names = list(dict.fromkeys([*wanted(graph, kind), *masks.watched(graph)]))
+    seen = observe(graph, data, names, histograms=observer != "minmax")
+    graph, seen, masked = masks.settle(graph, seen)
     choice = choose(graph, seen, scheme=kind, observer=observer)
-    return apply(graph, choice, io=io), describe(graph, choice, seen.samples)
+    return apply(graph, choice, io=io), replace(describe(graph, choice, seen.samples), masks=tuple(masked))
 
 
 def describe(graph: Graph, choice: Choice, samples: int) -> QuantReport:

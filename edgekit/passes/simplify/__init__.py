@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgekit.graph import Graph, Node
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.simplify import clean, fuse, layout, weights
+from edgekit.passes.simplify import clean, fuse, layout, patterns, weights
 
 CLEAN: tuple[Rule, ...] = (
     clean.drop_identity,
@@ -20,6 +20,10 @@ CLEAN: tuple[Rule, ...] = (
     clean.reduce_without_kept_axes,
     fuse.merge_pads,
     fuse.merge_splits_of_concat,
+    patterns.transpose_in_blocks,
+    patterns.transpose_into_product,
+    patterns.gather_to_slice,
+    patterns.slice_above_reshape,
 )
 LAYOUT: tuple[Rule, ...] = (
     weights.permute_dense_columns,
@@ -35,6 +39,15 @@ PATTERNS: tuple[Rule, ...] = (
     fuse.find_hard_swish,
     fuse.clamp_to_relu,
     fuse.pad_into_reader,
+    patterns.find_gate,
+    patterns.find_norm,
+    patterns.find_spread_norm,
+    patterns.find_l2,
+    patterns.find_softmax,
+    patterns.norm_affine,
+    patterns.scale_above_moves,
+    patterns.scale_into_softmax,
+    patterns.slice_of_dense,
 )
 DEPLOY: tuple[Rule, ...] = (
     weights.divide_by_constant,
@@ -51,6 +64,7 @@ def simplify(graph: Graph, level: Literal["deploy", "train"] = "deploy") -> Grap
         raise ValueError(f"level is 'deploy' or 'train', not '{level}'")
     draft = Draft(graph)
     rules = CLEAN + LAYOUT + PATTERNS + (DEPLOY if level == "deploy" else ())
+    settle(draft, CLEAN)  # before a TRANSPOSE sinks into the RESHAPE nodes around another
     settle(draft, rules)
     # Only now: a TRANSPOSE that is a RESHAPE may still have met its inverse.
     settle(draft, (*rules, layout.transpose_to_reshape))

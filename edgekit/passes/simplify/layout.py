@@ -64,6 +64,15 @@ def _remap_last_fixed(node: Node, perm: Shape, _x: Shape, _y: Shape) -> tuple[di
     return (dict(node.attrs), perm) if perm[-1] == len(perm) - 1 else None
 
 
+def _remap_dense(node: Node, perm: Shape, x: Shape, y: Shape) -> tuple[dict[str, Any], Shape] | None:
+    return _remap_last_fixed(node, perm, x, y) if node.attrs.get("keep_dims", False) else None
+
+
+def _remap_norm(node: Node, perm: Shape, _x: Shape, _y: Shape) -> tuple[dict[str, Any], Shape] | None:
+    axis = int(node.attrs["axis"])
+    return (dict(node.attrs), perm) if tuple(perm[axis:]) == tuple(range(axis, len(perm))) else None
+
+
 def _remap_reshape(_node: Node, perm: Shape, x: Shape, y: Shape) -> tuple[dict[str, Any], Shape] | None:
     found = reshape_after_transpose(x, perm, y)
     return None if found is None else ({"shape": found[0]}, found[1])
@@ -89,6 +98,11 @@ REMAPS: dict[str, Remap] = {
     "REDUCE_MIN": _remap_reduce,
     "BATCH_NORM": _remap_last_fixed,
     "SOFTMAX": _remap_last_fixed,
+    "FULLY_CONNECTED": _remap_dense,
+    "LOG_SOFTMAX": _remap_last_fixed,
+    "L2_NORMALIZATION": _remap_last_fixed,
+    "LAYER_NORM": _remap_norm,
+    "RMS_NORM": _remap_norm,
     "RESHAPE": _remap_reshape,
     "GATHER": _remap_gather,
 }
