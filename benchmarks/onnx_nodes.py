@@ -1,6 +1,6 @@
 """ONNX's own node tests, for the operators edgekit covers, through every engine it writes for.
 
-A case counts when every operator in it is covered, its data and results are float32 tensors of rank at most 4, and it is
+A case counts when every operator in it is covered, its data and results are float32, int32, int64 or bool tensors of rank at most 4, and it is
 not in tests/conformance/exclusions.toml (with a reason). Weights and attribute-like inputs (axes, shapes, pads, clip bounds,
 statistics) are frozen to the test's values as initializers, as files exported for inference have them.
 
@@ -31,18 +31,23 @@ from edgekit.errors import EdgekitError
 from edgekit.export.c import export_c, interface
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
-from edgekit.graph import Array, Graph
+from edgekit.graph import NUMPY_DTYPES, Array, Graph
 from edgekit.load.onnx import COVERED, load_onnx
 from edgekit.passes.legalize import legalize
 from edgekit.passes.simplify import simplify
 
 EXCLUSIONS = Path(__file__).parent.parent / "tests" / "conformance" / "exclusions.toml"
 ATOL = 1e-6  # the tests' own 1e-7 is below float32 resolution of values around 1, summed in another order
+# Types of data and results that count; edgekit holds int64 in 32 bits.
+JUDGED = (np.float32, np.int32, np.int64, np.bool_)
 # How many leading inputs are data; absent: all of them.
 DATA_INPUTS = {
+    **dict.fromkeys(["CenterCropPad", "Col2Im", "ConvTranspose", "Resize", "Upsample"], 1),
     **dict.fromkeys(["BatchNormalization", "Cast", "Clip", "Conv", "Dropout", "Expand", "Gather", "Gemm", "MatMul"], 1),
     **dict.fromkeys(["PRelu", "Pad", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Reshape", "Slice"], 1),
-    **dict.fromkeys(["Split", "Squeeze", "Tile", "Unsqueeze"], 1),
+    **dict.fromkeys(["Split", "Squeeze", "Tile", "Unsqueeze", "CumSum", "GatherElements", "GatherND", "OneHot", "TopK"], 1),
+    **dict.fromkeys(["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare"], 1),
+    **dict.fromkeys(["Compress", "ReverseSequence", "Trilu"], 1),
 }
 
 
@@ -81,7 +86,7 @@ def _case(test: Any) -> Case | None:
     data, frozen = _split_inputs(model)
     by_name = {v.name: np.asarray(a) for v, a in zip(model.graph.input, inputs, strict=True)}
     judged = [*(by_name[n] for n in data), *outputs]
-    if not data or any(a.dtype != np.float32 or a.ndim > 4 or a.size == 0 for a in judged):
+    if not data or any(a.dtype not in JUDGED or a.ndim > 4 or a.size == 0 for a in judged):
         return None
     model.graph.initializer.extend(numpy_helper.from_array(by_name[n], n) for n in frozen)
     kept = [v for v in model.graph.input if v.name in data]
@@ -136,7 +141,8 @@ def judge(case: Case, engine: str) -> str:
     """ "" when the engine gives the expected results, else what went wrong."""
     try:
         graph = load_onnx(case.model, name=case.name)
-        results = ENGINES[engine](graph, case.feeds)
+        feeds = {n: a.astype(NUMPY_DTYPES[graph[n].dtype]) for n, a in case.feeds.items()}
+        results = ENGINES[engine](graph, feeds)
     except EdgekitError as error:
         return f"{type(error).__name__}: {error}"
     except Exception as error:  # a crash of any engine is one failed case, not the end of the run
@@ -145,8 +151,10 @@ def judge(case: Case, engine: str) -> str:
         got = np.asarray(results[name])
         if got.shape != want.shape:
             return f"'{name}' has shape {list(got.shape)}, expected {list(want.shape)}"
+        if (got.dtype.kind == "b") != (want.dtype.kind == "b"):
+            return f"'{name}' is {got.dtype}, expected {want.dtype}"
         if not np.allclose(got, want, rtol=case.rtol, atol=case.atol, equal_nan=True):
-            return f"'{name}' differs by {float(np.max(np.abs(got - want))):.3g}"
+            return f"'{name}' differs by {float(np.max(np.abs(got.astype(np.float64) - want))):.3g}"
     return ""
 
 

@@ -13,6 +13,7 @@ from edgekit.load.onnx.builder import Builder, Call, Cannot, Handler, axis_of
 from edgekit.load.onnx.move import take
 from edgekit.ops.resize import between, nearest
 
+LARGEST_P = 8  # of LpPool: its powers are products
 LARGEST_MATRIX = 1 << 18  # elements; beyond it a resize is no constant to carry along
 CLOSE = 1e-5  # shares this near are the same: float32 coordinates of a few hundred rows differ by less
 MODES = ((False, False), (False, True), (True, False))  # (align_corners, half_pixel_centers)
@@ -157,9 +158,19 @@ def resize(b: Builder, c: Call) -> list[str]:
     if mode not in ("linear", "cubic"):
         raise ValueError(f"mode {mode}")
     matrices = [matrix_of(axis, c, transform) for axis in axes]
-    if float(c.get("extrapolation_value", 0.0)) != 0.0 and any(np.any(m.sum(axis=1) == 0.0) for m in matrices):
-        raise Cannot("it fills what lies outside with a value", "pad before it")
-    return [_weighted(b, x, axes, matrices)]
+    return [_outside(b, _weighted(b, x, axes, matrices), axes, matrices, float(c.get("extrapolation_value", 0.0)))]
+
+
+def _outside(b: Builder, y: str, axes: Sequence[Axis], matrices: Sequence[Array], value: float) -> str:
+    """What a crop takes from outside the input is `value`; so far it is 0, the sum of no rows."""
+    shape = b.tensors[y].shape
+    empty = np.zeros(shape[min(a.index for a in axes) :], bool)
+    for axis, matrix in zip(axes, matrices, strict=True):
+        after = len(shape) - axis.index - 1
+        empty |= ~np.any(matrix, axis=1).reshape(-1, *[1] * after)
+    if value == 0.0 or not np.any(empty):
+        return y
+    return b.one("ADD", [y, b.constant(np.where(empty, value, 0.0).astype(np.float32), "outside")])
 
 
 def _roi(b: Builder, c: Call, count: int) -> list[tuple[float, float]]:
@@ -232,15 +243,17 @@ def center_crop_pad(b: Builder, c: Call) -> list[str]:
 
 
 def lp_pool(b: Builder, c: Call) -> list[str]:
-    """(sum |x|^p)^(1/p) for p of 1 and 2; the sum over a window is a depthwise convolution with ones."""
+    """(sum |x|^p)^(1/p); the sum over a window is a depthwise convolution with ones."""
     from edgekit.load.onnx.spatial import conv_pads, pair, pool_output, rank_of
 
     x, p = c.needed(0), int(c.get("p", 2))
-    if p not in (1, 2):
-        raise Cannot(f"its p is {p}", "use p of 1 or 2")
+    if not 1 <= p <= LARGEST_P:
+        raise Cannot(f"its p is {p}", f"use p of 1 to {LARGEST_P}")
     rank = rank_of(b, x)
     data = b.to_spatial(b.tensor(x))
-    power = b.one("ABS", [data]) if p == 1 else b.one("MUL", [data, data])
+    power = size_of = b.one("ABS", [data]) if p % 2 else data
+    for _ in range(p - 1):
+        power = b.one("MUL", [power, size_of])
     if c.op == "GlobalLpPool":
         total = b.one("SUM", [power], axes=(1, 2), keep_dims=True)
     else:
@@ -251,7 +264,11 @@ def lp_pool(b: Builder, c: Call) -> list[str]:
         _, pad = pool_output(size, window, stride, conv_pads(c, rank, size, window, stride), bool(c.get("ceil_mode", 0)))
         ones = b.constant(np.ones((1, *kernel, channels), np.float32), "ones")
         total = b.one("DEPTHWISE_CONV_2D", [power, ones, None], stride=stride, dilation=dilation, pad=pad)
-    return [b.from_spatial(total if p == 1 else b.one("SQRT", [total]), rank)]
+    if p == 2:
+        total = b.one("SQRT", [total])
+    elif p > 2:
+        total = b.one("POW", [total, b.constant(np.asarray([1 / p], np.float32), "root")])
+    return [b.from_spatial(total, rank)]
 
 
 def col2im(b: Builder, c: Call) -> list[str]:

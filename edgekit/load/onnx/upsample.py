@@ -76,12 +76,8 @@ def depth_to_space(b: Builder, c: Call) -> list[str]:
         raise ValueError(f"an input of rank {len(b.shape(x))}")
     data = b.to_spatial(b.tensor(x))
     channels = b.tensors[data].shape[3]
-    mode = c.get("mode", "DCR")
-    if mode not in ("DCR", "CRD"):
-        raise ValueError(f"mode {mode}")
-    if mode == "CRD":
-        order = np.arange(channels, dtype=np.int32).reshape(-1, block * block).T.reshape(-1)
-        data = b.one("GATHER", [data, b.constant(np.ascontiguousarray(order), "channels")], axis=3)
+    if not block_first(c):
+        data = _reordered(b, data, np.arange(channels).reshape(-1, block * block).T)
     return [b.from_spatial(b.one("DEPTH_TO_SPACE", [data], block=block), 4)]
 
 
@@ -89,7 +85,24 @@ def space_to_depth(b: Builder, c: Call) -> list[str]:
     x = c.needed(0)
     if len(b.shape(x)) != 4:
         raise ValueError(f"an input of rank {len(b.shape(x))}")
-    return [b.from_spatial(b.one("SPACE_TO_DEPTH", [b.to_spatial(b.tensor(x))], block=int(c.attrs["blocksize"])), 4)]
+    block = int(c.attrs["blocksize"])
+    y = b.one("SPACE_TO_DEPTH", [b.to_spatial(b.tensor(x))], block=block)
+    if not block_first(c):
+        y = _reordered(b, y, np.arange(b.tensors[y].shape[3]).reshape(block * block, -1).T)
+    return [b.from_spatial(y, 4)]
+
+
+def block_first(c: Call) -> bool:
+    """True for DCR: a channel's number is (row * block + column) * C + c; False for CRD: (c * block + row) * block + column."""
+    mode = c.get("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        raise ValueError(f"mode {mode}")
+    return bool(mode == "DCR")
+
+
+def _reordered(b: Builder, x: str, order: Array) -> str:
+    ids = b.constant(np.ascontiguousarray(order.reshape(-1)).astype(np.int32), "channels")
+    return b.one("GATHER", [x, ids], axis=3)
 
 
 HANDLERS: dict[str, Handler] = {
