@@ -47,8 +47,10 @@ DATA_INPUTS = {
     **dict.fromkeys(["PRelu", "Pad", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Reshape", "Slice"], 1),
     **dict.fromkeys(["Split", "Squeeze", "Tile", "Unsqueeze", "CumSum", "GatherElements", "GatherND", "OneHot", "TopK"], 1),
     **dict.fromkeys(["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare"], 1),
-    **dict.fromkeys(["Compress", "ReverseSequence", "Trilu"], 1),
+    **dict.fromkeys(["RMSNormalization", "Compress", "ReverseSequence", "Trilu"], 1),
 }
+# Frozen inputs in between.
+FROZEN = {"Scatter": (1,), "ScatterElements": (1,), "ScatterND": (1,)}
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,7 @@ def _case(test: Any) -> Case | None:
 def _split_inputs(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
     """(data, frozen) input names: a value is frozen when some node reads it as weight or attribute."""
     frozen = {name for node in model.graph.node for name in node.input[DATA_INPUTS.get(node.op_type, len(node.input)) :]}
+    frozen |= {node.input[i] for node in model.graph.node for i in FROZEN.get(node.op_type, ())}
     names = [v.name for v in model.graph.input]
     return [n for n in names if n not in frozen], [n for n in names if n in frozen]
 

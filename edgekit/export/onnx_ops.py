@@ -10,6 +10,7 @@ import numpy as np
 from edgekit.errors import Unsupported
 from edgekit.export import onnx_spatial
 from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer
+from edgekit.export.onnx_math import WRITERS as MATH
 from edgekit.graph import Node, Tensor
 from edgekit.ops import attr, op_of
 
@@ -285,4 +286,5 @@ WRITERS: dict[str, Callable[[Writer, Node], None]] = {
     "CAST": cast,
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,
+    **MATH,
 }

@@ -19,13 +19,13 @@ from edgekit import ops
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
 from edgekit.load.cut import chosen
-from edgekit.load.onnx import attention, compute, einsum, fold, move, qdq, resize, spatial, upsample
+from edgekit.load.onnx import attention, choice, compute, einsum, fold, index, math, move, qdq, resize, spatial, upsample
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import RESAVE, modernize, opset_of, read_model, tensor_array
 
 __all__ = ["COVERED", "load_onnx"]
 
-HANDLERS: dict[str, Handler] = attention.HANDLERS | einsum.HANDLERS | resize.HANDLERS | upsample.HANDLERS | spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS
+HANDLERS: dict[str, Handler] = attention.HANDLERS | einsum.HANDLERS | resize.HANDLERS | upsample.HANDLERS | spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS | math.HANDLERS | choice.HANDLERS | index.HANDLERS
 # Handled by folding alone: their values are known at load time.
 STATIC = ("Constant", "Shape", "Size")
 # Re-arrangements through which a dequantized constant keeps its integers.
@@ -37,17 +37,6 @@ INSTEAD = {
     "LSTM": "convolutions over time (nn.Conv1d)",
     "GRU": "convolutions over time (nn.Conv1d)",
     "RNN": "convolutions over time (nn.Conv1d)",
-    "Erf": "nn.Hardswish or nn.ReLU (Erf is part of GELU)",
-    "Mish": "nn.Hardswish",
-    "Softplus": "nn.ReLU",
-    "Selu": "nn.ELU or nn.ReLU",
-    "Celu": "nn.ELU or nn.ReLU",
-    "Exp": "nn.Softmax or torch.sigmoid, which are whole operators",
-    "Pow": "x * x",
-    "Where": "multiply by a constant mask",
-    "ReduceL2": "the mean of x * x",
-    "TopK": "run it after the network",
-    "ArgMax": "output the scores and pick the largest after the network",
     "Loop": "unroll it before export",
     "Scan": "unroll it before export",
     "QLinearConv": "save in QDQ format (quant_format=QuantFormat.QDQ)",

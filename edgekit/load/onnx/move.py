@@ -1,4 +1,4 @@
-"""Data movement: pad, concat, split, slice, reshape and its kin, transpose, gather, expand, tile, cast."""
+"""Data movement: pad, concat, split, slice, reshape and its kin, transpose, gather, cast."""
 
 from __future__ import annotations
 
@@ -169,31 +169,6 @@ def gather(b: Builder, c: Call) -> list[str]:
     return [b.one("GATHER", [b.tensor(x), fixed], axis=axis)]
 
 
-def expand(b: Builder, c: Call) -> list[str]:
-    """Repeats each axis of one element with a GATHER of row 0."""
-    x = b.tensor(c.needed(0))
-    target = b.ints(c.input(1), "shape")
-    assert target is not None, "the shape is required"
-    shape = b.tensors[x].shape
-    rank = max(len(shape), len(target))
-    full = np.broadcast_shapes(shape, tuple(target))
-    x = b.reshape(x, (1,) * (rank - len(shape)) + shape)
-    for axis, n in enumerate(full):
-        if n != b.tensors[x].shape[axis]:
-            x = take(b, x, axis, [0] * n)
-    return [x]
-
-
-def tile(b: Builder, c: Call) -> list[str]:
-    x = b.tensor(c.needed(0))
-    repeats = b.ints(c.input(1), "list of repeats")
-    assert repeats is not None, "repeats are required"
-    for axis, times in enumerate(repeats):
-        if times != 1:
-            x = take(b, x, axis, list(range(b.tensors[x].shape[axis])) * times)
-    return [x]
-
-
 def cast(b: Builder, c: Call) -> list[str]:
     import onnx
 
@@ -215,7 +190,5 @@ HANDLERS: dict[str, Handler] = {
     "Squeeze": squeeze,
     "Unsqueeze": unsqueeze,
     "Gather": gather,
-    "Expand": expand,
-    "Tile": tile,
     "Cast": cast,
 }
