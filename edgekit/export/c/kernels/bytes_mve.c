@@ -12,7 +12,7 @@ EK_SOME int8_t *ek_bytes_mve(const int8_t *from, int32_t count, int8_t *to)
         "2:"
         : [f] "+r"(from), [t] "+r"(to)
         : [n] "r"(count)
-        : "lr", "cc", "memory", "d0", "d1");
+        : "lr", "cc", "memory", EK_VECTORS);
 #else
     while (count-- > 0) {
         *to++ = *from++;
@@ -34,7 +34,7 @@ EK_SOME int8_t *ek_filled_mve(int8_t value, int32_t count, int8_t *to)
         "2:"
         : [t] "+r"(to)
         : [n] "r"(count), [v] "r"(value)
-        : "lr", "cc", "memory", "d0", "d1");
+        : "lr", "cc", "memory", EK_VECTORS);
 #else
     while (count-- > 0) {
         *to++ = value;
@@ -47,7 +47,9 @@ EK_SOME int8_t *ek_filled_mve(int8_t value, int32_t count, int8_t *to)
 EK_SOME int8_t *ek_columns_mve(const int8_t *from, int32_t step, int32_t channels, int32_t count, int8_t *to)
 {
 #if EK_ASM
+    uint32_t kept;
     __asm__ volatile(
+        "vmrs %[p], p0\n\t"
         "vctp.8 %[c]\n\t"
         "wls lr, %[n], 2f\n"
         "1:\n\t"
@@ -56,10 +58,11 @@ EK_SOME int8_t *ek_columns_mve(const int8_t *from, int32_t step, int32_t channel
         "add %[f], %[f], %[s]\n\t"
         "vstrb.8 q0, [%[t]], #16\n\t"
         "le lr, 1b\n"
-        "2:"
-        : [f] "+r"(from), [t] "+r"(to)
+        "2:\n\t"
+        "vmsr p0, %[p]"
+        : [f] "+r"(from), [t] "+r"(to), [p] "=&r"(kept)
         : [n] "r"(count), [c] "r"(channels), [s] "r"(step)
-        : "lr", "cc", "memory", "d0", "d1");
+        : "lr", "cc", "memory", EK_VECTORS);
 #else
     const ek_pred p = ek_vctp8q((uint32_t)channels);
     for (; count > 0; --count, from += step, to += 16) {

@@ -5,9 +5,10 @@ EK_APART static void ek_finish_@S(const ek_sums_done *t)
 #if EK_ASM && @FAST
     /* sums r0, multipliers r1, shifts r2, y r3, channels r4, pixels r5, stride r6, zero point r7, low q6, high q7 */
     __asm__ volatile(
-        "push {r4-r11, lr}\n\t"
-        "vpush {d8-d15}\n\t"
         "mov r12, %0\n\t"
+        "vmrs r3, p0\n\t"
+        "push {r3-r11, lr}\n\t"
+        "vpush {d8-d15}\n\t"
         "ldm r12, {r0-r9}\n\t"
         "mov r11, r2\n\t"
         "vdup.8 q6, r8\n\t"
@@ -49,10 +50,11 @@ EK_APART static void ek_finish_@S(const ek_sums_done *t)
         "subs r5, r5, #1\n\t"
         "bne 1b\n\t"
         "vpop {d8-d15}\n\t"
-        "pop {r4-r11, lr}"
+        "pop {r3-r11, lr}\n\t"
+        "vmsr p0, r3"
         :
         : "r"(t)
-        : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
+        : "r0", "r1", "r2", "r3", "r12", "cc", "memory", EK_VECTORS);
 #else
     const ek_laned q = {0, 0, 0, 0, t->zero_point, t->low, t->high};
     for (int32_t i = 0; i < t->pixels; ++i) {

@@ -50,7 +50,7 @@ EK_APART static void ek_row_mve(const ek_row *t)
         "pop {r4-r11, lr}"
         :
         : "r"(t)
-        : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
+        : "r0", "r1", "r2", "r3", "r12", "cc", "memory", EK_VECTORS);
 #else
     const int8_t *w[4] = {t->w[0], t->w[1], t->w[2], t->w[3]};
     const int32_t *bias = t->bias;

@@ -53,7 +53,7 @@ EK_APART static void ek_tile_mve(const ek_tile *t)
         "pop {r4-r11, lr}"
         :
         : "r"(t)
-        : "r0", "r1", "r2", "r3", "r12", "cc", "memory");
+        : "r0", "r1", "r2", "r3", "r12", "cc", "memory", EK_VECTORS);
 #else
     const int8_t *w[2] = {t->w[0], t->w[1]};
     const int32_t *bias = t->bias;

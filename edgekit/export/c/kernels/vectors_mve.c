@@ -4,6 +4,7 @@
 #define EK_MVE 1
 #if defined(__GNUC__)
 #define EK_ASM 1
+#define EK_VECTORS "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7" /* of those a function need not keep; compilers have no name for VPR, so that is kept */
 #else
 #define EK_ASM 0
 #endif
