@@ -15,7 +15,7 @@ from edgekit.graph import Array, Graph, Node, Shape
 from edgekit.ops import TABLE, attr
 from edgekit.ops.requant import activation_range, add_params, conv_requant, dense_requant, int8_quant, zero_of
 
-ISAS = ("plain", "dsp")
+ISAS = ("plain", "dsp", "mve")
 CORES = frozenset({"cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"})  # those with the extension, of `target.CORES`
 PIXELS = 4  # a tile of `tile_dsp`
 
@@ -29,13 +29,14 @@ def isa_of(core: str) -> str:
 class Rescale:
     """Of one convolution or dense layer, by output channel: bias with the input's zero point folded in, multiplier, right
     shift; weights: as given, but 0 in channels that no input can change. exact: every shift is 1..31 and no input gives a sum
-    of 2**30 or more."""
+    of 2**30 or more; narrow: as `narrow`."""
 
     weights: Array
     bias: Array
     multiplier: Array
     right: Array
     exact: bool
+    narrow: bool
     zero: int
     low: int
     high: int
@@ -51,16 +52,10 @@ def rescale(graph: Graph, node: Node, weights: Array) -> Rescale:
     y = graph[node.outputs[0]]
     assert x is not None
     assert w is not None
-    given = graph.tensor(node.inputs[2]) if len(node.inputs) > 2 else None
-    bias = np.zeros(len(weights), np.int64)
-    if given is not None and given.data is not None:
-        bias = given.data.astype(np.int64)
-    flat = weights.reshape(len(weights), -1)
-    folded = bias - zero_of(int8_quant(node, x)) * flat.sum(axis=1)
+    folded = folded_bias(graph, node, weights)
     multiplier, shift = (dense_requant if node.op == "FULLY_CONNECTED" else conv_requant)(node, x, w, y)
     shift = np.where(multiplier == 0, -1, shift)
-    low = folded + np.minimum(flat * -128, flat * 127).sum(axis=1)
-    high = folded + np.maximum(flat * -128, flat * 127).sum(axis=1)
+    low, high = _sums(weights, folded)
     clamp = activation_range(str(attr(node, TABLE[node.op], "activation")), int8_quant(node, y))
     zero = zero_of(int8_quant(node, y))
     ends = [np.clip(multiply_by_quantized_multiplier(end, multiplier, shift) + zero, *clamp) for end in (low, high)]
@@ -70,7 +65,35 @@ def rescale(graph: Graph, node: Node, weights: Array) -> Rescale:
     folded, low, high = (np.where(fixed, small, each) for each in (folded, low, high))
     multiplier, shift = np.where(fixed, 1 << 30, multiplier), np.where(fixed, -1, shift)
     exact = bool(np.all(shift < 0) and np.all(shift > -32) and np.all(low > -(1 << 30)) and np.all(high < 1 << 30))
-    return Rescale(weights, folded, multiplier, -shift, exact, zero, *clamp)
+    return Rescale(weights, folded, multiplier, -shift, exact, narrow(weights, folded), zero, *clamp)
+
+
+def folded_bias(graph: Graph, node: Node, weights: Array) -> Array:
+    """int64[O]: the bias with the share of the input's zero point. weights: int64[O, ...], less their zero point."""
+    x = graph.tensor(node.inputs[0])
+    assert x is not None
+    given = graph.tensor(node.inputs[2]) if len(node.inputs) > 2 else None
+    bias = np.zeros(len(weights), np.int64)
+    if given is not None and given.data is not None:
+        bias = given.data.astype(np.int64)
+    return bias - zero_of(int8_quant(node, x)) * weights.reshape(len(weights), -1).sum(axis=1)
+
+
+def _sums(weights: Array, folded: Array) -> tuple[Array, Array]:
+    """Least and largest sum by channel, over all inputs."""
+    flat = weights.reshape(len(weights), -1)
+    low, high = (pick(flat * -128, flat * 127).sum(axis=1) for pick in (np.minimum, np.maximum))
+    return folded + low, folded + high
+
+
+def narrow(weights: Array, folded: Array) -> bool:
+    """True when all sums and biases are below 2**23 and 256 * w[second channel] + w[first] is an int16 in each pair: then one
+    word of weights gives both channels' products (see packed.c)."""
+    flat = weights.reshape(len(weights), -1).astype(np.int64)
+    pairs = flat[: len(flat) // 2 * 2].reshape(-1, 2, flat.shape[1])
+    low, high = _sums(flat, folded)
+    least, most = min(low.min(initial=0), folded.min(initial=0)), max(high.max(initial=0), folded.max(initial=0))
+    return bool(least >= -(1 << 23) and most < 1 << 23 and np.all(256 * pairs[:, 1] + pairs[:, 0] >= -(1 << 15)))
 
 
 def by_channel(node: Node, w: Array) -> Array:
@@ -94,8 +117,8 @@ def transposed(node: Node, x: Shape, y: Shape) -> bool:
 
 
 def lines_scratch(along: int, stride: int) -> int:
-    """Bytes that the depthwise kernel needs: weights, and three lines of inputs for `along` outputs."""
-    return 40 + 12 * (-(-along // 2) * stride + 1)
+    """Bytes that the depthwise kernel needs: scale, weights and three lines of inputs for `along` outputs, of two channels."""
+    return 2 * (52 + 12 * (-(-along // 2) * stride + 1))
 
 
 def add_order(graph: Graph, node: Node) -> tuple[int, int] | None:
@@ -131,7 +154,7 @@ def packed(graph: Graph, node: Node) -> tuple[str, int] | None:
     stride, pad = tuple(attr(node, TABLE[node.op], "stride")), tuple(attr(node, TABLE[node.op], "pad"))
     dilation = tuple(attr(node, TABLE[node.op], "dilation"))
     if node.op == "DEPTHWISE_CONV_2D":
-        fits = w.shape[1:3] == (3, 3) and w.shape[3] == x.shape[3] and dilation == (1, 1)
+        fits = w.shape[1:3] == (3, 3) and w.shape[3] == x.shape[3] > 1 and dilation == (1, 1)
         if not fits or stride[0] != stride[1] or stride[0] not in {1, 2}:
             return None
         along = y.shape[1] if transposed(node, x.shape, y.shape) else y.shape[2]

@@ -15,12 +15,14 @@ from edgekit.ops import TABLE, attr
 from edgekit.ops.requant import add_params, dense_requant, int8_quant, zero_of
 
 
-def in_words(w: Array) -> Array:
+def in_words(w: Array, narrow: bool) -> Array:
     """w[O, depth] (depth a multiple of 4) as int32[O / 2, depth / 4, 2]: a word holds two channels of inputs 0 and 2 of four,
-    the next those of 1 and 3. An odd last channel gets zeros beside it."""
-    rows = np.concatenate([w, np.zeros((len(w) % 2, w.shape[1]), w.dtype)]).astype(np.int8)
+    the next those of 1 and 3. narrow: the two as one int16, 256 * second + first. An odd last channel gets zeros beside it."""
+    rows = np.concatenate([w, np.zeros((len(w) % 2, w.shape[1]), w.dtype)]).astype(np.int64)
     fours = rows.reshape(len(rows) // 2, 2, -1, 4)[..., [0, 2, 1, 3]]
-    return np.ascontiguousarray(fours.transpose(0, 2, 3, 1)).reshape(len(rows) // 2, -1, 8).view("<i4").astype(np.int32)
+    first, second = fours[:, 0], fours[:, 1]
+    pairs = 256 * second + (first if narrow else first & 255)
+    return np.ascontiguousarray(pairs, "<i2").view("<i4").astype(np.int32)
 
 
 def filled(w: Array) -> Array:
@@ -45,12 +47,21 @@ def _packed(site: Site, r: dsp.Rescale) -> list[str]:
     columns = np.zeros((3, 2 * pairs), np.int64)
     columns[:, : len(r.bias)] = (r.bias, _doubled(r.multiplier), r.right)
     bias, multiplier, right = columns.reshape(3, pairs, 2)
-    records = np.concatenate([bias, multiplier, right[:, :1] | right[:, 1:] << 8], axis=1)
-    tile = "tile_relu_dsp" if _flat_halves(r) else "tile_dsp"
-    site.kernels[tile] = None
-    name = site.array("records", records.astype(np.int32), "int32_t", "bias, multiplier, right shift of two channels")
-    values = (name, f"{site.prefix}_{tile}", r.zero, r.low, r.high)
-    return site.block("packed", "q", [(values, "records, tile, zero point, lowest, highest")])
+    if r.narrow:
+        records, note = [bias << 8 | right, multiplier], "bias * 256 + right shift, then multiplier, of two channels"
+    else:
+        records, note = [bias, multiplier, right], "bias, multiplier, right shift of two channels"
+    name = site.array("records", np.concatenate(records, axis=1).astype(np.int32), "int32_t", note)
+    tile = ("tile" if r.narrow else "tile_wide") + ("_relu_dsp" if _flat_halves(r) else "_dsp")
+    used = (tile, _sums(r.narrow))
+    site.kernels.update(dict.fromkeys(used))
+    functions = [f"{site.prefix}_{kernel}" for kernel in used]
+    values = (name, *functions, 2 * len(records), r.zero, r.low, r.high)
+    return site.block("packed", "q", [(values, "records, functions, words of a record, zero point, lowest, highest")])
+
+
+def _sums(narrow: bool) -> str:
+    return "sums_dsp" if narrow else "sums_wide_dsp"
 
 
 def conv(site: Site) -> list[str]:
@@ -59,7 +70,7 @@ def conv(site: Site) -> list[str]:
     lines = _packed(site, r)
     x, y = site.tensor(0), site.out
     rows = filled(r.weights.reshape(len(w), w.shape[1], -1)).reshape(len(w), -1)
-    weights = site.array("weights", in_words(rows), "int32_t", site.tensor(1).name)
+    weights = site.array("weights", in_words(rows, r.narrow), "int32_t", site.tensor(1).name)
     if site.step.kernel == "conv_1x1_dsp_s8":
         pixels = x.elements // x.shape[3]
         kernel = "conv_1x1_back_dsp_s8" if site.step.order == "backward" else site.step.kernel
@@ -73,12 +84,11 @@ def conv(site: Site) -> list[str]:
 def depthwise(site: Site) -> list[str]:
     w, y = constant_weights(site), site.out
     r = dsp.rescale(site.graph, site.node, dsp.by_channel(site.node, w))
-    names = (
-        site.array("bias", (2 * r.bias).astype(np.int32), "int32_t", "twice, with the input's zero point"),
-        site.array("multiplier", r.multiplier.astype(np.int32), "int32_t"),
-        site.array("shift", r.right.astype(np.int8), "int8_t", "right"),
-    )
-    rows = [(names, "bias, multiplier, shift"), ((1, r.zero, r.low, r.high), "each, zero point, lowest, highest")]
+    small = bool(np.all(np.abs(2 * r.bias) < 1 << 23))
+    columns = [2 * r.bias << 8 | r.right, r.multiplier] if small else [2 * r.bias, r.multiplier, r.right]
+    note = "twice the bias * 256 + right shift, multiplier" if small else "twice the bias, multiplier, right shift"
+    records = site.array("records", np.stack(columns, axis=1).astype(np.int32), "int32_t", note)
+    values = (records, len(columns), r.zero, r.low, r.high)
     across = site.band is None and dsp.transposed(site.node, site.tensor(0).shape, y.shape)
     planes = r.weights.reshape(-1, 3, 3)
     planes = planes.transpose(0, 2, 1) if across else planes
@@ -89,18 +99,21 @@ def depthwise(site: Site) -> list[str]:
     zero = zero_of(int8_quant(site.node, site.tensor(0)))
     function = f"{site.prefix}_{line}"
     arguments = (site.x(), "&window", int(across), zero, weights, "&q", function, site.scratch, site.y())
-    block = site.block("quantized", "q", rows)
+    block = site.block("planes", "q", [(values, "records, words of each, zero point, lowest, highest")])
     return [*window_rows(site, (3, 3)), *block, site.call("depthwise_dsp_s8", *arguments)]
 
 
 def dense(site: Site) -> list[str]:
     w = centred_weights(site)
     lines = weighted(site, w, dense_requant(site.node, site.tensor(0), site.tensor(1), site.out))
-    weights = site.array("weights", in_words(filled(w)), "int32_t", site.tensor(1).name)
+    narrow = dsp.narrow(w, dsp.folded_bias(site.graph, site.node, w))
+    weights = site.array("weights", in_words(filled(w), narrow), "int32_t", site.tensor(1).name)
     rows = site.tensor(0).elements // w.shape[1]
     scratch = site.scratch if site.step.scratch is not None else "0"
     sizes = (rows, w.shape[1], weights, w.shape[0])
-    return [*lines, site.call("dense_dsp_s8", site.x(), *sizes, "&q", scratch, site.y())]
+    site.kernels[_sums(narrow)] = None
+    function = f"{site.prefix}_{_sums(narrow)}"
+    return [*lines, site.call("dense_dsp_s8", site.x(), *sizes, "&q", function, scratch, site.y())]
 
 
 def add(site: Site) -> list[str]:

@@ -120,7 +120,7 @@ def test_assembly_holds_in_an_unoptimized_build(kernel: str) -> None:
 
 def test_the_order_of_weights_in_words() -> None:
     w = np.arange(12, dtype=np.int8).reshape(3, 4)
-    first, second = in_words(w)
+    first, second = in_words(w, narrow=False)
     assert first.astype("<i4").view(np.int8).ravel().tolist() == [0, 4, 2, 6, 1, 5, 3, 7]
     assert second.astype("<i4").view(np.int8).ravel().tolist() == [8, 0, 10, 0, 9, 0, 11, 0]
     assert filled(np.ones((2, 5))).tolist() == [[1] * 5 + [0] * 3] * 2

@@ -9,7 +9,7 @@ typedef struct {
     const int32_t *record, *record_end;
     int8_t *y;
     int32_t stride; /* bytes from pixel to pixel of y */
-    int32_t missing; /* words that the first round of the loop leaves out: a round is four */
+    int32_t missing; /* of the words of w: those that the first round of eight leaves out, the very first word apart */
     int32_t zero_point;
     const int32_t *w;
 } ek_tile;

@@ -2,9 +2,9 @@
 /* A tile of four pixels times all channels; an odd last channel by itself. */
 EK_SMALL static void ek_pixels_dsp(const uint32_t *tile, int32_t words, const int32_t *w, const ek_packed *q, int32_t channels, int8_t *y)
 {
-    const int32_t pairs = channels / 2, first = -words & 3;
+    const int32_t pairs = channels / 2, missing = (1 - 2 * words) & 7;
     const int32_t *last = q->record + q->size * pairs;
-    const ek_tile t = {tile, tile + 8 * words, q->record, last, y, channels, first, q->zero_point, w};
+    const ek_tile t = {tile, tile + 8 * words, q->record, last, y, channels, missing, q->zero_point, w};
     if (pairs > 0) {
         q->tile(&t);
     }

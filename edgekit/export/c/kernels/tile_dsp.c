@@ -3,8 +3,8 @@ EK_ALONE static void ek_@S(const ek_tile *t)
 {
 #if EK_DSP
     /* x r0, w r1, two words of x r2 r3, sums r4..r11, weights r12 lr; on the stack: x, x end, record, its end, y, stride, entry
-       into the unrolled loop, zero point. Four words of each pixel a round: with what stands around it, the loop stays within
-       the 1 KiB of instructions that small flash caches hold. */
+       into the unrolled loop, zero point. The first words are added to the biases; then a round is four words of each pixel. With what stands
+       around it, the loop stays within the 1 KiB of instructions that small flash caches hold. */
     __asm__ volatile(
         "push {r4-r11, lr}\n\t"
         "mov r0, %0\n\t"
@@ -20,8 +20,18 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "ldrd r4, r5, [r3]\n\t"
         "ldr r0, [sp]\n\t"
         @START
-        "mov r6, r4\n\tmov r8, r4\n\tmov r10, r4\n\t"
-        "mov r7, r5\n\tmov r9, r5\n\tmov r11, r5\n\t"
+        "ldr r12, [r1], #4\n\t"
+        "ldrd r2, r3, [r0, #8]\n\t"
+        @BOTH
+        "smlad r8, r2, @FIRST, r4\n\t"
+        "smlad r9, r2, @SECOND, r5\n\t"
+        "smlad r10, r3, @FIRST, r4\n\t"
+        "smlad r11, r3, @SECOND, r5\n\t"
+        "ldrd r2, r3, [r0], #16\n\t"
+        "smlad r6, r3, @FIRST, r4\n\t"
+        "smlad r7, r3, @SECOND, r5\n\t"
+        "smlad r4, r2, @FIRST, r4\n\t"
+        "smlad r5, r2, @SECOND, r5\n\t"
         "ldr r2, [sp, #24]\n\t"
         "bx r2\n\t"
         ".balign 4\n"
@@ -44,7 +54,7 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "cmp r0, r2\n\t"
         "bne 2b\n\t"
         "ldr r3, [sp, #8]\n\t"
-        "ldr r12, [sp, #28]\n\t"
+        @LOAD
         "ldrd r0, r2, [r3, #8]\n\t"
         "ldr lr, [r3, #@SHIFT]\n\t"
         @APART
@@ -52,7 +62,7 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "smmlar \\a, \\a, r0, \\a\n\t"
         @HALVES
         "asrs \\a, \\a, lr\n\t"
-        "adc \\a, \\a, r12\n\t"
+        @ZERO
         "ssat \\a, #8, \\a\n\t"
         ".endr\n\t"
         "ldr lr, [r3, #@SHIFT + 4]\n\t"
@@ -60,7 +70,7 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "smmlar \\a, \\a, r2, \\a\n\t"
         @HALVES
         "asrs \\a, \\a, lr\n\t"
-        "adc \\a, \\a, r12\n\t"
+        @ZERO
         "ssat \\a, #8, \\a\n\t"
         ".endr\n\t"
         "ldrd r0, r2, [sp, #16]\n\t"
