@@ -53,6 +53,30 @@ def offsets(moves: Collection[Move]) -> tuple[dict[str, str], dict[str, int]]:
     return heads, at
 
 
+def fullness(
+    graph: Graph, root: Mapping[str, str], last: Mapping[str, int], moves: Mapping[int, Move], scratch: Sequence[int]
+) -> tuple[Array, list[tuple[int, Array, list[str]]]]:
+    """(bytes before the first node, at each node, and after the last; (first moment, bytes from then on, values) of every
+    chain). Arguments as of `choose`."""
+    births = dict.fromkeys(graph.inputs, -1)
+    births |= {n: i for i, node in enumerate(graph.nodes) for n in node.outputs if root[n] == n}
+    total = np.array([0, *scratch, 0], np.int64)
+    heads, at = offsets(moves.values())
+    chains: dict[str, list[str]] = {}
+    for name in births:
+        chains.setdefault(heads.get(name, name), []).append(name)
+    rows: list[tuple[int, Array, list[str]]] = []
+    for names in chains.values():
+        spans = [(births[n] + 1, max(last.get(n, -1), births[n]) + 2, at.get(n, 0) + graph[n].nbytes) for n in names]
+        start, end = min(s for s, _, _ in spans), max(e for _, e, _ in spans)
+        row = np.zeros(end - start, np.int64)
+        for first, stop, size in spans:
+            np.maximum(row[first - start : stop - start], size, out=row[first - start : stop - start])
+        total[start:end] += row
+        rows.append((start, row, names))
+    return total, rows
+
+
 def choose(
     graph: Graph, root: Mapping[str, str], last: Mapping[str, int], ways: Mapping[int, Sequence[Move]], scratch: Sequence[int]
 ) -> tuple[tuple[int, float], dict[int, Move]]:
@@ -62,25 +86,10 @@ def choose(
     How full: bytes at the fullest moment, then the sum of squares over all. root: value -> whose bytes it is; last: root ->
     position of its last reader; scratch: bytes of each node.
     """
-    births = dict.fromkeys(graph.inputs, -1)
-    births |= {n: i for i, node in enumerate(graph.nodes) for n in node.outputs if root[n] == n}
 
     def crowd(moves: Mapping[int, Move]) -> tuple[tuple[int, float], set[str]]:
         """How full memory gets, and the values of every chain that is alive at the fullest moment."""
-        total = np.array([0, *scratch, 0], np.int64)
-        heads, at = offsets(moves.values())
-        chains: dict[str, list[str]] = {}
-        for name in births:
-            chains.setdefault(heads.get(name, name), []).append(name)
-        rows: list[tuple[int, Array, list[str]]] = []
-        for names in chains.values():
-            spans = [(births[n] + 1, max(last.get(n, -1), births[n]) + 2, at.get(n, 0) + graph[n].nbytes) for n in names]
-            start, end = min(s for s, _, _ in spans), max(e for _, e, _ in spans)
-            row = np.zeros(end - start, np.int64)
-            for first, stop, size in spans:
-                np.maximum(row[first - start : stop - start], size, out=row[first - start : stop - start])
-            total[start:end] += row
-            rows.append((start, row, names))
+        total, rows = fullness(graph, root, last, moves, scratch)
         top = int(total.argmax())
         crowded = {n for start, row, names in rows if start <= top < start + len(row) and row[top - start] for n in names}
         return (int(total[top]), float(np.square(total.astype(np.float64)).sum())), crowded

@@ -250,8 +250,7 @@ def _run_overlapping(program: Program, step: KernelCall, arena: Array, layout: P
 def _run_cascade(program: Program, step: KernelCall, cascade: Cascade, arena: Array, layout: Plan) -> None:
     """Action by action, as the generated code does; what a window forgets is spoilt, and the kernels' scratch at each call."""
     graph = program.graph
-    assert step.scratch is not None
-    base = layout.address(step.scratch)
+    base = 0 if step.scratch is None else layout.address(step.scratch)
     whole = {o.tensor: o for o in (*step.inputs, *step.outputs) if isinstance(o, BufferView)}
     first = [0] * len(cascade.windows)
 

@@ -155,11 +155,12 @@ def schedule(
     positions are those of the graph without its dead channels.
     """
     source, graph = graph, graph if dead_channels else drop_dead_channels(graph)
-    layout = _share(graph, isa, in_place, const_input, cascades)
+    layout = share(graph, kernels_of(graph, isa), in_place, const_input, cascades)
     if in_place and branches(graph) and not cascades:
         named = zip(graph.nodes, layout.kernels, strict=True)
         merges = [node.op in ELEMENTWISE | POOLS or kernel in RULES for node, (kernel, _) in named]
-        other = _share(lean_order(graph, layout.root, merges), isa, in_place, const_input)
+        lean = lean_order(graph, layout.root, merges)
+        other = share(lean, kernels_of(lean, isa), in_place, const_input)
         layout = min(layout, other, key=lambda found: found.crowd[0])
     graph, kernels, root, moves = layout.graph, layout.kernels, layout.root, layout.moves
     heads, at = offsets(moves.values())
@@ -190,21 +191,29 @@ def schedule(
 
 
 @dataclass(frozen=True)
-class _Sharing:
+class Sharing:
     """A graph in one order of its nodes (each cascade one node; `nodes`: without that): their kernels and scratch, whose bytes
-    each value is, who writes over what, how full memory gets, and the cascades by position."""
+    each value is, when it is last read, who writes over what, how full memory gets, and the cascades by position."""
 
     graph: Graph
     nodes: tuple[Node, ...]
     kernels: list[tuple[str, int]]
     root: dict[str, str]
+    last: dict[str, int]
     moves: dict[int, Move]
     crowd: tuple[int, float]
     cascades: dict[int, Cascade]
 
 
-def _share(graph: Graph, isa: str, in_place: bool, const_input: bool, segments: Sequence[Segment] = ()) -> _Sharing:
-    nodes, kernels = graph.nodes, kernels_of(graph, isa)
+def share(
+    graph: Graph,
+    kernels: Sequence[tuple[str, int]],
+    in_place: bool = True,
+    const_input: bool = False,
+    segments: Sequence[Segment] = (),
+) -> Sharing:
+    """Which bytes may be shared. kernels: of the graph's nodes (`kernel_choice.kernels_of`)."""
+    nodes, kernels = graph.nodes, list(kernels)
     cascades: dict[int, Cascade] = {}
     for segment in reversed(segments):
         cascade = cascade_of(graph, kernels, segment.first, segment.last, segment.rows, segment.slack)
@@ -222,7 +231,7 @@ def _share(graph: Graph, isa: str, in_place: bool, const_input: bool, segments: 
         if found_ways:
             ways[i] = found_ways
     crowd, moves = choose(graph, root, last, ways, [scratch for _, scratch in kernels])
-    return _Sharing(graph, nodes, kernels, root, moves, crowd, cascades)
+    return Sharing(graph, nodes, kernels, root, last, moves, crowd, cascades)
 
 
 def _over_cascade(

@@ -65,7 +65,6 @@ def cascade_lines(graph: Graph, step: KernelCall, writer: Writer) -> list[str]:
 def stage_call(graph: Graph, step: KernelCall, cascade: Cascade, index: int) -> KernelCall:
     """The kernel call of a stage, as if its tensors lay whole where their windows begin."""
     stage, scratch = cascade.stages[index], step.scratch
-    assert scratch is not None
     whole = {o.tensor: o for o in (*step.inputs, *step.outputs) if o is not None}
 
     def view(name: str | None) -> Operand:
@@ -76,7 +75,7 @@ def stage_call(graph: Graph, step: KernelCall, cascade: Cascade, index: int) -> 
 
     output = view(stage.output)
     assert isinstance(output, BufferView)
-    work = BufferView(scratch.tensor, scratch.buffer, scratch.offset, (cascade.work,), "int8")
+    work = None if scratch is None else replace(scratch, shape=(cascade.work,))
     return KernelCall(stage.kernel, tuple(view(n) for n in stage.node.inputs), (output,), stage.node, work)
 
 

@@ -1,0 +1,153 @@
+"""The least slow Program that fits a RAM budget: layers around the fullest moments run as cascades, a few rows at a time.
+
+Each choice of layers is judged by the bytes it needs and by `Cascade.extra`, the estimated instructions it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from edgekit.cascade import Cascade, cascade_of, takes
+from edgekit.errors import DoesNotFit
+from edgekit.graph import Graph
+from edgekit.inplace import fullness
+from edgekit.kernel_choice import kernels_of
+from edgekit.memory import plan
+from edgekit.passes.dead_channels import drop_dead_channels
+from edgekit.schedule import Program, Segment, Sharing, schedule, share
+
+# What a budget keeps free for the stack of the generated code: 360 to 600 bytes were measured on Cortex-M, by compiler.
+STACK = 640
+# Layers of one cascade at most; cascades of a network at most; of how many choices of layers calls of more rows are tried.
+LONGEST, MOST, REFINED = 24, 4, 8
+ROWS, SLACKS = (1, 2, 3, 4, 6, 8, 12, 16), (0, 1, 2, 4, 8)
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Cascades, the bytes at the fullest moment, and the estimated instructions that they cost."""
+
+    segments: tuple[Segment, ...]
+    need: int
+    cost: int
+
+
+def fitted(
+    graph: Graph, *, ram_budget: int | None, const_input: bool = False, isa: str = "plain", alignment: int = 4
+) -> Program:
+    """The Program of `schedule` where its arena and STACK fit `ram_budget` bytes (or that is None); else one with cascades.
+
+    Raises DoesNotFit with the least budget that would do, Unsupported as `schedule`.
+    """
+    whole = schedule(graph, const_input=const_input, isa=isa)
+    if ram_budget is None:
+        return whole
+    limit = ram_budget - STACK
+    found = plan(whole, alignment=alignment)
+    if found.peak <= limit:
+        return whole
+    search = _Search(drop_dead_channels(graph), const_input, isa, limit)
+    least = found.peak
+    for choice in search.choices():
+        program = schedule(graph, const_input=const_input, isa=isa, cascades=choice.segments)
+        peak = plan(program, alignment=alignment).peak
+        if peak <= limit:
+            return program
+        least = min(least, peak)
+    raise DoesNotFit(
+        f"a RAM budget of {ram_budget:,} B cannot be met: the least that was found is {least + STACK:,} B, "
+        f"{least:,} B of arena and {STACK} B kept for the stack; layer by layer it is {found.peak + STACK:,} B",
+        f"--ram-budget {least + STACK}, or less to hold at {found.who.title}: a smaller input or fewer channels there",
+    )
+
+
+class _Search:
+    def __init__(self, graph: Graph, const_input: bool, isa: str, limit: int) -> None:
+        self.graph, self.const_input, self.limit = graph, const_input, limit
+        self.kernels = kernels_of(graph, isa)
+        self.able = [takes(graph, node, self.kernels[i][0]) for i, node in enumerate(graph.nodes)]
+
+    def choices(self) -> Iterator[_Choice]:
+        """Those that should fit, least cost first; last the one that needs least."""
+        done: tuple[Segment, ...] = ()
+        smallest: _Choice | None = None
+        for _ in range(MOST):
+            now = self._shared(done)
+            totals, _ = fullness(now.graph, now.root, now.last, now.moves, [n for _, n in now.kernels])
+            tried = [c for segment in self._around(done, totals) if (c := self._judged(done, segment)) is not None]
+            if not tried:
+                break
+            smallest = min((*tried, *([smallest] if smallest else [])), key=lambda c: (c.need, c.cost))
+            fitting = sorted((c for c in tried if c.need <= self.limit), key=lambda c: c.cost)
+            if fitting:
+                finer = [self._refined(done, c) for c in fitting[:REFINED]]
+                yield from sorted((*finer, *fitting[:1]), key=lambda c: c.cost)
+                break
+            done = min(tried, key=self._excess).segments
+        if smallest is not None:
+            yield smallest
+
+    def _shared(self, segments: Sequence[Segment]) -> Sharing:
+        return share(self.graph, self.kernels, True, self.const_input, segments)
+
+    def _around(self, done: Sequence[Segment], totals: Sequence[int]) -> Iterator[Segment]:
+        """Segments of one row a call around the fullest node that no cascade has yet. totals: as of `fullness`."""
+        nodes = self._positions(done)
+        taken = {i for segment in done for i in range(segment.first, segment.last + 1)}
+        full = [(totals[k + 1], -first, first) for k, (first, last) in enumerate(nodes) if first == last]
+        over = sorted((entry for entry in full if entry[0] > self.limit and entry[2] not in taken), reverse=True)
+        if not over:
+            return
+        middle = next((p for _, _, p in over if self.able[p]), None)
+        if middle is None:
+            return
+        low = high = middle
+        while low > 0 and self.able[low - 1] and low - 1 not in taken:
+            low -= 1
+        while high + 1 < len(self.able) and self.able[high + 1] and high + 1 not in taken:
+            high += 1
+        for first in range(low, middle + 1):
+            for last in range(middle, min(high, first + LONGEST - 1) + 1):
+                if first < last:
+                    yield Segment(first, last, (1,) * (last - first + 1))
+
+    def _positions(self, done: Sequence[Segment]) -> list[tuple[int, int]]:
+        """(first, last) original node of each node of the graph whose segments are one node each."""
+        found, i = [], 0
+        ends = {segment.first: segment.last for segment in done}
+        while i < len(self.graph.nodes):
+            found.append((i, ends.get(i, i)))
+            i = found[-1][1] + 1
+        return found
+
+    def _cascade(self, segment: Segment) -> Cascade:
+        return cascade_of(self.graph, self.kernels, segment.first, segment.last, segment.rows, segment.slack)
+
+    def _judged(self, done: Sequence[Segment], segment: Segment) -> _Choice | None:
+        if self._cascade(segment).scratch > self.limit:
+            return None
+        segments = tuple(sorted((*done, segment), key=lambda s: s.first))
+        now = self._shared(segments)
+        return _Choice(segments, now.crowd[0], sum(c.extra for c in now.cascades.values()))
+
+    def _excess(self, choice: _Choice) -> tuple[float, int]:
+        """How much is over the limit, summed over all moments, and the cost."""
+        now = self._shared(choice.segments)
+        totals, _ = fullness(now.graph, now.root, now.last, now.moves, [n for _, n in now.kernels])
+        return float(np.maximum(np.asarray(totals) - self.limit, 0).sum()), choice.cost
+
+    def _refined(self, done: Sequence[Segment], choice: _Choice) -> _Choice:
+        """The same layers with more rows a call, or more room in the windows, as far as the limit allows."""
+        segment = next(s for s in choice.segments if s not in done)
+        heights = [self.graph[n.outputs[0]].shape[1] for n in self.graph.nodes[segment.first : segment.last + 1]]
+        ways = {tuple(min(r, h) for h in heights) for r in ROWS}
+        ways |= {tuple(min(h, max(1, r * h // heights[-1])) for h in heights) for r in ROWS}
+        finer = [replace(segment, rows=rows, slack=slack) for rows in ways for slack in SLACKS]
+        costs = [(found.extra, s.slack, s.rows, s) for s in finer if (found := self._cascade(s)).scratch <= self.limit]
+        for *_, better in sorted(costs, key=lambda entry: entry[:3]):
+            if (found := self._judged(done, better)) is not None and found.need <= self.limit:
+                return found
+        return choice
