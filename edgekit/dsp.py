@@ -16,13 +16,14 @@ from edgekit.ops import TABLE, attr
 from edgekit.ops.requant import activation_range, add_params, conv_requant, dense_requant, int8_quant, zero_of
 
 ISAS = ("plain", "dsp", "mve")
-CORES = frozenset({"cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"})  # those with the extension, of `target.CORES`
+CORES = frozenset({"cortex-m4", "cortex-m7", "cortex-m33"})  # those with the extension and no vectors, of `target.CORES`
+HELIUM = frozenset({"cortex-m55", "cortex-m85"})  # those with vectors: see `edgekit.mve`
 PIXELS = 4  # a tile of `tile_dsp`
 
 
 def isa_of(core: str) -> str:
     """The kernels (one of ISAS) for a core of `target.CORES`, or for anything else."""
-    return "dsp" if core in CORES else "plain"
+    return "mve" if core in HELIUM else "dsp" if core in CORES else "plain"
 
 
 @dataclass(frozen=True)

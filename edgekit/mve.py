@@ -15,7 +15,6 @@ from edgekit.graph import Array, Graph, Node, Tensor
 from edgekit.ops import TABLE, attr
 from edgekit.ops.requant import activation_range, conv_requant, dense_requant, int8_quant, zero_of
 
-CORES = frozenset({"cortex-m55", "cortex-m85"})  # those with the extension
 LANES = 16  # int8 values a vector holds
 CHANNELS = 64  # whose sums are kept before they are rescaled
 PIXELS = 3  # of a tile

@@ -51,6 +51,7 @@ def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool 
     name: prefix of every C name, and of the files. alignment: of the buffers in the arena, 4 or 16 bytes.
     const_input: the static form leaves its inputs as they are (their bytes are then not reused). isa: "plain", or "dsp" for
     kernels laid out for Arm's DSP extension (Cortex-M4, M7, M33; other compilers get C that does the same, more slowly).
+    "mve": for Helium (Cortex-M55, M85).
     Raises Unsupported (nodes without a C kernel, all at once), BadConfig (a name C cannot use).
     """
     return compile_program(schedule(graph, const_input=const_input, isa=isa), name, alignment=alignment, const_input=const_input)

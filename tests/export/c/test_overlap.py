@@ -42,7 +42,7 @@ def test_programs_equal_the_reference(seed: int) -> None:
     graph = separable(seed)
     data = feeds(graph, np.random.default_rng(seed))
     expected = reference.run(graph, data)
-    for isa in ("plain", "dsp"):
+    for isa in ("plain", "dsp", "mve"):
         found = run_program(schedule(graph, isa=isa, dead_channels=True), data)
         for name, value in found.items():
             np.testing.assert_array_equal(value, expected[name], err_msg=isa)
