@@ -24,6 +24,7 @@ def plan(mlperf: Path | None, quick: bool) -> dict[str, list[str] | None]:
         "toolchain": [*vww, *(["--repeat", "1"] if quick else [])],
         "onnx_nodes": [],
         "families": [],
+        "pixels": [],
         "cycles": None if mlperf is None else [str(mlperf)],
         "mlperf": None if mlperf is None else [str(mlperf), *(["--quick"] if quick else [])],
     }
