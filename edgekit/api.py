@@ -25,7 +25,7 @@ from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, layer_
 from edgekit.passes.quantize.apply import IO
 from edgekit.pipeline import Layout, Source, open_model, quantize_graph
 from edgekit.report.model import RunReport
-from edgekit.target import Target, find_target
+from edgekit.target import Target, find_target, parse_size
 from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
 
 __all__ = ["bench", "export", "inspect", "load", "quantize", "verify"]
@@ -111,6 +111,7 @@ def export(
     data: str | Path | Dataset | None = None,
     samples: int = DEFAULT_SAMPLES,
     const_input: bool = False,
+    ram_budget: int | str | None = None,
     io_layout: Layout | None = None,
     data_scale: Scale | None = None,
     **load_options: Any,
@@ -118,12 +119,21 @@ def export(
     """Deployable files for a target: format "c" (default on microcontrollers), "tflm", "tflite" (default elsewhere), "onnx".
 
     A float model for an int8-only target is quantized with `data`; without data, BadModel says the exact line.
+    ram_budget: bytes (or "20K") that C may take in RAM, stack included: layers then run a few rows at a time.
     Golden vectors of the project come from `data`, or are random. Raises DoesNotFit when the plan exceeds the board.
     """
     source, board = open_model(model, **load_options), _target(target)
     dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "train")
     return export_files(
-        source, board, format=format, project=project, name=name, data=dataset, const_input=const_input, layout=io_layout
+        source,
+        board,
+        format=format,
+        project=project,
+        name=name,
+        data=dataset,
+        const_input=const_input,
+        ram_budget=None if ram_budget is None else parse_size(ram_budget),
+        layout=io_layout,
     )
 
 
@@ -140,13 +150,14 @@ def bench(
     data_scale: Scale | None = None,
     details: bool = False,
     per_op: bool = False,
+    ram_budget: int | str | None = None,
     **load_options: Any,
 ) -> RunReport:
     """Every metric of a model on every target, each saying how it was obtained, or why it could not be.
 
     data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy.
     toolchain: "zig", or "gcc" for the system's arm-none-eabi-gcc and QEMU. details: also what each figure is made of
-    (TargetResult.breakdown); per_op: instructions step by step (TargetResult.by_op).
+    (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step (TargetResult.by_op).
     """
     source = open_model(model, **load_options)
     feed = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
@@ -162,6 +173,7 @@ def bench(
         toolchain=toolchain,
         details=details,
         per_op=per_op,
+        ram_budget=None if ram_budget is None else parse_size(ram_budget),
     )
     return RunReport(source.text, source.sha256, tuple(results))
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from edgekit.cascade import Cascade, cascade_of, takes
 from edgekit.errors import DoesNotFit
-from edgekit.graph import Graph
+from edgekit.graph import Array, Graph
 from edgekit.inplace import fullness
 from edgekit.kernel_choice import kernels_of
 from edgekit.memory import plan
@@ -24,6 +24,14 @@ STACK = 640
 # Layers of one cascade at most; cascades of a network at most; of how many choices of layers calls of more rows are tried.
 LONGEST, MOST, REFINED = 24, 4, 8
 ROWS, SLACKS = (1, 2, 3, 4, 6, 8, 12, 16), (0, 1, 2, 4, 8)
+
+
+class Unreachable(DoesNotFit):
+    """No plan meets the budget. least: bytes of the least budget that one was found for."""
+
+    def __init__(self, least: int, message: str, hint: str) -> None:
+        self.least = least
+        super().__init__(message, hint)
 
 
 @dataclass(frozen=True)
@@ -57,11 +65,41 @@ def fitted(
         if peak <= limit:
             return program
         least = min(least, peak)
-    raise DoesNotFit(
+    raise Unreachable(
+        least + STACK,
         f"a RAM budget of {ram_budget:,} B cannot be met: the least that was found is {least + STACK:,} B, "
         f"{least:,} B of arena and {STACK} B kept for the stack; layer by layer it is {found.peak + STACK:,} B",
         f"--ram-budget {least + STACK}, or less to hold at {found.who.title}: a smaller input or fewer channels there",
     )
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A Program for a board. note: what was done so that it fits, "" when nothing had to be; least: the least budget that
+    could be met where the program fits the board by no means, else None."""
+
+    program: Program
+    note: str = ""
+    least: int | None = None
+
+
+def for_board(
+    graph: Graph, ram: int | None, *, ram_budget: int | None = None, const_input: bool = False, isa: str = "plain"
+) -> Fit:
+    """As `fitted`; without a budget, the board's RAM (bytes; None: not known) is one where the network would not fit it layer
+    by layer. A board that is too small all the same is no error here."""
+    program = fitted(graph, ram_budget=ram_budget, const_input=const_input, isa=isa)
+    if ram_budget is None and ram is not None and plan(program).peak + STACK > ram:
+        try:
+            program = fitted(graph, ram_budget=ram, const_input=const_input, isa=isa)
+        except Unreachable as error:
+            return Fit(program, least=error.least)
+    cascades = [step.cascade for step in program.steps if step.cascade is not None]
+    if not cascades:
+        return Fit(program)
+    layers, extra = sum(len(c.stages) for c in cascades), sum(c.extra for c in cascades)
+    why = "--ram-budget" if ram_budget is not None else "the board's RAM"
+    return Fit(program, f"{layers} layers run a few rows at a time, for {why}: about {extra:,} instructions more (estimated)")
 
 
 class _Search:
@@ -77,10 +115,16 @@ class _Search:
         for _ in range(MOST):
             now = self._shared(done)
             totals, _ = fullness(now.graph, now.root, now.last, now.moves, [n for _, n in now.kernels])
-            tried = [c for segment in self._around(done, totals) if (c := self._judged(done, segment)) is not None]
+            tried: list[_Choice] = []
+            for segment in self._around(done, totals):
+                # What is larger than the smallest so far is of no interest, whether it fits or not.
+                most = max(self.limit, smallest.need if smallest is not None else int(totals.max()))
+                choice = self._judged(done, segment, most)
+                if choice is not None:
+                    tried.append(choice)
+                    smallest = min((choice, *([smallest] if smallest else [])), key=lambda c: (c.need, c.cost))
             if not tried:
                 break
-            smallest = min((*tried, *([smallest] if smallest else [])), key=lambda c: (c.need, c.cost))
             fitting = sorted((c for c in tried if c.need <= self.limit), key=lambda c: c.cost)
             if fitting:
                 finer = [self._refined(done, c) for c in fitting[:REFINED]]
@@ -93,11 +137,11 @@ class _Search:
     def _shared(self, segments: Sequence[Segment]) -> Sharing:
         return share(self.graph, self.kernels, True, self.const_input, segments)
 
-    def _around(self, done: Sequence[Segment], totals: Sequence[int]) -> Iterator[Segment]:
+    def _around(self, done: Sequence[Segment], totals: Array) -> Iterator[Segment]:
         """Segments of one row a call around the fullest node that no cascade has yet. totals: as of `fullness`."""
         nodes = self._positions(done)
         taken = {i for segment in done for i in range(segment.first, segment.last + 1)}
-        full = [(totals[k + 1], -first, first) for k, (first, last) in enumerate(nodes) if first == last]
+        full = [(int(totals[k + 1]), -first, first) for k, (first, last) in enumerate(nodes) if first == last]
         over = sorted((entry for entry in full if entry[0] > self.limit and entry[2] not in taken), reverse=True)
         if not over:
             return
@@ -126,8 +170,9 @@ class _Search:
     def _cascade(self, segment: Segment) -> Cascade:
         return cascade_of(self.graph, self.kernels, segment.first, segment.last, segment.rows, segment.slack)
 
-    def _judged(self, done: Sequence[Segment], segment: Segment) -> _Choice | None:
-        if self._cascade(segment).scratch > self.limit:
+    def _judged(self, done: Sequence[Segment], segment: Segment, most: int) -> _Choice | None:
+        """None when it needs more than `most` by its windows alone."""
+        if self._cascade(segment).scratch > most:
             return None
         segments = tuple(sorted((*done, segment), key=lambda s: s.first))
         now = self._shared(segments)
@@ -137,7 +182,7 @@ class _Search:
         """How much is over the limit, summed over all moments, and the cost."""
         now = self._shared(choice.segments)
         totals, _ = fullness(now.graph, now.root, now.last, now.moves, [n for _, n in now.kernels])
-        return float(np.maximum(np.asarray(totals) - self.limit, 0).sum()), choice.cost
+        return float(np.maximum(totals - self.limit, 0).sum()), choice.cost
 
     def _refined(self, done: Sequence[Segment], choice: _Choice) -> _Choice:
         """The same layers with more rows a call, or more room in the windows, as far as the limit allows."""
@@ -148,6 +193,7 @@ class _Search:
         finer = [replace(segment, rows=rows, slack=slack) for rows in ways for slack in SLACKS]
         costs = [(found.extra, s.slack, s.rows, s) for s in finer if (found := self._cascade(s)).scratch <= self.limit]
         for *_, better in sorted(costs, key=lambda entry: entry[:3]):
-            if (found := self._judged(done, better)) is not None and found.need <= self.limit:
-                return found
+            made = self._judged(done, better, self.limit)
+            if made is not None and made.need <= self.limit:
+                return made
         return choice

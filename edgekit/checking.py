@@ -189,7 +189,7 @@ def measure_model(config: ModelConfig) -> RunReport:
         )
         graph, own, judged = done.graph, [done.accuracy, done.accuracy_drop], None
         parts = breakdown.of_accuracy(done.float_accuracy, done.accuracy)
-    report = api.bench(graph, list(boards), eval=judged, details=True)
+    report = api.bench(graph, list(boards), eval=judged, details=True, ram_budget=config.ram_budget)
     results = tuple(
         replace(
             result,

@@ -19,7 +19,7 @@ DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
 TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "scheme", "observer", "io")
 CHOICES = {"observer": ("minmax", "percentile", "mse"), "io": ("int8", "float")}
-OPTIONS = (*TEXTS, "samples", "args", "shapes", "limits")
+OPTIONS = (*TEXTS, "samples", "ram_budget", "args", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
 EVIDENCE = tuple(how for how in HOW if how != "unavailable")
 # unit -> factor to the metric's own unit
@@ -52,6 +52,7 @@ class ModelConfig:
     observer: Literal["minmax", "percentile", "mse"] = "minmax"
     io: Literal["int8", "float"] = "int8"
     samples: int = 256
+    ram_budget: int | None = None
     args: Mapping[str, str] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
@@ -114,6 +115,8 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
     rest: dict[str, Any] = {}
     if "samples" in table:
         rest["samples"] = _typed(table, "samples", int, "a whole number", at, faults)
+    if "ram_budget" in table:
+        rest["ram_budget"] = round(parse_amount("ram", table["ram_budget"], f"{at}.ram_budget", faults))
     rest["args"] = {key: str(value) for key, value in _table(table, "args", at, faults).items()}
     rest["shapes"] = {
         key: _shape(value, f"{at}.shapes.{key}", faults) for key, value in _table(table, "shapes", at, faults).items()

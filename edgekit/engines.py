@@ -42,12 +42,13 @@ def _c(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]:
 
 def _emulated(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]:
     from edgekit.bench.emulate import emulate
+    from edgekit.budget import for_board
     from edgekit.dsp import isa_of
-    from edgekit.export.c import compile_c
+    from edgekit.export.c import compile_program
     from edgekit.ledger import check_flash
 
     check_flash(graph, target, isa=isa_of(target.core))
-    model = compile_c(graph, NAME, isa=isa_of(target.core))
+    model = compile_program(for_board(graph, target.ram, isa=isa_of(target.core)).program, NAME)
     result = emulate(model.files, model.interface, target, feeds)
     return result.outputs, result.tool
 

@@ -44,15 +44,18 @@ def export_files(
     name: str | None = None,
     data: Dataset | None = None,
     const_input: bool = False,
+    ram_budget: int | None = None,
     layout: Layout | None = None,
 ) -> Exported:
-    """All files for a target, none written. Raises BadConfig, BadModel (a float model for an int8-only target without
-    data), DoesNotFit, Unsupported."""
+    """All files for a target, none written. ram_budget: bytes of RAM for C, stack included. Raises BadConfig, BadModel (a float
+    model for an int8-only target without data), DoesNotFit, Unsupported."""
     kind = format or ("c" if target.kind == "mcu" else target.engines[0])
     if kind not in FORMATS:
         raise BadConfig(f"there is no format '{kind}'", f"one of {', '.join(FORMATS)}")
     if project not in {None, "none"} and kind not in {"c", "tflm"}:
         raise BadConfig(f"--project {project} goes with --format c or tflm, not {kind}", "leave --project out")
+    if ram_budget is not None and kind != "c":
+        raise BadConfig(f"--ram-budget goes with --format c, not {kind}", "leave it out")
     title = name or c_name(source.graph.name)
     graph, notes = source.graph, []
     if not graph.is_quantized and "float32" not in target.schemes:
@@ -69,7 +72,7 @@ def export_files(
         from edgekit.dsp import isa_of
 
         ledger.check_flash(prepared, target, isa=isa_of(target.core))
-    files, sizes, extra = _WRITERS[kind](prepared, title, target, project, data, const_input)
+    files, sizes, extra = _WRITERS[kind](prepared, title, target, project, data, const_input, ram_budget, notes)
     _check_fit(target, sizes, prepared, kind, const_input)
     measurements = tuple(sizes)
     manifest = _manifest(source, title, target, kind, prepared, data, measurements, notes)
@@ -85,14 +88,30 @@ def c_name(text: str) -> str:
 _Written = tuple[dict[str, bytes], list[Measurement], str]
 
 
-def _write_c(graph: Graph, name: str, target: Target, project: str | None, data: Dataset | None, const_input: bool) -> _Written:
+def _write_c(
+    graph: Graph,
+    name: str,
+    target: Target,
+    project: str | None,
+    data: Dataset | None,
+    const_input: bool,
+    ram_budget: int | None,
+    notes: list[str],
+) -> _Written:
+    from edgekit.budget import Unreachable, for_board
     from edgekit.dsp import isa_of
-    from edgekit.export.c import compile_c
+    from edgekit.export.c import compile_program
     from edgekit.export.project import write_project
 
     kind = project or ("none" if target.kind != "mcu" else "make" if target.cortex_m else "esp-idf")
     isa = isa_of(target.core)
-    model = compile_c(graph, name, const_input=const_input, isa=isa)
+    try:
+        fit = for_board(graph, target.ram, ram_budget=ram_budget, const_input=const_input, isa=isa)
+    except Unreachable as error:
+        book = ledger.planned(graph, const_input=const_input, isa=isa)
+        raise DoesNotFit(f"{error.message}\n{ledger_text(book)}", error.hint) from error
+    notes += [fit.note] if fit.note else []
+    model = compile_program(fit.program, name, const_input=const_input)
     files, iface = dict(model.files), model.interface
     arena = Measurement(
         "arena", iface.arena, UNITS["arena"], "planned", None, "inputs and outputs included", "edgekit memory plan"
@@ -155,16 +174,21 @@ def _check_fit(target: Target, sizes: list[Measurement], graph: Graph, kind: str
             message = f"{target.name} has {limit:,} B of {part}; the {m.metric} alone takes {need:,} B, {over:,} B too many"
             fix = f"a smaller input, fewer channels early in the network, or a board with more than {need:,} B of {part}"
             if kind == "c":
+                from edgekit.budget import for_board
                 from edgekit.dsp import isa_of
 
                 book = ledger.planned(graph, const_input=const_input, isa=isa_of(target.core))
                 message += f"\n{ledger_text(book)}"
+                least = for_board(graph, target.ram, const_input=const_input, isa=isa_of(target.core)).least
                 free = book if not const_input else ledger.planned(graph, isa=isa_of(target.core))
                 fix = (
                     f"less at {book.peak}: a smaller input or fewer channels there; or a board with more than {need:,} B of RAM"
                 )
                 if free.arena < book.arena:
                     fix = f"without --const-input it is {free.arena:,} B; or {fix}"
+                if least is not None:
+                    fix = fix.replace(f"more than {need:,} B", f"more than {least:,} B")
+                    message += f"\nlayers run a few rows at a time (--ram-budget): {least:,} B at least, stack included"
             raise DoesNotFit(message, fix)
 
 

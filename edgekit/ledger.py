@@ -69,18 +69,21 @@ class Ledger:
         return sum(part.size for part in self.ram)
 
 
-def planned(graph: Graph, *, const_input: bool = False, isa: str = "plain") -> Ledger:
-    """The ledger of a graph prepared for "c", before it is built: no code, no stack, no constants of kernels.
+def planned(graph: Graph, *, const_input: bool = False, isa: str = "plain", program: Program | None = None) -> Ledger:
+    """The ledger of a graph prepared for "c", before it is built: no code, no stack, no constants of kernels. program: of the
+    graph, when it is not the usual one.
 
     Raises Unsupported when the C engine lacks an operator."""
-    program, layout = _planned(graph, const_input, isa)
+    program, layout = _planned(graph, const_input, isa, program)
     flash = (Part("weights", _distinct(program), "weights and biases"),)
     return _book("planned", program, layout, flash, (), const_input, isa)
 
 
-def of_firmware(graph: Graph, run: Emulation, *, const_input: bool = False, isa: str = "plain") -> Ledger:
-    """The ledger of what was linked and run. graph: what was exported."""
-    program, layout = _planned(graph, const_input, isa)
+def of_firmware(
+    graph: Graph, run: Emulation, *, const_input: bool = False, isa: str = "plain", program: Program | None = None
+) -> Ledger:
+    """The ledger of what was linked and run. graph: what was exported; program: as of `planned`."""
+    program, layout = _planned(graph, const_input, isa, program)
     parts = run.flash_parts
     trained = sum(size for name, size in run.flash_symbols.items() if _TRAINED.search(name))
     constants = parts["weights"] + parts["rodata"] - trained
@@ -115,11 +118,11 @@ def check_flash(graph: Graph, target: Target, *, isa: str = "plain") -> None:
         )
 
 
-def _planned(graph: Graph, const_input: bool, isa: str) -> tuple[Program, Plan]:
+def _planned(graph: Graph, const_input: bool, isa: str, program: Program | None) -> tuple[Program, Plan]:
     from edgekit.memory import plan
     from edgekit.schedule import schedule
 
-    program = schedule(graph, const_input=const_input, isa=isa)
+    program = program or schedule(graph, const_input=const_input, isa=isa)
     return program, plan(program)
 
 
@@ -136,7 +139,7 @@ def _book(
     notes = {
         "I/O": "inputs and outputs alive at the peak",
         "activations": "between layers, at the peak",
-        "scratch": "of one kernel",
+        "scratch": "of one kernel" if layout.who.title[:7] != "CASCADE" else "rows between layers, and of one kernel",
     }
     arena = [Part(name, size, notes[name]) for name, size in held.items()]
     arena.append(Part("gaps", layout.peak - sum(held.values()), "of the arena, unused at the peak"))
@@ -178,13 +181,19 @@ def _savings(program: Program, layout: Plan, const_input: bool, isa: str) -> Ite
     alone = plan(apart).peak
     every = sum(int(need.max()) for need in occupancy(apart).values())
     yield Saving("buffers that share memory over time", "RAM", every - alone, f"each tensor by itself: {every:,} B")
-    yield Saving("outputs in place of inputs", "RAM", alone - layout.peak, f"without: {alone:,} B")
-    if not const_input:
+    cascades = [step.cascade for step in program.steps if step.cascade is not None]
+    by_layer = plan(schedule(source, const_input=const_input, isa=isa)).peak if cascades else layout.peak
+    yield Saving("outputs in place of inputs", "RAM", alone - by_layer, f"without: {alone:,} B")
+    if cascades:
+        layers, extra = sum(len(c.stages) for c in cascades), sum(c.extra for c in cascades)
+        cost = f"about {extra:,} instructions more (estimated); layer by layer: {by_layer:,} B"
+        yield Saving(f"{layers} layers a few rows at a time", "RAM", by_layer - layout.peak, cost)
+    if not const_input and not cascades:
         kept = plan(schedule(source, const_input=True, isa=isa)).peak
         yield Saving("input overwritten", "RAM", kept - layout.peak, f"with --const-input: {kept:,} B")
     whole = schedule(source, dead_channels=True, const_input=const_input, isa=isa)
     before, after = (sum(tensor.nbytes for tensor in p.weights) for p in (whole, program))
-    yield Saving("dead channels left out", "RAM", plan(whole).peak - layout.peak)
+    yield Saving("dead channels left out", "RAM", plan(whole).peak - by_layer)
     yield Saving("dead channels left out", "flash", before - after, "of the weights")
     yield Saving("equal weights stored once", "flash", after - _distinct(program))
 

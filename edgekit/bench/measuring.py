@@ -10,10 +10,11 @@ from edgekit import breakdown, evaluate, ledger, ops
 from edgekit.bench import cycles
 from edgekit.bench.emulate import emulate
 from edgekit.boundary import random_feeds, to_feeds
+from edgekit.budget import Unreachable, for_board
 from edgekit.data import Dataset
 from edgekit.dsp import isa_of
 from edgekit.errors import BadConfig, DoesNotFit, EdgekitError
-from edgekit.export.c import compile_c
+from edgekit.export.c import compile_program
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
 from edgekit.graph import Graph
@@ -40,9 +41,11 @@ def measure(
     toolchain: str = "zig",
     details: bool = False,
     per_op: bool = False,
+    ram_budget: int | None = None,
 ) -> list[TargetResult]:
     """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware;
     toolchain: "zig" or "gcc", see `edgekit.bench.emulate`.
+    ram_budget: bytes that the firmware's RAM may take, stack included (see `edgekit.budget`).
     details: fill the breakdowns; per_op: fill `by_op`; either takes one more build and run.
 
     Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason.
@@ -57,7 +60,7 @@ def measure(
         unavailable("accuracy_drop", "nothing to compare with: `edgekit quantize --eval` prints it"),
     ]
     parts = breakdown.of_graph(lowered) if details else {}
-    build = _Build(toolchain, opt, details, per_op)
+    build = _Build(toolchain, opt, details, per_op, ram_budget)
     return [_on_target(graph, target, shared, feed, build, parts) for target in targets]
 
 
@@ -69,6 +72,7 @@ class _Build:
     opt: str
     details: bool
     per_op: bool
+    ram_budget: int | None
 
 
 @dataclass(frozen=True)
@@ -138,12 +142,15 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build)
     try:
         prepared = prepare(graph, "c")
         ledger.check_flash(prepared, target, isa=isa)
-        model = compile_c(prepared, "model", isa=isa)
+        fit = for_board(prepared, target.ram, ram_budget=build.ram_budget, isa=isa)
+        model = compile_program(fit.program, "model")
         files, iface = model.files, model.interface
         feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
         by_step = build.details or build.per_op
         run = emulate(files, iface, target, feeds, toolchain=build.toolchain, opt=build.opt, per_op=by_step, flash_cache=cache)
     except EdgekitError as error:
+        if isinstance(error, Unreachable):  # what was asked for, not what the board has
+            raise
         book = ledger.planned(prepared, isa=isa) if isinstance(error, DoesNotFit) else None
         return _Firmware([unavailable(metric, str(error)) for metric in (*metrics, "cycles")], ledger=book)
     inputs = f"mean of {len(feeds)} runs on " + ("random inputs" if feed is None else feed.name)
@@ -151,7 +158,7 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build)
         "instructions": f"{inputs}; start-up apart: {run.init_instructions:,}",
         "flash": _parts(run.flash_parts),
         "ram": _parts(run.ram_parts),
-        "arena": "inputs and outputs included",
+        "arena": "; ".join(text for text in ("inputs and outputs included", fit.note) if text),
     }
     values = {"instructions": run.mean_instructions, "flash": run.flash, "ram": run.ram, "arena": run.arena}
     measured = [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
@@ -159,7 +166,8 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build)
     parts = breakdown.of_firmware(prepared, iface, run) if build.details else {}
     total = sum(step.instructions for step in run.by_op) or 1
     by_op = tuple(StepShare(s.index, s.op, s.source, s.instructions, s.instructions / total) for s in run.by_op)
-    return _Firmware(measured, parts, ledger.of_firmware(prepared, run, isa=isa), by_op if build.per_op else ())
+    book = ledger.of_firmware(prepared, run, isa=isa, program=fit.program)
+    return _Firmware(measured, parts, book, by_op if build.per_op else ())
 
 
 def _sources_only(graph: Graph, target: Target) -> _Firmware:

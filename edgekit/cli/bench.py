@@ -16,6 +16,7 @@ from edgekit.cli.common import (
     given,
     load_options,
     model_argument,
+    ram_budget_option,
     show,
     target_help,
     working,
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     help="zig cc and Unicorn, pinned; or the system's arm-none-eabi-gcc and QEMU.",
 )
 @click.option("--per-op", is_flag=True, help="Also the instructions of each step of the firmware.")
+@ram_budget_option
 @data_scale_option
 @click.option("-o", "--out", metavar="RUN.json", help="Write the results, and what each figure is made of, to a file.")
 @click.option("--force", is_flag=True, help="Replace RUN.json.")

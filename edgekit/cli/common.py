@@ -149,6 +149,13 @@ def show(text: str, data: Any, as_json: bool) -> None:
         click.echo(text)
 
 
+ram_budget_option = click.option(
+    "--ram-budget",
+    metavar="SIZE",
+    help="C: RAM that may be used, stack included, e.g. 20K: layers run a few rows at a time where they must.",
+)
+
+
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Say on stderr what takes its time, while it does; nothing where nobody watches."""

@@ -14,6 +14,7 @@ from edgekit.cli.common import (
     io_layout_option,
     load_options,
     model_argument,
+    ram_budget_option,
     show,
     target_help,
     working,
@@ -37,6 +38,7 @@ from edgekit.cli.common import (
     "--samples", type=click.IntRange(min=1), metavar="N", default=256, show_default=True, help="Calibrate on at most so many."
 )
 @click.option("--const-input", is_flag=True, help="C: do not overwrite the input; its cost in RAM is printed.")
+@ram_budget_option
 @io_layout_option
 @data_scale_option
 @click.option("--force", is_flag=True, help="Write into DIR although it holds files.")
