@@ -9,7 +9,7 @@ Quantized tensors are stored as int8; every operator stands between DequantizeLi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,11 +36,14 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
     node, for what ONNX cannot spell; BadConfig for an unknown name in `keep`.
     """
     from edgekit.export.onnx_ops import WRITERS
+    from edgekit.export.onnx_recurrent import cells, real_states
 
     extra = [n for n in dict.fromkeys(keep) if n not in graph.outputs]
     unknown = [n for n in extra if n not in graph.tensors]
     if unknown:
         raise BadConfig(f"no tensor named {', '.join(unknown[:5])} to keep", "use names of the graph's tensors")
+    told = cells(graph)
+    graph = real_states(graph)
     problems = [(n.source or n.op, f"{n.op} has no ONNX form", "") for n in graph.nodes if n.op not in WRITERS]
     problems += [
         (f"tensor '{t.name}'", f"{t.quant.dtype} cannot be written", "use int8")
@@ -53,7 +56,7 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
     writer = Writer(graph, [*graph.outputs, *extra])
     for node in graph.nodes:
         WRITERS[node.op](writer, node)
-    return writer.finish(name or graph.name)
+    return writer.finish(name or graph.name, told)
 
 
 class Writer:
@@ -66,6 +69,7 @@ class Writer:
         self.have: dict[tuple[str, str], str] = {(n, OWN): n for n in graph.inputs}
         self.reserved = {*graph.inputs, *outputs}
         self.used: set[str] = set(graph.inputs)
+        self.functions: dict[str, onnx.FunctionProto] = {}  # of the model itself, for what the opset lacks
         self._real: dict[str, str] = {}
         self._pool: dict[tuple[Any, ...], str] = {}
         # x (as NCHW) and the output y = TRANSPOSE(x) are one value: it may as well bear the output's name at once.
@@ -245,7 +249,7 @@ class Writer:
         return "Clip", [self.number(low, "clip/min"), self.number(high, "clip/max")], {}
 
     # -- the file ------------------------------------------------------------------------------------------------------
-    def finish(self, name: str) -> bytes:
+    def finish(self, name: str, more: Mapping[str, str]) -> bytes:
         g = self.graph
         for out in self.outputs:
             value = self.stored(out, OWN)
@@ -258,12 +262,18 @@ class Writer:
             [_value_info(g[n]) for n in self.outputs],
             list(self.initializers.values()),
         )
+        domains = {"": OPSET} | {function.domain: 1 for function in self.functions.values()}
         model = helper.make_model(
-            proto, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="edgekit"
+            proto,
+            opset_imports=[helper.make_opsetid(domain, version) for domain, version in domains.items()],
+            ir_version=IR_VERSION,
+            producer_name="edgekit",
+            functions=list(self.functions.values()),
         )
         told = {
             "edgekit.contract": json.dumps(contracts.to_json(g.contract), sort_keys=True),
             "edgekit.history": json.dumps(list(g.history)),
+            **more,
         }
         helper.set_model_props(model, told)
         return bytes(model.SerializeToString(deterministic=True))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import Unsupported
-from edgekit.export import onnx_spatial
+from edgekit.export import onnx_attention, onnx_recurrent, onnx_spatial
 from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer
 from edgekit.export.onnx_math import WRITERS as MATH
 from edgekit.graph import Node, Tensor
@@ -248,23 +248,29 @@ def cast(w: Writer, node: Node) -> None:
 
     layout = w.choose(node, [_x(node)])
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(_get(node, "to")))
-    w.put(_y(w, node), layout, "Cast", [w.real(_x(node), layout)], to=kind)
+    # Of a quantized value the integers themselves are cast.
+    w.put(_y(w, node), layout, "Cast", [w.stored(_x(node), layout)], to=kind)
 
 
 def quantize(w: Writer, node: Node) -> None:
     layout, y = w.choose(node, [_x(node)]), _y(w, node)
-    assert y.quant is not None, f"'{y.name}' has no scale"
+    if y.quant is None:  # a 16-bit state, real in the file
+        w.put(y, layout, "Identity", [w.real(_x(node), layout)])
+        return
     w.put(y, layout, "QuantizeLinear", [w.real(_x(node), layout), *w.scale(y.quant, y.name)], quantize=False)
 
 
 def dequantize(w: Writer, node: Node) -> None:
     layout, x = w.choose(node, [_x(node)]), w.graph[_x(node)]
-    assert x.quant is not None, f"'{x.name}' has no scale"
+    if x.quant is None:
+        w.put(_y(w, node), layout, "Identity", [w.real(x.name, layout)])
+        return
     w.put(_y(w, node), layout, "DequantizeLinear", [w.stored(x.name, layout), *w.scale(x.quant, x.name)])
 
 
 WRITERS: dict[str, Callable[[Writer, Node], None]] = {
     **onnx_spatial.WRITERS,
+    **onnx_attention.WRITERS,
     "CONV_2D": conv,
     "DEPTHWISE_CONV_2D": conv,
     "FULLY_CONNECTED": fully_connected,
@@ -284,6 +290,7 @@ WRITERS: dict[str, Callable[[Writer, Node], None]] = {
     "TRANSPOSE": transpose,
     "GATHER": gather,
     "CAST": cast,
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), onnx_recurrent.recurrent),
     "QUANTIZE": quantize,
     "DEQUANTIZE": dequantize,
     **MATH,

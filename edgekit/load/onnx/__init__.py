@@ -19,13 +19,14 @@ from edgekit import ops
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
 from edgekit.load.cut import chosen
-from edgekit.load.onnx import attention, choice, compute, einsum, fold, index, math, move, qdq, resize, spatial, upsample
+from edgekit.load.onnx import attention, choice, compute, einsum, fold, index, math, move, qdq, recurrent, resize, spatial, upsample
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
-from edgekit.load.onnx.file import RESAVE, modernize, opset_of, read_model, tensor_array
+from edgekit.load.onnx.qdq_recurrent import read_cells
+from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
 
 __all__ = ["COVERED", "load_onnx"]
 
-HANDLERS: dict[str, Handler] = attention.HANDLERS | einsum.HANDLERS | resize.HANDLERS | upsample.HANDLERS | spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS | math.HANDLERS | choice.HANDLERS | index.HANDLERS
+HANDLERS: dict[str, Handler] = recurrent.HANDLERS | attention.HANDLERS | einsum.HANDLERS | resize.HANDLERS | upsample.HANDLERS | spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS | math.HANDLERS | choice.HANDLERS | index.HANDLERS
 # Handled by folding alone: their values are known at load time.
 STATIC = ("Constant", "Shape", "Size")
 # Re-arrangements through which a dequantized constant keeps its integers.
@@ -34,9 +35,6 @@ COVERED = tuple(sorted({*HANDLERS, *STATIC, "If"}))
 # What ends a detector: its results depend on the data in their shape.
 CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress")
 INSTEAD = {
-    "LSTM": "convolutions over time (nn.Conv1d)",
-    "GRU": "convolutions over time (nn.Conv1d)",
-    "RNN": "convolutions over time (nn.Conv1d)",
     "Loop": "unroll it before export",
     "Scan": "unroll it before export",
     "QLinearConv": "save in QDQ format (quant_format=QuantFormat.QDQ)",
@@ -161,7 +159,7 @@ class _Reader:
                 self.cut_before(node) or INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
             )
             return
-        if node.domain not in ("", "ai.onnx") and node.op_type not in qdq.HANDLERS:
+        if not (node.domain in ("", "ai.onnx") or node.domain.startswith(OWN_DOMAIN) or node.op_type in qdq.HANDLERS):
             self.problem(call, f"it belongs to '{node.domain}'", "export with standard ONNX operators only")
             return
         if any(n in self.broken for n in node.input):
@@ -288,7 +286,8 @@ class _Reader:
         b = self.b
         nodes, tensors = _needed(b.nodes, outputs), dict(b.tensors)
         if any(node.op in ("QUANTIZE", "DEQUANTIZE") for node in nodes) or b.exact:
-            nodes, tensors = qdq.Fuser(nodes, tensors, b.exact, outputs).run()
+            cells = read_cells(next((p.value for p in self.model.metadata_props if p.key == "edgekit.cells"), None))
+            nodes, tensors = qdq.Fuser(nodes, tensors, b.exact, outputs, cells).run()
         nodes = _needed(nodes, outputs)
         contract, history = _metadata(self.model, inputs, outputs, tensors)
         for value in self.model.graph.input:

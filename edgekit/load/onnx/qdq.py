@@ -16,6 +16,7 @@ from edgekit import fixedpoint
 from edgekit.errors import Unsupported
 from edgekit.graph import Array, Node, Quant, Tensor, fresh
 from edgekit.load.onnx.builder import VIEWS, Builder, Call, Cannot, Handler
+from edgekit.load.onnx.qdq_recurrent import Cell, fuse_cell
 from edgekit.ops import TABLE
 
 KINDS = {"int8": "int8", "uint8": "int8", "int16": "int16", "int32": "int32"}
@@ -111,9 +112,15 @@ class Fuser:
     """Turns DEQUANTIZE -> float node [-> activation] -> QUANTIZE into one integer node."""
 
     def __init__(
-        self, nodes: Sequence[Node], tensors: Mapping[str, Tensor], exact: Mapping[str, Tensor], outputs: Iterable[str]
+        self,
+        nodes: Sequence[Node],
+        tensors: Mapping[str, Tensor],
+        exact: Mapping[str, Tensor],
+        outputs: Iterable[str],
+        cells: Mapping[str, Cell],
     ):
         self.tensors, self.exact, self.outputs = dict(tensors), exact, set(outputs)
+        self.cells = cells
         self.readers: dict[str, list[Node]] = {}
         for node in nodes:
             for name in dict.fromkeys(n for n in node.inputs if n is not None):
@@ -153,7 +160,8 @@ class Fuser:
         if tensor.quant is not None and tensor.quant.same_as(self.tensors[source].quant):
             self.made.append(Node("RESHAPE", (source,), (target,), {"shape": tensor.shape}, where))
         else:
-            self.made.append(Node("QUANTIZE", (source,), (target,), {}, where))
+            attrs = {} if tensor.dtype == "int8" else {"dtype": tensor.dtype}
+            self.made.append(Node("QUANTIZE", (source,), (target,), attrs, where))
 
     def only_reader(self, name: str) -> Node | None:
         readers = self.readers.get(name, [])
@@ -161,6 +169,8 @@ class Fuser:
 
     def fuse(self, node: Node) -> bool:
         entry = TABLE[node.op]
+        if entry.recurrent is not None:
+            return fuse_cell(self, node, self.cells)
         data = entry.data_inputs(node)
         live = [i for i in data if not self.tensors[str(node.inputs[i])].is_const]
         if not data or any(node.inputs[i] not in self.integer_of for i in live):
@@ -246,10 +256,14 @@ class Fuser:
         if tensor.data is not None:
             scales, zeros = want.broadcast(len(tensor.shape))
             self.tensors[new] = replace(
-                tensor, name=new, data=fixedpoint.quantize(tensor.real(), scales, zeros, want.dtype), quant=want
+                tensor,
+                name=new,
+                dtype=want.dtype,
+                data=fixedpoint.quantize(tensor.real(), scales, zeros, want.dtype),
+                quant=want,
             )
             return new
-        self.tensors[new] = replace(tensor, name=new, quant=want)
+        self.tensors[new] = replace(tensor, name=new, dtype=want.dtype, quant=want)
         self.rescale(name, new, where)
         return new
 
