@@ -8,6 +8,7 @@ keep it; where they meet others in such a group, a requantize is put between and
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -154,7 +155,19 @@ def why_float(graph: Graph, node: Node) -> str:
             return "its weights are not constant"
     if node.op == "DIV" and not _never_zero(graph[str(node.inputs[1])]):
         return "its divisor may round to zero"  # a range always holds zero, and integer kernels do not divide by it
+    if node.op == "POW" and not (graph[str(node.inputs[1])].is_const and graph[str(node.inputs[1])].elements == 1):
+        return "its exponent is not one constant"
+    if node.op == "SCATTER_ND" and not _each_once(graph[str(node.inputs[0])]):
+        return "it may add several values at one place"
     return ""
+
+
+def _each_once(indices: Tensor) -> bool:
+    """True for constant indices of which no two are the same."""
+    if indices.data is None:
+        return False
+    rows = indices.data.reshape(-1, indices.shape[-1])
+    return len(np.unique(rows, axis=0)) == len(rows)
 
 
 def _never_zero(divisor: Tensor) -> bool:
@@ -189,6 +202,9 @@ class Groups:
         self.bounds: dict[str, list[float]] = {}  # constants and padding that a group must be able to hold
         self.parent: dict[str, str] = {}
         self.moving: list[Node] = []
+        self.parts: dict[str, str] = {}  # a value within a CONCATENATION -> the value
+        moves = [n for n in graph.nodes if op_of(n).quant == "same"]
+        self.movers = Counter(name for n in moves for name in dict.fromkeys(n.inputs))
         self.sources: dict[str, None] = dict.fromkeys(n for n in graph.inputs if self._is_real(n))
         for name in self.sources:
             self._find(name)
@@ -233,10 +249,25 @@ class Groups:
         self.moving.append(node)
         reals = [node.inputs[i] for i in op.data_inputs(node) if self._is_real(node.inputs[i])]
         whole = all(n in self.wide for n in outputs)  # moved in 16 bits
+        joined = self._joined(node)
         for name in [*(n for n in reals if n is not None), *outputs]:
-            self._unite(name if whole else self._narrow(name), outputs[0])
+            self._unite(name if whole else joined.get(name) or self._narrow(name), outputs[0])
         if node.op == "PAD":
             self._bound(outputs[0], np.array([node.attrs.get("value", 0.0)]))
+
+    def _joined(self, node: Node) -> dict[str, str]:
+        """Inputs of a CONCATENATION that come from a value of fixed scale -> a name for what they are within it.
+
+        They are requantized there, not where they were made: other readers (the box's part of a detector's sigmoid) keep
+        the fine scale.
+        """
+        names = [n for n in dict.fromkeys(node.inputs) if n is not None and self._is_real(n)]
+        held = {n: frozenset(self.pins[m] for m in self.pins if self._find(m) == self._find(n)) for n in names}
+        if node.op != "CONCATENATION" or len(set(held.values())) == 1:
+            return {}
+        alone = [n for n in names if held[n] and n not in self.wide and self.movers[n] == 1]
+        self.parts |= {f"{n} joined": n for n in alone}
+        return {n: f"{n} joined" for n in alone}
 
     def _recur(self, node: Node, outputs: list[str]) -> None:
         """States: those of 8 bits share y's scale. A first state of another width is requantized when it is read."""
@@ -276,8 +307,20 @@ class Groups:
             members.setdefault(self._find(name), []).append(name)
         activations: dict[str, Affine] = {}
         requantize: dict[str, Affine] = {}
-        for names in members.values():
-            free = [v for n in names for v in (*sources.get(plain.get(n, n), ()), *self.bounds.get(n, ()))]
+        within: dict[str, Affine] = {}
+
+        def held(root: str, above: tuple[str, ...] = ()) -> list[float]:
+            """The ends of what a group holds, its own fixed scales apart; above: groups whose part it is, left out."""
+            names = members[root]
+            found = [v for n in names for v in (*sources.get(plain.get(n, n), ()), *self.bounds.get(n, ()))]
+            others = dict.fromkeys(self._find(self.parts[n]) for n in names if n in self.parts)
+            for whole in (o for o in others if o not in (*above, root)):
+                found += held(whole, (*above, root))
+                found += [v for m in members[whole] if m in self.pins for v in self._reach(self.pins[m])]
+            return found
+
+        for root, names in members.items():
+            free = held(root)
             if not self.wide.isdisjoint(names):
                 activations |= dict.fromkeys(names, wide_affine(min([0.0, *free]), max([0.0, *free])))
                 continue
@@ -287,8 +330,10 @@ class Groups:
                 reach = [v for pin in pinned.values() for v in self._reach(pin)]
                 group = affine(min([0.0, *free, *reach]), max([0.0, *free, *reach]), self.scheme.activations)
                 requantize |= dict.fromkeys(pinned, group)
-            activations |= {n: pinned.get(n, group) for n in names if n not in plain}
+            activations |= {n: pinned.get(n, group) for n in names if n not in plain and n not in self.parts}
             requantize |= {plain[n]: group for n in names if n in plain}
+            within |= {self.parts[n]: group for n in names if n in self.parts}
+        requantize |= {n: group for n, group in within.items() if activations[n] != group}
         return activations, requantize
 
     def _pin_that_holds(self, pinned: Mapping[str, Affine], free: list[float]) -> Affine | None:
