@@ -27,7 +27,7 @@ from edgekit import reference
 from edgekit.bench.host_c import run_c
 from edgekit.bench.litert import run_litert
 from edgekit.bench.ort import run_onnx
-from edgekit.errors import EdgekitError
+from edgekit.errors import EdgekitError, Unsupported
 from edgekit.export.c import export_c, interface
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
@@ -50,7 +50,7 @@ DATA_INPUTS = {
     **dict.fromkeys(["RMSNormalization", "Compress", "ReverseSequence", "Trilu"], 1),
 }
 # Frozen inputs in between.
-FROZEN = {"Scatter": (1,), "ScatterElements": (1,), "ScatterND": (1,)}
+FROZEN = {"ConstantOfShape": (0,), "If": (0,), "Range": (0, 1, 2), "Scatter": (1,), "ScatterElements": (1,), "ScatterND": (1,)}
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,10 @@ def _case(test: Any) -> Case | None:
 def _split_inputs(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
     """(data, frozen) input names: a value is frozen when some node reads it as weight or attribute."""
     frozen = {name for node in model.graph.node for name in node.input[DATA_INPUTS.get(node.op_type, len(node.input)) :]}
-    frozen |= {node.input[i] for node in model.graph.node for i in FROZEN.get(node.op_type, ())}
+    frozen |= {node.input[i] for node in model.graph.node for i in FROZEN.get(node.op_type, ()) if i < len(node.input)}
+    for node in reversed(model.graph.node):  # what a frozen value is computed from
+        if not frozen.isdisjoint(node.output) and node.op_type not in ("Shape", "Size", "CastLike"):
+            frozen |= set(node.input)
     names = [v.name for v in model.graph.input]
     return [n for n in names if n not in frozen], [n for n in names if n in frozen]
 
@@ -124,7 +127,11 @@ def on_onnx(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 
 def on_tflite(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
-    return run_litert(export_tflite(legalize(simplify(graph), "tflite")), [feeds])[0]
+    model = export_tflite(legalize(simplify(graph), "tflite"))
+    try:
+        return run_litert(model, [feeds])[0]
+    except Unsupported:  # the reference resolver lacks some operators that the default one has
+        return run_litert(model, [feeds], "default")[0]
 
 
 def on_c(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:

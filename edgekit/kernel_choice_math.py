@@ -12,6 +12,7 @@ _SHORT = {"int8": "s8", "uint8": "u8", "bool": "u8", "int16": "s16", "int32": "s
 _BINARY: dict[str, frozenset[str]] = {
     **dict.fromkeys(("ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM"), frozenset({"int32"})),
     **dict.fromkeys(("FLOOR_DIV", "FLOOR_MOD"), frozenset({"float32", "int32"})),
+    "ATAN2": frozenset({"float32"}),
     "POW": frozenset({"float32", "int32"}),
     "SQUARED_DIFFERENCE": frozenset({"float32", "int32", "int8"}),
     **dict.fromkeys(("EQUAL", "NOT_EQUAL"), frozenset({"float32", "int32", "int8", "bool"})),
@@ -26,7 +27,7 @@ _ONE: dict[str, frozenset[str]] = {
     **dict.fromkeys(("ARG_MAX", "ARG_MIN", "TOPK_V2", "CUMSUM"), frozenset({"float32", "int32", "int8"})),
 }
 # Output i may take the place of input i (see `kernel_choice.ELEMENTWISE`).
-ELEMENTWISE = frozenset(FUNCTIONS) | {"SQUARED_DIFFERENCE", "FLOOR_DIV", "FLOOR_MOD", "POW"}
+ELEMENTWISE = frozenset(FUNCTIONS) | {"SQUARED_DIFFERENCE", "FLOOR_DIV", "FLOOR_MOD", "POW", "ATAN2"}
 
 
 def math_kernel(node: Node, ins: Sequence[Tensor | None], out: Tensor) -> str | None:

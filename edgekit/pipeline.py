@@ -47,12 +47,15 @@ def model_file(model: str | Path) -> Path:
     return Path(head) if colon and head.endswith(".py") and tail.isidentifier() else Path(text)
 
 
-def prepare(graph: Graph, engine: str, layout: Layout | None = None) -> Graph:
+def prepare(graph: Graph, engine: str, layout: Layout | None = None, *, whole: bool = False) -> Graph:
     """What `engine` ("onnx", "tflite", "tflm", "c") gets: simplified, its edge in `layout` (default: "source" for ONNX,
-    "nhwc" else), only operators the engine has. Integer outputs do not change. Raises Unsupported."""
+    "nhwc" else), only operators the engine has. Integer outputs do not change. Raises Unsupported.
+
+    whole: see `legalize`.
+    """
     chosen: Layout = layout or ("source" if engine == "onnx" else "nhwc")
     deployed = io_layout(simplify(graph, "deploy"), chosen)
-    return legalize(deployed, engine)
+    return legalize(deployed, engine, whole=whole)
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,6 @@ def quantize_graph(
     """Prepare a float graph for `engine` and quantize it on `data`. Raises BadModel when it is quantized already."""
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
-    before = prepare(graph, engine, layout)
+    before = prepare(graph, engine, layout, whole=True)
     after, report = quantize_with_report(before, data, scheme=scheme, observer=observer, io=io)
-    return Quantized(before, after, report)
+    return Quantized(before, legalize(after, engine), report)

@@ -139,6 +139,17 @@ def floor_mod(w: Writer, node: Node) -> None:
     w.put(y, layout, "Where", [wrong, w.step("Add", [rest, b], y.name), rest])
 
 
+def atan2(w: Writer, node: Node) -> None:
+    """atan(a / b), and half a turn to the side of a where b is negative."""
+    layout, (a, b) = _operands(w, node)
+    y = _y(w, node)
+    zero = w.number(0.0, f"{y.name}/zero")
+    halves = [w.number(v, f"{y.name}/turn") for v in (-np.pi, np.pi)]
+    side = w.step("Where", [w.step("Less", [a, zero], y.name), *halves], y.name)
+    turn = w.step("Where", [w.step("Less", [b, zero], y.name), side, zero], y.name)
+    w.put(y, layout, "Add", [w.step("Atan", [w.step("Div", [a, b], y.name)], y.name), turn])
+
+
 def select(w: Writer, node: Node) -> None:
     layout, (condition, a, b) = _operands(w, node)
     y = _y(w, node)
@@ -245,6 +256,7 @@ def any_all(w: Writer, node: Node) -> None:
 WRITERS: dict[str, Callable[[Writer, Node], None]] = {
     **dict.fromkeys(FUNCTIONS, function),
     **dict.fromkeys(BINARY, binary),
+    "ATAN2": atan2,
     "ARG_MAX": arg,
     "ARG_MIN": arg,
     "BROADCAST_TO": broadcast,

@@ -6,7 +6,7 @@ import json
 
 from edgekit import contract as contracts
 from edgekit.errors import Unsupported
-from edgekit.export import tflite_ops, tflite_spatial
+from edgekit.export import tflite_attention, tflite_math, tflite_ops, tflite_rnn, tflite_spatial
 from edgekit.export.tflite_ops import Refused, Written, dtype_problem
 from edgekit.export.tflite_pack import Packer
 from edgekit.export.tflite_versions import min_runtime, version_of
@@ -15,7 +15,7 @@ from edgekit.load.tflite_schema import METADATA
 
 MIN_RUNTIME = "min_runtime_version"
 SIGNATURE = "serving_default"
-RULES = tflite_ops.RULES | tflite_spatial.RULES
+RULES = tflite_ops.RULES | tflite_rnn.RULES | tflite_math.RULES | tflite_attention.RULES | tflite_spatial.RULES
 
 
 def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False) -> bytes:
@@ -39,7 +39,7 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
     def operand(value: str | Tensor | None) -> int:
         if value is None:
             return -1
-        return packer.tensor(value, "") if isinstance(value, Tensor) else place(graph[value])
+        return packer.tensor(value, "", value.data is None) if isinstance(value, Tensor) else place(graph[value])
 
     for input_name in graph.inputs:
         place(graph[input_name])
@@ -50,7 +50,8 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
         version = version_of(op.code, data_first, graph.output_tensors(node), op.attrs)
         versions.append((op.code, version))
         inputs = [operand(v) for v in op.inputs]
-        packer.operator(op.code, version, inputs, [place(graph[o]) for o in node.outputs], op.options)
+        inner = [packer.tensor(t, "") for t in op.intermediates]
+        packer.operator(op.code, version, inputs, [place(graph[o]) for o in op.outputs or node.outputs], op.options, inner)
     inputs, outputs = [place(graph[n]) for n in graph.inputs], [place(graph[n]) for n in graph.outputs]
     packer.metadata(MIN_RUNTIME, min_runtime(versions).encode().ljust(16, b"\0"))
     title = name or graph.name

@@ -13,14 +13,21 @@ from edgekit.graph import Tensor
 
 # builtin -> {dtype of the first data input: version}; 1 for any other dtype.
 BY_DTYPE: dict[str, dict[str, int]] = {
+    **dict.fromkeys("EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL".split(), {"int8": 2}),
+    **dict.fromkeys("ARG_MAX ARG_MIN EXP LOG REDUCE_PROD SQUARED_DIFFERENCE TOPK_V2".split(), {"int8": 2}),
+    "FLOOR_DIV": {"float32": 2},
     "DEPTH_TO_SPACE": {"int8": 2},
     "SPACE_TO_DEPTH": {"int8": 2},
     "ADD": {"int8": 2, "int16": 3, "int64": 4},
     "AVERAGE_POOL_2D": {"int8": 2, "int16": 3},
+    "BATCH_MATMUL": {"int8": 2, "int16": 3},
     "CONCATENATION": {"int8": 2, "int16": 3},
     "DEQUANTIZE": {"int8": 2, "int16": 3, "float16": 3},
     "GATHER": {"int8": 2, "bool": 3, "int16": 4},
+    "GELU": {"int8": 2},
+    "L2_NORMALIZATION": {"int8": 2},
     "LEAKY_RELU": {"int16": 2},
+    "LOG_SOFTMAX": {"int8": 2},
     "LOGISTIC": {"int8": 2, "int16": 3},
     "MAXIMUM": {"int8": 2, "int16": 4},
     "MAX_POOL_2D": {"int8": 2, "int16": 3},
@@ -47,6 +54,17 @@ HIGH_RANK = {"PAD": 4, "PADV2": 4, "SLICE": 5, "STRIDED_SLICE": 4, "TRANSPOSE": 
 HIGH_RANK_BROADCAST = {"DIV": 2, "MAXIMUM": 3, "MINIMUM": 3, "SUB": 3}
 # (builtin, version) -> release. Versions that are not here run since 1.14.0.
 RUNTIME: dict[tuple[str, int], str] = {
+    ("UNIDIRECTIONAL_SEQUENCE_LSTM", 1): "1.13.1",
+    ("ATAN2", 1): "2.10.0",
+    ("BROADCAST_TO", 2): "2.5.0",
+    ("CUMSUM", 1): "2.4.0",
+    ("EXP", 2): "2.12.0",
+    ("LOG", 2): "2.14.0",
+    ("REDUCE_ALL", 1): "2.11.0",
+    ("REDUCE_PROD", 2): "2.6.0",
+    ("SCATTER_ND", 1): "2.1.0",
+    ("SELECT_V2", 1): "2.2.0",
+    ("SIGN", 1): "2.12.0",
     ("DEPTH_TO_SPACE", 1): "2.1.0",
     ("DEPTH_TO_SPACE", 2): "2.5.0",
     ("RESIZE_BILINEAR", 1): "1.7.0",
@@ -63,6 +81,9 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("ADD", 4): "2.6.0",
     ("AVERAGE_POOL_2D", 1): "1.5.0",
     ("AVERAGE_POOL_2D", 3): "2.3.0",
+    ("BATCH_MATMUL", 1): "2.3.0",
+    ("BATCH_MATMUL", 2): "2.3.0",
+    ("BATCH_MATMUL", 3): "2.4.0",
     ("CAST", 1): "1.5.0",
     ("CONCATENATION", 1): "1.5.0",
     ("CONCATENATION", 3): "2.3.0",
@@ -81,7 +102,10 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("GATHER", 1): "1.6.0",
     ("GATHER", 3): "1.15.0",
     ("GATHER", 4): "2.4.0",
+    ("GELU", 1): "2.5.0",
+    ("GELU", 2): "2.5.0",
     ("HARD_SWISH", 1): "1.15.0",
+    ("L2_NORMALIZATION", 1): "1.5.0",
     ("LEAKY_RELU", 1): "1.13.1",
     ("LEAKY_RELU", 2): "2.3.0",
     ("LOGISTIC", 3): "2.3.0",
@@ -163,6 +187,8 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
     if code in {"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}:
         newer = attrs["half"] or (attrs["align"] and code == "RESIZE_NEAREST_NEIGHBOR")
         return 3 if newer else 2 if int8 else 1
+    if code == "BROADCAST_TO":
+        return 2
     if code == "QUANTIZE":
         return 2 if outs[0].dtype == "int16" else 1
     if max(ranks) > 4 and code in HIGH_RANK:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Shape
-from edgekit.load import tflite_spatial
+from edgekit.load import tflite_math, tflite_rnn, tflite_spatial
 from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load.tflite_file import FileOp
 
@@ -337,7 +337,27 @@ def dequantize(b: Builder, op: FileOp) -> None:
         b.add("DEQUANTIZE", b.named(op), op, {})
 
 
+def batch_matmul(b: Builder, op: FileOp) -> None:
+    adj = {"adj_x": bool(op.options.get("adjX", False)), "adj_y": bool(op.options.get("adjY", False))}
+    b.add("BATCH_MATMUL", b.named(op), op, adj)
+
+
+def gelu(b: Builder, op: FileOp) -> None:
+    b.add("GELU", b.named(op), op, {"approximate": bool(op.options.get("approximate", False))})
+
+
+def l2_normalization(b: Builder, op: FileOp) -> None:
+    if int(op.options.get("fusedActivationFunction", 0)):
+        raise Refused("a fused activation of L2_NORMALIZATION is not supported", "use a separate activation")
+    b.add("L2_NORMALIZATION", b.named(op), op, {})
+
+
 RULES: dict[str, Rule] = {
+    **tflite_rnn.RULES,
+    "BATCH_MATMUL": batch_matmul,
+    "GELU": gelu,
+    "L2_NORMALIZATION": l2_normalization,
+    "LOG_SOFTMAX": plain,
     "DEPTH_TO_SPACE": tflite_spatial.blocks,
     "RESIZE_BILINEAR": tflite_spatial.resize,
     "RESIZE_NEAREST_NEIGHBOR": tflite_spatial.resize,
@@ -387,4 +407,5 @@ RULES: dict[str, Rule] = {
     "TANH": plain,
     "TRANSPOSE": transpose,
     "UNPACK": unpack,
+    **tflite_math.RULES,
 }

@@ -1,4 +1,4 @@
-"""Further operators of two values: POW, SQUARED_DIFFERENCE, FLOOR_DIV, FLOOR_MOD."""
+"""Further operators of two values: POW, ATAN2, SQUARED_DIFFERENCE, FLOOR_DIV, FLOOR_MOD."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ def power(a: Array, b: Array) -> Array:
 
 
 BINARY: dict[str, Callable[[Array, Array], Array]] = {
+    "ATAN2": np.arctan2,
     "FLOOR_DIV": floor_divide,
     "FLOOR_MOD": floor_mod,
     "POW": power,
@@ -53,7 +54,7 @@ def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]
     exponent = node.op == "POW" and a.dtype == "int8" and b.dtype == "float32"
     if a.dtype != b.dtype and not exponent:
         fail(node, f"inputs are of different dtypes, {a.dtype} and {b.dtype}")
-    kinds = {"float32", "int32", "int8"} if node.op in {"SQUARED_DIFFERENCE", "POW"} else {"float32", "int32"}
+    kinds = {"float32"} if node.op == "ATAN2" else {"float32", "int32", "int8"} if node.op in {"SQUARED_DIFFERENCE", "POW"} else {"float32", "int32"}
     if a.dtype not in kinds:
         fail(node, f"is not defined for {a.dtype}")
     return [(broadcast_shapes(node, a.shape, b.shape), a.dtype)]
@@ -95,6 +96,7 @@ def power_node(node: Node, exponent: Tensor) -> Node:
 
 
 OPS: tuple[Op, ...] = (
+    Op("ATAN2", infer, real, None, coupled=same_axes, elementwise=True),
     Op("FLOOR_DIV", infer, real, None, coupled=same_axes, elementwise=True),
     Op("FLOOR_MOD", infer, real, None, coupled=same_axes, elementwise=True),
     Op("POW", infer, real, integer_power, ids=(1,), coupled=same_axes, elementwise=True),

@@ -188,7 +188,7 @@ def infer_cast(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape,
 
 
 def real_cast(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    """Real to whole numbers truncates, as C does."""
+    """Real to whole numbers truncates, as C does. Of a quantized tensor: the integers themselves, as TFLite has it."""
     return [given(inputs)[0].astype(NUMPY_DTYPES[node.attrs["to"]])]
 
 
@@ -255,5 +255,5 @@ OPS: tuple[Op, ...] = (
         coupled=coupled_slice,
     ),
     Op("GATHER", infer_gather, real_gather, moved(real_gather), {"axis": 0}, "same", ids=(1,), coupled=coupled_gather),
-    Op("CAST", infer_cast, real_cast, None, {"to": REQUIRED}, "none", coupled=same_axes, elementwise=True),
+    Op("CAST", infer_cast, real_cast, moved(real_cast), {"to": REQUIRED}, "none", coupled=same_axes, elementwise=True),
 )

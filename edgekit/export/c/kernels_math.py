@@ -63,6 +63,7 @@ EXPRESSIONS: dict[str, tuple[str, str, str]] = {
     "floor_mod_s32": ("a modulo b", "ek_floor_mod_int(u, v)", "floor_mod_int"),
     "floor_mod_f32": ("a modulo b", "ek_floor_mod_float(u, v)", "floor_mod_float"),
     "pow_s32": ("a to the power b", "ek_power_int(u, v)", "power_int"),
+    "atan2_f32": ("the angle of the point (b, a)", "atan2f(u, v)", ""),
     "pow_f32": ("a to the power b", "powf(u, v)", ""),
     "squared_difference_s32": ("(a - b)^2", "((uint32_t)u - (uint32_t)v) * ((uint32_t)u - (uint32_t)v)", ""),
     "squared_difference_f32": ("(a - b)^2", "(u - v) * (u - v)", ""),

@@ -74,6 +74,10 @@ def hardmax(b: Builder, c: Call) -> list[str]:
 
 
 def cast_like(b: Builder, c: Call) -> list[str]:
+    constant = b.array(c.needed(0))
+    if constant is not None:
+        b.consts[c.outputs[0]] = constant.astype(b.dtype(c.needed(1)))
+        return []
     return [cast(b, b.tensor(c.needed(0)), b.dtype(c.needed(1)))]
 
 

@@ -165,6 +165,7 @@ def reverse_sequence(b: Builder, c: Call) -> list[str]:
 
 # Scatters -----------------------------------------------------------------------------------------------------------
 
+MOST_TURNS = 16  # values that a scatter combines at one place
 COMBINE = {"add": "ADD", "mul": "MUL", "max": "MAXIMUM", "min": "MINIMUM"}
 
 
@@ -190,13 +191,29 @@ def _scatter(b: Builder, c: Call, data: str, places: Array | str, updates: str) 
         return b.one("SELECT_V2", [touched, placed, data])
     if reduction != "none":
         if np.unique(places).size != places.size:
-            raise Cannot(f"it combines several values at one place by {reduction}", "give each place once")
+            return _in_turns(b, c, data, places, updates)
         old = b.one("GATHER", [data, b.constant(places.astype(np.int32), "places")], axis=0)
         updates = b.one(COMBINE[reduction], [old, updates])
     take = np.arange(rows, dtype=np.int32)
     take[places] = rows + np.arange(places.size, dtype=np.int32)
     both = b.one("CONCATENATION", [data, updates], axis=0)
     return b.one("GATHER", [both, b.constant(take, "rows")], axis=0)
+
+
+def _in_turns(b: Builder, c: Call, data: str, places: Array, updates: str) -> str:
+    """Several values at one place: the first of each place, then the second of each, and so on."""
+    seen: dict[int, int] = {}
+    turn = np.array([seen.setdefault(int(p), -1) for p in places])
+    for i, place in enumerate(places):
+        seen[int(place)] += 1
+        turn[i] = seen[int(place)]
+    if turn.max() >= MOST_TURNS:
+        raise Cannot(f"it combines {turn.max() + 1} values at one place", f"at most {MOST_TURNS}")
+    for t in range(int(turn.max()) + 1):
+        rows = np.flatnonzero(turn == t)
+        part = b.one("GATHER", [updates, b.constant(rows.astype(np.int32), f"turn{t}")], axis=0)
+        data = _scatter(b, c, data, places[rows], part)
+    return data
 
 
 def scatter_nd(b: Builder, c: Call) -> list[str]:

@@ -117,12 +117,6 @@ def reduce(b: Builder, c: Call) -> list[str]:
     return [y if c.get("keepdims", 1) else b.reshape(y, [n for i, n in enumerate(shape) if i not in axes])]
 
 
-def lp_normalization(b: Builder, c: Call) -> list[str]:
-    x = b.tensor(c.needed(0))
-    axes = (axis_of(c.get("axis", -1), len(b.tensors[x].shape)),)
-    return [b.one("DIV", [x, REDUCED["ReduceL1" if int(c.get("p", 2)) == 1 else "ReduceL2"](b, x, axes)])]
-
-
 def mean_variance(b: Builder, c: Call) -> list[str]:
     """(x - mean) / (sqrt(variance) + 1e-9)."""
     x = b.tensor(c.needed(0))
@@ -135,7 +129,6 @@ def mean_variance(b: Builder, c: Call) -> list[str]:
 HANDLERS: dict[str, Handler] = {
     **dict.fromkeys(FUNCTIONS, function),
     **dict.fromkeys(REDUCED, reduce),
-    "LpNormalization": lp_normalization,
     "MeanVarianceNormalization": mean_variance,
     "Mod": remainder,
     "Neg": negate,

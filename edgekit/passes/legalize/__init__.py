@@ -13,16 +13,18 @@ from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node
 from edgekit.ops import TABLE
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.legalize import lower, rank, transposed, windows
+from edgekit.passes.legalize import functions, lower, norms, rank, recurrent, transposed, windows
 from edgekit.passes.simplify import clean, fuse, settle
 
 # Engine -> the operators it has (of the op table). "c" and "onnx" have all that have an integer meaning.
 _COMMON = frozenset(TABLE) - {"BATCH_NORM"}
+_NO_NORMS = frozenset({"LAYER_NORM", "RMS_NORM", "GROUP_NORM", "SILU"})
+_NO_RNN = frozenset({"GRU", "RNN"})  # TFLite has no GRU, TFLM no RNN
 ENGINE_OPS: dict[str, frozenset[str]] = {
     "onnx": _COMMON,
     "c": _COMMON,
-    "tflite": _COMMON - {"HARD_SIGMOID"},
-    "tflm": _COMMON - {"HARD_SIGMOID", "RELU_N1_TO_1"},
+    "tflite": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID"},
+    "tflm": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID", "RELU_N1_TO_1", "GELU"},
 }
 # Engine -> the highest rank its operators take (RESHAPE takes any).
 ENGINE_RANK: dict[str, int] = {"onnx": 99, "c": 4, "tflite": 4, "tflm": 4}
@@ -35,45 +37,72 @@ SAME_OR_VALID = {"tflite", "tflm"}
 LOWERINGS: dict[str, Rule] = {
     "BATCH_NORM": lower.batch_norm,
     "HARD_SIGMOID": lower.hard_sigmoid,
+    **dict.fromkeys(("LAYER_NORM", "RMS_NORM", "GROUP_NORM"), norms.norm),
+    "SILU": norms.silu,
+    "GELU": norms.gelu,
     "RELU_N1_TO_1": lower.relu_n1_to_1,
+    "ONE_HOT": functions.one_hot,
+    "TILE": functions.tile,
 }
 
 
-def legalize(graph: Graph, engine: str) -> Graph:
-    """The same function in operators that `engine` has. Raises ValueError for an unknown engine, Unsupported for the rest."""
+def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
+    """The same function in operators that `engine` has. Raises ValueError for an unknown engine, Unsupported for the rest.
+
+    whole: the graph is to be quantized next, and legalized again after that: functions that are tables in int8 stay whole.
+    """
     if engine not in ENGINE_OPS:
         raise ValueError(f"engine is one of {', '.join(ENGINE_OPS)}, not '{engine}'")
     draft = Draft(graph)
-    rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine]), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
+    rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine], whole), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
     if engine in SAME_OR_VALID:
-        rules += [windows.same_or_valid, transposed.transpose_conv]
+        rules += [recurrent.lstm, windows.same_or_valid, transposed.transpose_conv, functions.on_reals(engine, whole), functions.looked_up(engine)]
+        rules += [functions.cumsum] if whole else []
     if engine == "tflm":
-        rules += [lower.clamp_of_one_scale]
+        rules += [lower.clamp_of_one_scale, _only({"SELECT_V2"}, functions.select_whole)]
     if ENGINE_RANK[engine] < 99:
         rules += [partial(rank.collapse, ENGINE_RANK[engine])]
     if sweep(draft, rules):
         tidy = (clean.drop_identity, clean.fold_constants, clean.merge_reshapes, fuse.fuse_activation)
         settle(draft, tidy)
     result = draft.finish(f"legalize({engine})")
-    problems = illegal(result, engine)
+    problems = illegal(result, engine, whole)
     if problems:
         raise Unsupported(f"'{graph.name}' for {engine}", problems)
     return result
 
 
-def _lower_missing(has: frozenset[str]) -> Rule:
+def _lower_missing(has: frozenset[str], whole: bool) -> Rule:
     def rule(draft: Draft, node: Node) -> bool:
+        if whole and functions.is_table(node, draft.tensors):
+            return False
         change: Callable[[Draft, Node], bool] | None = LOWERINGS.get(node.op)
         return node.op not in has and change is not None and change(draft, node)
 
     return rule
 
 
-def illegal(graph: Graph, engine: str) -> list[tuple[str, str, str]]:
+def _only(ops: set[str], rule: Rule) -> Rule:
+    return lambda draft, node: node.op in ops and rule(draft, node)
+
+
+def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, str, str]]:
     """What `engine` cannot run of a graph as it stands: (node, why, what to write instead), all of them."""
     found: list[tuple[str, str, str]] = []
     for node in graph.nodes:
         where = f"{node.op} '{node.source}'"
+        if whole and functions.is_table(node, graph.tensors):
+            continue
+        first = graph.tensor(node.inputs[0]) if node.inputs else None
+        types = functions.TYPES.get(engine, {}).get(node.op)
+        if types is not None and first is not None and first.dtype not in types:
+            found.append((where, f"{engine} has no {node.op} of {first.dtype}", "float32"))
+            continue
+        if node.op in _NO_RNN - ENGINE_OPS[engine]:
+            found.append((where, f"{engine} has no {node.op} over a sequence", "an LSTM; or --format c, which has it whole"))
+            continue
+        if engine in SAME_OR_VALID and (why := recurrent.refused(graph, node)):
+            found.append((where, f"it {why}: {engine}'s LSTM starts from zero and shows neither h nor c", "--format c"))
         if node.op not in ENGINE_OPS[engine]:
             found.append((where, f"{engine} has no {node.op}", "another activation" if node.op in LOWERINGS else ""))
             continue

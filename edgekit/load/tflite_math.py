@@ -1,0 +1,137 @@
+"""TFLite's functions, comparisons, logic, choices, indices and running sums -> Graph nodes. Read by `tflite_ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
+from edgekit.load.tflite_file import FileOp
+
+# Operators without attributes.
+PLAIN = (
+    "ABS ATAN2 CEIL COS EQUAL EXP FLOOR FLOOR_DIV FLOOR_MOD GATHER_ND GREATER GREATER_EQUAL LESS LESS_EQUAL LOG LOGICAL_AND "
+    "LOGICAL_NOT LOGICAL_OR NEG NOT_EQUAL POW ROUND RSQRT SELECT_V2 SIGN SIN SQRT SQUARE SQUARED_DIFFERENCE"
+).split()
+
+
+def plain(b: Builder, op: FileOp) -> None:
+    b.add(op.code, b.named(op), op, {})
+
+
+def _axis(value: int, rank: int) -> int:
+    if not -rank <= value < rank:
+        raise Refused(f"axis {value} is out of range for rank {rank}")
+    return value % rank
+
+
+def select(b: Builder, op: FileOp) -> None:
+    """SELECT: a condition of rank 1 chooses rows."""
+    condition, x = b.shape(op.inputs[0]), b.shape(op.inputs[1])
+    names = b.named(op)
+    if len(condition) == 1 and len(x) > 1:
+        first = b.reshape(str(names[0]), (*condition, *(1 for _ in x[1:])), op)
+        names = (first, *names[1:])
+    b.add("SELECT_V2", names, op, {})
+
+
+def arg(b: Builder, op: FileOp) -> None:
+    shape = b.shape(op.inputs[0])
+    axis = _axis(ints_of(b, op, 1, "the axis")[0], len(shape))
+    b.add(op.code, (b.name(op.inputs[0]),), op, {"axis": axis})
+
+
+def topk(b: Builder, op: FileOp) -> None:
+    b.add("TOPK_V2", (b.name(op.inputs[0]),), op, {"k": ints_of(b, op, 1, "k")[0]})
+
+
+def one_hot(b: Builder, op: FileOp) -> None:
+    ids, y = b.shape(op.inputs[0]), b.file.tensors[op.outputs[0]]
+    axis = _axis(int(op.options.get("axis", -1)), len(ids) + 1)
+    on, off = (float(real_values(b.constant(op.inputs[i], op, "a value")).reshape(())) for i in (2, 3))
+    depth = ints_of(b, op, 1, "the depth")[0]
+    b.add("ONE_HOT", (b.name(op.inputs[0]),), op, {"depth": depth, "axis": axis, "on": on, "off": off, "dtype": y.dtype})
+
+
+def scatter_nd(b: Builder, op: FileOp) -> None:
+    shape = tuple(ints_of(b, op, 2, "the shape"))
+    b.add("SCATTER_ND", (b.name(op.inputs[0]), b.name(op.inputs[1])), op, {"shape": shape})
+
+
+def tile(b: Builder, op: FileOp) -> None:
+    b.add("TILE", (b.name(op.inputs[0]),), op, {"multiples": tuple(ints_of(b, op, 1, "the multiples"))})
+
+
+def broadcast(b: Builder, op: FileOp) -> None:
+    b.add("BROADCAST_TO", (b.name(op.inputs[0]),), op, {"shape": tuple(ints_of(b, op, 1, "the shape"))})
+
+
+def cumsum(b: Builder, op: FileOp) -> None:
+    axis = _axis(ints_of(b, op, 1, "the axis")[0], len(b.shape(op.inputs[0])))
+    flags = {name: bool(op.options.get(name, False)) for name in ("exclusive", "reverse")}
+    b.add("CUMSUM", (b.name(op.inputs[0]),), op, {"axis": axis, **flags})
+
+
+def reduce(b: Builder, op: FileOp) -> None:
+    rank = len(b.shape(op.inputs[0]))
+    axes = tuple(sorted({_axis(a, rank) for a in ints_of(b, op, 1, "axes")}))
+    b.add(op.code, (b.name(op.inputs[0]),), op, {"axes": axes, "keep_dims": bool(op.options.get("keepDims", False))})
+
+
+def reverse(b: Builder, op: FileOp) -> None:
+    shape = b.shape(op.inputs[0])
+    axes = {_axis(a, len(shape)) for a in ints_of(b, op, 1, "axes")}
+    begin = tuple(n - 1 if i in axes else 0 for i, n in enumerate(shape))
+    stride = tuple(-1 if i in axes else 1 for i in range(len(shape)))
+    b.add("SLICE", (b.name(op.inputs[0]),), op, {"begin": begin, "size": shape, "stride": stride})
+
+
+def fill(b: Builder, op: FileOp) -> None:
+    """A constant of a constant shape."""
+    value = const_of(b, op, 1, "the value")
+    b.set_const(op.outputs[0], np.full(tuple(ints_of(b, op, 0, "the shape")), value.reshape(()), value.dtype))
+
+
+def zeros_like(b: Builder, op: FileOp) -> None:
+    kind = np.dtype(b.tensors[b.name(op.inputs[0])].dtype)
+    b.set_const(op.outputs[0], np.zeros(b.shape(op.inputs[0]), kind))
+
+
+def range_of(b: Builder, op: FileOp) -> None:
+    start, limit, step = (const_of(b, op, i, what) for i, what in enumerate(("the start", "the limit", "the step")))
+    b.set_const(op.outputs[0], np.arange(start.reshape(()), limit.reshape(()), step.reshape(()), dtype=start.dtype))
+
+
+def add_n(b: Builder, op: FileOp) -> None:
+    """A sum of many, one after the other."""
+    names = [b.name(i) for i in op.inputs]
+    if len(names) == 1:
+        b.add("RESHAPE", (names[0],), op, {"shape": b.shape(op.inputs[0])})
+        return
+    total = names[0]
+    for name in names[1:-1]:
+        total = b.step("ADD", (total, name), op, {}, like=op.outputs[0])
+    b.add("ADD", (total, names[-1]), op, {})
+
+
+RULES: dict[str, Callable[[Builder, FileOp], None]] = {
+    **dict.fromkeys(PLAIN, plain),
+    "ADD_N": add_n,
+    "ARG_MAX": arg,
+    "ARG_MIN": arg,
+    "BROADCAST_TO": broadcast,
+    "CUMSUM": cumsum,
+    "FILL": fill,
+    "ONE_HOT": one_hot,
+    "RANGE": range_of,
+    "REDUCE_ALL": reduce,
+    "REDUCE_ANY": reduce,
+    "REDUCE_PROD": reduce,
+    "REVERSE_V2": reverse,
+    "SCATTER_ND": scatter_nd,
+    "SELECT": select,
+    "TILE": tile,
+    "TOPK_V2": topk,
+    "ZEROS_LIKE": zeros_like,
+}
