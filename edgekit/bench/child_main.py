@@ -25,6 +25,7 @@ def run_litert(model: bytes, job: dict[str, Any], feeds: dict[str, Any], reply: 
     inputs = [detail["index"] for detail in interpreter.get_input_details()]
     outputs = [detail["index"] for detail in interpreter.get_output_details()]
     for i in range(job["samples"]):
+        interpreter.reset_all_variables()
         for j, index in enumerate(inputs):
             interpreter.set_tensor(index, feeds[f"s{i}_{j}"])
         interpreter.invoke()
@@ -38,6 +39,7 @@ def run_tflm(model: bytes, job: dict[str, Any], feeds: dict[str, Any], reply: di
 
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=job["arena"])
     for i in range(job["samples"]):
+        interpreter.reset()  # variable tensors
         # The arena re-uses the inputs' memory: all of them are set again before each invoke.
         for j in range(job["inputs"]):
             interpreter.set_input(feeds[f"s{i}_{j}"], j)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit.errors import Unsupported
 from edgekit.export.onnx import OWN, Writer
 from edgekit.graph import Array, Graph, Node, Tensor, const
 from edgekit.load.onnx.recurrent import ORDER
@@ -20,11 +21,21 @@ CELLS = "edgekit.cells"
 
 def real_states(graph: Graph) -> Graph:
     """The graph with its int16 states as real numbers, as the file holds them (opset 17 quantizes to 8 bits)."""
+    states: set[str] = set()
+    for nodes in (graph.nodes, graph.nodes[::-1]):  # what cells make and what is made of it; then what they are given
+        for node in nodes:
+            values = [n for n in (*node.inputs, *node.outputs) if n is not None and _is_wide(graph[n])]
+            if op_of(node).recurrent is not None or (op_of(node).quant == "same" and not states.isdisjoint(values)):
+                states |= set(values)
     tensors = dict(graph.tensors)
-    for name, t in graph.tensors.items():
-        if t.dtype == "int16" and t.quant is not None:
-            tensors[name] = const(name, t.real()) if t.is_const else Tensor(name, t.shape, "float32")
-    return replace(graph, tensors=tensors)
+    for name in states:
+        t = graph[name]
+        tensors[name] = const(name, t.real()) if t.is_const else Tensor(name, t.shape, "float32")
+    return replace(graph, tensors=tensors) if states else graph
+
+
+def _is_wide(t: Tensor) -> bool:
+    return t.dtype == "int16" and t.quant is not None
 
 
 def cells(graph: Graph) -> Mapping[str, str]:
@@ -52,7 +63,10 @@ def file_order(op: str, a: Array) -> Array:
 
 def _weights(w: Writer, op: str, tensor: Tensor) -> str:
     """W or R; its scales follow their rows."""
-    assert tensor.data is not None
+    if tensor.data is None:
+        raise Unsupported(
+            "writing ONNX", [(tensor.name, "weights of a recurrent layer are not constant", "make them initializers")]
+        )
     name = w.initializer(file_order(op, tensor.data), f"{tensor.name}/{op.lower()}")
     quant = tensor.quant
     if quant is None:

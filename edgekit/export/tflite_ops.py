@@ -30,12 +30,15 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Written:
-    """A builtin operator. inputs: Graph names, new constants, or None; options: the schema's object and its union tag."""
+    """A builtin operator. inputs: Graph names, new constants, or None; options: the schema's object and its union tag.
+    A new tensor without data is a variable one. outputs: those written (default all); intermediates: tensors of the operator's own."""
 
     code: str
     inputs: tuple[str | Tensor | None, ...]
     options: Any = None
     attrs: dict[str, Any] = field(default_factory=dict)
+    outputs: tuple[str, ...] | None = None
+    intermediates: tuple[Tensor, ...] = ()
 
 
 Rule = Callable[[Graph, Node], Written]

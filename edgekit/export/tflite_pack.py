@@ -23,10 +23,10 @@ class Packer:
         self.schema = schema()
         self.buffers: list[bytes] = [b""]
         self.where: dict[bytes, int] = {b"": 0}
-        self.tensors: list[tuple[Tensor, str, int]] = []
+        self.tensors: list[tuple[Tensor, str, int, bool]] = []
         self.constants: dict[tuple[object, ...], int] = {}
         self.codes: list[tuple[str, int]] = []
-        self.operators: list[tuple[int, list[int], list[int], Any]] = []
+        self.operators: list[tuple[int, list[int], list[int], Any, Sequence[int]]] = []
         self.extras: list[tuple[str, int]] = []
 
     def buffer(self, data: bytes) -> int:
@@ -35,8 +35,8 @@ class Packer:
             self.buffers.append(data)
         return self.where[data]
 
-    def tensor(self, tensor: Tensor, name: str) -> int:
-        """The tensor's index. Nameless constants with the same content are one tensor."""
+    def tensor(self, tensor: Tensor, name: str, variable: bool = False) -> int:
+        """The tensor's index. variable: it keeps its value between runs. Nameless constants with the same content are one tensor."""
         data = b"" if tensor.data is None else np.ascontiguousarray(tensor.data).tobytes()
         key: tuple[object, ...] = ()
         if tensor.data is not None and not name:
@@ -45,15 +45,17 @@ class Packer:
             key = (tensor.dtype, tensor.shape, data, scales)
             if key in self.constants:
                 return self.constants[key]
-        self.tensors.append((tensor, name, self.buffer(data)))
+        self.tensors.append((tensor, name, self.buffer(data), variable))
         if key:
             self.constants[key] = len(self.tensors) - 1
         return len(self.tensors) - 1
 
-    def operator(self, code: str, version: int, inputs: list[int], outputs: list[int], options: Any) -> None:
+    def operator(
+        self, code: str, version: int, inputs: list[int], outputs: list[int], options: Any, intermediates: Sequence[int] = ()
+    ) -> None:
         if (code, version) not in self.codes:
             self.codes.append((code, version))
-        self.operators.append((self.codes.index((code, version)), inputs, outputs, options))
+        self.operators.append((self.codes.index((code, version)), inputs, outputs, options, intermediates))
 
     def metadata(self, name: str, data: bytes) -> None:
         self.extras.append((name, self.buffer(data)))
@@ -101,7 +103,7 @@ class Packer:
         offset: int = self.schema.BufferEnd(b)
         return offset
 
-    def write_tensor(self, b: Any, writer: _Writer, tensor: Tensor, name: str, buffer: int) -> int:
+    def write_tensor(self, b: Any, writer: _Writer, tensor: Tensor, name: str, buffer: int, variable: bool) -> int:
         s = self.schema
         shape, title, quant = writer.int32(tensor.shape), writer.text(name) if name else 0, 0
         if tensor.quant is not None:
@@ -119,17 +121,31 @@ class Packer:
             s.TensorAddName(b, title)
         if quant:
             s.TensorAddQuantization(b, quant)
+        if variable:
+            s.TensorAddIsVariable(b, True)
         offset: int = s.TensorEnd(b)
         return offset
 
-    def write_operator(self, b: Any, writer: _Writer, code: int, inputs: list[int], outputs: list[int], options: Any) -> int:
+    def write_operator(
+        self,
+        b: Any,
+        writer: _Writer,
+        code: int,
+        inputs: list[int],
+        outputs: list[int],
+        options: Any,
+        intermediates: Sequence[int],
+    ) -> int:
         s = self.schema
         ins, outs = writer.int32(inputs), writer.int32(outputs)
+        inner = writer.int32(intermediates) if intermediates else 0
         packed = options.Pack(b) if options is not None else 0
         s.OperatorStart(b)
         s.OperatorAddOpcodeIndex(b, code)
         s.OperatorAddInputs(b, ins)
         s.OperatorAddOutputs(b, outs)
+        if inner:
+            s.OperatorAddIntermediates(b, inner)
         if options is not None:
             kind = type(options).__name__.removesuffix("T")
             s.OperatorAddBuiltinOptionsType(b, getattr(s.BuiltinOptions, kind))

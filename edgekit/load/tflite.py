@@ -108,7 +108,7 @@ def check_types(b: Builder, op: FileOp) -> None:
         if index < 0:
             continue
         tensor = b.file.tensors[index]
-        if tensor.data is not None or tensor.scale is None or op.code in {"QUANTIZE", "DEQUANTIZE"}:
+        if tensor.data is not None or tensor.scale is None or tensor.variable or op.code in {"QUANTIZE", "DEQUANTIZE"}:
             continue
         if tensor.dtype in {"uint8", "int16"}:
             raise Refused(

@@ -1,0 +1,51 @@
+"""LSTM for engines whose own starts from zero, goes forward and shows only y (TFLite, TFLM)."""
+
+from __future__ import annotations
+
+from edgekit.graph import Graph, Node
+from edgekit.passes.draft import Draft
+
+
+def lstm(draft: Draft, node: Node) -> bool:
+    """A reverse LSTM between two reversals; h as the last step of y."""
+    if node.op != "LSTM" or not draft.is_float(node):
+        return False
+    x, (y, h, c) = draft[node.inputs[0]], node.outputs
+    reverse = bool(node.attrs.get("reverse", False))
+    seen = [name for name in (h,) if draft.users(name) or name in draft.sinks]
+    if not reverse and not seen:
+        return False
+    batch, steps, units = draft[y].shape
+    draft.drop(node)
+    source, made = node.inputs[0], y
+    if reverse:
+        source = draft.fresh(f"{y}_from_end")
+        draft.emit("SLICE", (x.name,), _backwards(x.shape), node, (source,))
+        made = draft.fresh(f"{y}_reversed")
+    hidden = draft.fresh(f"{h}_state") if seen else h
+    draft.emit(node.op, (source, *node.inputs[1:]), {**node.attrs, "reverse": False}, node, (made, hidden, c))
+    if reverse:
+        draft.emit("SLICE", (made,), _backwards(draft[made].shape), node, (y,))
+    if seen:
+        last = draft.fresh(f"{h}_step")
+        where = {"begin": (0, steps - 1, 0), "size": (batch, 1, units), "stride": (1, 1, 1)}
+        draft.emit("SLICE", (made,), where, node, (last,))
+        draft.emit("RESHAPE", (last,), {"shape": (batch, units)}, node, (h,))
+    return True
+
+
+def _backwards(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+    return {"begin": (0, shape[1] - 1, 0), "size": shape, "stride": (1, -1, 1)}
+
+
+def refused(graph: Graph, node: Node) -> str:
+    """Why an LSTM has no TFLite form; "" when it has one."""
+    if node.op != "LSTM":
+        return ""
+    ends = {*graph.outputs, *(s.output for s in graph.states)}
+    read = {n for other in graph.nodes for n in other.inputs}
+    if any(name is not None for name in node.inputs[4:]):
+        return "starts from a state that is given to it"
+    if any(name in ends or name in read for name in node.outputs[1:]):
+        return "hands its state on" if not node.attrs.get("reverse") else "goes backwards"
+    return "goes backwards" if node.attrs.get("reverse") else ""
