@@ -48,6 +48,14 @@ def _squeeze(call: Call, ins: Sequence[Array]) -> Array:
     return np.asarray(np.squeeze(ins[0], None if axes is None else tuple(int(a) for a in axes)))
 
 
+def _gather_elements(call: Call, ins: Sequence[Array]) -> Array:
+    """The indices may be shorter than the data along any axis but the gathered one's."""
+    data, indices = ins[0], ins[1].astype(np.int64)
+    axis = int(call.get("axis", 0)) % data.ndim
+    part = data[tuple(slice(None) if i == axis else slice(n) for i, n in enumerate(indices.shape))]
+    return np.asarray(np.take_along_axis(part, np.where(indices < 0, indices + data.shape[axis], indices), axis))
+
+
 QUICK: dict[str, Callable[[Call, Sequence[Array]], Array]] = {
     "Identity": lambda c, i: i[0],
     "Add": lambda c, i: np.asarray(i[0] + i[1]),
@@ -56,6 +64,7 @@ QUICK: dict[str, Callable[[Call, Sequence[Array]], Array]] = {
     "Div": lambda c, i: _divide(i[0], i[1]),
     "Concat": lambda c, i: np.concatenate(i, int(c.attrs["axis"])),
     "Gather": lambda c, i: np.asarray(np.take(i[0], i[1].astype(np.int64), int(c.get("axis", 0)))),
+    "GatherElements": _gather_elements,
     "Unsqueeze": _unsqueeze,
     "Squeeze": _squeeze,
     "Transpose": lambda c, i: np.transpose(i[0], c.get("perm")),
