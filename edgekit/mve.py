@@ -63,6 +63,9 @@ def laned(graph: Graph, node: Node) -> tuple[str, int] | None:
     """(kernel, scratch bytes) of an int8 node, or None when the plain kernels take it."""
     if node.op == "ADD":
         return ("add_mve_s8", 0) if add_order(graph, node) else None
+    if node.op == "AVERAGE_POOL_2D":
+        rows, columns = attr(node, TABLE[node.op], "filter")
+        return ("average_pool_2d_mve_s8", 0) if rows * columns <= 255 else None
     if node.op not in {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}:
         return None
     x, w, y = graph.tensor(node.inputs[0]), graph.tensor(node.inputs[1]), graph[node.outputs[0]]

@@ -9,7 +9,7 @@ import numpy as np
 from edgekit import mve
 from edgekit.dsp import add_order, by_channel
 from edgekit.export.c.calls_move import window_rows
-from edgekit.export.c.calls_s8 import centred_weights, constant_weights
+from edgekit.export.c.calls_s8 import centred_weights, constant_weights, pool
 from edgekit.export.c.site import Site
 from edgekit.graph import Array
 from edgekit.ops.requant import add_params, int8_quant, zero_of
@@ -96,4 +96,5 @@ CALLS: dict[str, Callable[[Site], list[str]]] = {
     "depthwise_mve_s8": depthwise,
     "dense_mve_s8": dense,
     "add_mve_s8": add,
+    "average_pool_2d_mve_s8": pool,
 }

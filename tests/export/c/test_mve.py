@@ -31,6 +31,7 @@ KINDS: dict[str, tuple[str, tuple[tuple[int, int], ...], tuple[tuple[int, int], 
     "depthwise_mve_s8": ("DEPTHWISE_CONV_2D", ((3, 3), (3, 3), (1, 1), (2, 4), (5, 3), (1, 7)), ((1, 1), (2, 2), (1, 3))),
     "dense_mve_s8": ("FULLY_CONNECTED", ((1, 1),), ((1, 1),)),
     "add_mve_s8": ("ADD", ((1, 1),), ((1, 1),)),
+    "average_pool_2d_mve_s8": ("AVERAGE_POOL_2D", ((1, 1), (3, 3), (2, 4), (7, 7)), ((1, 1), (2, 2), (1, 3))),
 }
 
 
@@ -44,6 +45,9 @@ def layer(net: Net, op: str, size: tuple[int, int], stride: tuple[int, int], rng
         other = net.input(shape, Quant.per_tensor(scale, int(rng.integers(-128, 128))))
         made = Quant.per_tensor(max(scale, 0.1) * float(rng.uniform(0.3, 3)), int(pick(rng, (-128, 0, 127))))
         return net.op(op, [x, other] if rng.random() < 0.5 else [other, x], made, activation=str(pick(rng, FUSED)))
+    if op == "AVERAGE_POOL_2D":
+        pads = tuple(int(rng.integers(0, k)) for k in (size[0], size[0], size[1], size[1]))
+        return net.op(op, [x], net.of(x).quant, filter=size, stride=stride, pad=pads, activation=str(pick(rng, FUSED)))
     out = depth if op == "DEPTHWISE_CONV_2D" else int(rng.integers(1, 20) if rng.random() < 0.7 else rng.integers(20, 100))
     attrs: dict[str, Any] = {"stride": stride}
     if rng.random() < 0.7:
@@ -97,7 +101,7 @@ def test_kernels_equal_the_reference(kernel: str) -> None:
     model = compile_c(graph, "net", isa="mve")
     assert [s.kernel for s in model.program.steps].count(kernel) > 9
     text = model.files["net.c"].decode()
-    if kernel != "add_mve_s8":
+    if kernel not in {"add_mve_s8", "average_pool_2d_mve_s8"}:
         assert all(f"{kind}_mve" in text for kind in ("relu", "right", "any"))
     compare(graph, np.random.default_rng(1))
 

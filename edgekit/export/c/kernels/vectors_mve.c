@@ -27,6 +27,8 @@ typedef mve_pred16_t ek_pred;
 #define ek_vuninitializedq_s8() vuninitializedq_s8()
 #define ek_vuninitializedq_s16() vuninitializedq_s16()
 #define ek_vdupq_n_s32 vdupq_n_s32
+#define ek_vdupq_n_s16 vdupq_n_s16
+#define ek_vstrhq_s16 vstrhq_s16
 #define ek_vmullbq_int_s8 vmullbq_int_s8
 #define ek_vmulltq_int_s8 vmulltq_int_s8
 #define ek_vmovlbq_s8 vmovlbq_s8
@@ -120,6 +122,13 @@ EK_SOME void ek_vstrbq_p_s32(int8_t *p, ek_v4 a, ek_pred m)
         }
     }
 }
+EK_SOME void ek_vstrhq_s16(int16_t *p, ek_v8 a)
+{
+    for (int32_t i = 0; i < 8; ++i) {
+        p[i] = a.at[i];
+    }
+}
+EK_SOME ek_v8 ek_vdupq_n_s16(int16_t x) EK_LANES(ek_v8, 8, x)
 EK_SOME ek_v16 ek_vdupq_n_s8(int8_t x) EK_LANES(ek_v16, 16, x)
 EK_SOME ek_v16 ek_vuninitializedq_s8(void) EK_LANES(ek_v16, 16, 0)
 EK_SOME ek_v8 ek_vuninitializedq_s16(void) EK_LANES(ek_v8, 8, 0)
