@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgekit.graph import Graph, Node
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.simplify import clean, fuse, layout, patterns, weights
+from edgekit.passes.simplify import clean, fuse, layout, patterns, products, spatial, weights
 
 CLEAN: tuple[Rule, ...] = (
     clean.drop_identity,
@@ -20,10 +20,13 @@ CLEAN: tuple[Rule, ...] = (
     clean.reduce_without_kept_axes,
     fuse.merge_pads,
     fuse.merge_splits_of_concat,
-    patterns.transpose_in_blocks,
-    patterns.transpose_into_product,
-    patterns.gather_to_slice,
-    patterns.slice_above_reshape,
+    products.transpose_in_blocks,
+    products.transpose_into_product,
+    products.gather_to_slice,
+    products.slice_above_reshape,
+    products.batch_first,
+    products.broadcast_into_reader,
+    products.shared_keys,
 )
 LAYOUT: tuple[Rule, ...] = (
     weights.permute_dense_columns,
@@ -45,9 +48,10 @@ PATTERNS: tuple[Rule, ...] = (
     patterns.find_l2,
     patterns.find_softmax,
     patterns.norm_affine,
-    patterns.scale_above_moves,
-    patterns.scale_into_softmax,
-    patterns.slice_of_dense,
+    products.scale_above_moves,
+    products.scale_into_product,
+    products.scale_into_softmax,
+    products.slice_of_dense,
 )
 DEPLOY: tuple[Rule, ...] = (
     weights.divide_by_constant,
@@ -55,6 +59,8 @@ DEPLOY: tuple[Rule, ...] = (
     weights.fold_into_maker,
     weights.fold_into_reader,
     fuse.fuse_activation,
+    spatial.gather_into_maker,
+    spatial.conv_before_resize,
 )
 
 
