@@ -33,9 +33,10 @@ from edgekit.bench.emulate.result import BUDGET
 from edgekit.bench.emulate.unicorn import run_trapping
 from edgekit.bench.gcc import GCC
 from edgekit.boundary import random_feeds, to_feeds
+from edgekit.budget import fitted
 from edgekit.data import open_data
 from edgekit.dsp import isa_of
-from edgekit.export.c import compile_c
+from edgekit.export.c import compile_program
 from edgekit.graph import Array, Graph
 from edgekit.load.tflite import load_tflite
 from edgekit.pipeline import prepare
@@ -63,7 +64,8 @@ OTHER_TOOLCHAIN = 1.1  # what the one that does worse may be above a limit
 @dataclass(frozen=True)
 class Network:
     """baseline: its name there; inputs: file and what its integers mean; limits: core -> largest ratio of each of METRICS
-    (None: not judged); cycles: most that the estimate for BOARD may be; ram: core -> bytes."""
+    (None: not judged); cycles: most that the estimate for BOARD may be; ram: core -> bytes; budget: bytes of RAM that a plan
+    for BOARD is asked to fit, too, and what it may take in instructions (ratio to the plan without; None: not judged)."""
 
     name: str
     baseline: str
@@ -71,6 +73,7 @@ class Network:
     limits: Mapping[str, tuple[float | None, float | None, float | None]]
     cycles: float
     ram: Mapping[str, int]
+    budget: tuple[int, float | None] | None = None
 
 
 NETWORKS: dict[str, Network] = {
@@ -89,6 +92,7 @@ NETWORKS: dict[str, Network] = {
         {"M4": (0.42, 0.60, 0.64), "M55": (0.80, None, 0.65)},
         22e6,
         {},
+        (round(0.35 * 56576), 1.2),
     ),
     "mlperf_vww_mbv1": Network(
         "vww (MobileNetV1 0.25)",
@@ -97,6 +101,7 @@ NETWORKS: dict[str, Network] = {
         {"M4": (0.30, 0.45, 0.44), "M55": (0.80, None, 0.50)},
         12e6,
         {},
+        (32 * 1024, None),
     ),
     "mlperf_ad_autoencoder": Network(
         "ad (autoencoder)",
@@ -154,10 +159,14 @@ def measure(
     feeds: list[dict[str, Array]],
     truth: list[dict[str, Array]],
     theirs: tuple[float, float, float] | None,
+    whole: Row | None = None,
 ) -> Row:
+    """whole: the row without a RAM budget, when this one is to keep to the network's."""
     network = NETWORKS[model]
     target: Target = find_target(CORES[core][0])
-    made = compile_c(graph, "model", isa=isa_of(target.core))
+    isa = isa_of(target.core)
+    budget = network.budget if whole else None
+    made = compile_program(fitted(graph, ram_budget=budget and budget[0], isa=isa), "model")
     cache = cycles.FLASH_CACHE if core == "M4" else None
     run = emulate(made.files, made.interface, target, feeds, toolchain=toolchain, flash_cache=cache)
     values = (run.mean_instructions, float(run.flash), float(run.ram))
@@ -172,12 +181,17 @@ def measure(
     )
     bounds = zip(METRICS, ratio or (), network.limits.get(core, (None, None, None)), strict=False)
     limits = {metric: (value, bound) for metric, value, bound in bounds if bound is not None}
-    if found is not None:
+    if budget and whole:
+        limits = {"RAM in bytes": (run.ram, budget[0])}
+        if budget[1]:
+            limits["instructions to the plan without a budget"] = (values[0] / whole.instructions, budget[1])
+    elif found is not None:
         limits["cycles"] = (found, network.cycles)
-    if core in network.ram:
+    if core in network.ram and not whole:
         limits["RAM in bytes"] = (run.ram, network.ram[core])
     sizes = (round(values[0]), run.flash, run.ram)
-    return Row(network.name, core, toolchain, len(feeds), *sizes, ratio, found, differing, limits)
+    name = network.name + (f", --ram-budget {budget[0]:,}" if budget else "")
+    return Row(name, core, toolchain, len(feeds), *sizes, ratio, found, differing, limits)
 
 
 def rows(
@@ -196,6 +210,8 @@ def rows(
                     print(f"{core}: left out, {GCC} and {qemu.QEMU} are not here", file=sys.stderr)
                     continue
                 made.append(measure(model, graph, core, toolchain, feeds, truth, other))
+                if core == "M4" and network.budget:
+                    made.append(measure(model, graph, core, toolchain, feeds, truth, other, made[-1]))
     return made
 
 
@@ -233,7 +249,7 @@ RIGHT = tuple(range(3, len(HEAD)))
 def cells(row: Row) -> list[str]:
     ratios = ["", "", ""] if row.ratio is None else [f"{value:.3f}" for value in row.ratio]
     sizes = (row.instructions, row.flash, row.ram)
-    model = next(name for name, network in NETWORKS.items() if network.name == row.network)
+    model = next(name for name, network in NETWORKS.items() if row.network.startswith(network.name))
     theirs = PUBLISHED.get(model) if row.cycles is not None else None
     pairs = [text for size, ratio in zip(sizes, ratios, strict=True) for text in (f"{size:,}", ratio)]
     own = "" if row.cycles is None else f"{row.cycles / 1e6:.2f}"
