@@ -3,7 +3,8 @@
     python -m benchmarks.strangers --cache FOLDER [--only NAME ...] [--json] [--full]
     python -m benchmarks.strangers --cache FOLDER --file MODEL --kind image [--shape input=1,3,96,96]
 
-The list is models.csv: files inside installed packages (by hash), and networks whose architecture and code are another
+The list is models.csv: files inside installed packages, by hash (kind "file"; "filled": with seeded weights in place of
+placeholders), and networks whose architecture and code are another
 package's, made here with seeded weights (kind "torch" by PyTorch's exporter, "keras" by TensorFlow's converter) in processes of
 their own; --torch-python and --keras-python name interpreters that have those packages. Inputs are made up (inputs.py), so
 int8_db says how well 8 bits hold a random network on such inputs, not accuracy. Each model runs in a process of its own with
@@ -40,22 +41,26 @@ def entries() -> list[dict[str, str]]:
 def model_of(entry: dict[str, str], cache: Path, pythons: dict[str, str]) -> Path | str:
     """The entry's model file, made into the cache when it is not there; or why it cannot be had."""
     package, kind = entry["package"], entry["kind"]
-    if kind == "file":
+    source: Path | str = entry["source"]
+    if kind in ("file", "filled"):
         try:
             path = Path(str(importlib.metadata.distribution(package).locate_file(entry["source"])))
         except importlib.metadata.PackageNotFoundError:
             return f"the package {package} is not installed"
         if not path.is_file():
             return f"the installed {package} has no {entry['source']}"
-        same = hashlib.sha256(path.read_bytes()).hexdigest() == entry["sha256"]
-        return path if same else f"another file than the one listed: install {package}=={entry['version']}"
+        if hashlib.sha256(path.read_bytes()).hexdigest() != entry["sha256"]:
+            return f"another file than the one listed: install {package}=={entry['version']}"
+        if kind == "file":
+            return path
+        source = path
     path = cache / (entry["name"] + (".tflite" if kind == "keras" else ".onnx"))
     if path.is_file():
         return path
-    script, words = ("make_keras.py", []) if kind == "keras" else ("make_torch.py", [package])
+    words = [package] if kind == "torch" else []
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         part = Path(folder) / path.name
-        line = [pythons[kind], str(HERE / script), *words, entry["source"], str(part)]
+        line = [pythons.get(kind, sys.executable), str(HERE / f"make_{kind}.py"), *words, str(source), str(part)]
         try:
             done = subprocess.run(line, capture_output=True, text=True, timeout=MAKE_S, check=False)
         except subprocess.TimeoutExpired:

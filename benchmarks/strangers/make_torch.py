@@ -286,6 +286,9 @@ def main(package: str, name: str, out: str) -> None:
             if package == "transformers" and isinstance(part, torch.nn.Conv1d | torch.nn.ConvTranspose1d) and "Gan" in name:
                 # Its own start of 0.01 gives silence, below the step of any 8-bit output.
                 torch.nn.init.kaiming_uniform_(part.weight)
+        for key, value in net.named_parameters():  # class and position tokens start at next to nothing
+            if "token" in key or "pos_embed" in key or "position_embeddings" in key:
+                value.normal_(0, 0.5)
     net.eval()
     if name in LEGACY:
         torch.onnx.export(net, example, out, dynamo=False, opset_version=LEGACY[name], do_constant_folding=True)

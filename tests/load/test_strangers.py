@@ -12,6 +12,7 @@ from edgekit.boundary import to_feeds
 from edgekit.errors import BadData, Unsupported
 from edgekit.load.onnx import load_onnx
 from edgekit.load.tflite import load_tflite
+from edgekit.pipeline import prepare
 from tests.load.tflite_maker import O, T, constant, make
 
 RNG = np.random.default_rng(3)
@@ -71,3 +72,31 @@ def test_what_only_follows_from_a_refused_operator_is_not_blamed() -> None:
         load_tflite(model)
     assert "UNIQUE" in str(caught.value)
     assert "RESHAPE" not in str(caught.value)
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 1, 5, 3), (2, 1, 4, 1, 3), (1, 1, 2, 3, 1)])
+def test_repeated_heads_of_five_axes_run_at_four(shape: tuple[int, ...]) -> None:
+    """Grouped-query attention repeats keys by an Expand of five axes."""
+    wanted = np.array([max(n, 2 if i else n) for i, n in enumerate(shape)], np.int64)
+    graph = load_onnx(onnx_bytes([helper.make_node("Expand", ["x", "s"], ["y"])], shape, {"s": wanted}))
+    ready = prepare(graph, "c")
+    assert all(len(t.shape) <= 4 for n in ready.nodes if n.op != "RESHAPE" for t in ready.output_tensors(n))
+    x = {"x": RNG.normal(size=shape).astype(np.float32)}
+    np.testing.assert_array_equal(reference.run(ready, to_feeds(ready, x))["y"], np.broadcast_to(x["x"], wanted))
+
+
+def test_tiles_of_five_axes_run_at_four() -> None:
+    times = np.array([1, 2, 1, 1, 3], np.int64)
+    graph = load_onnx(onnx_bytes([helper.make_node("Tile", ["x", "t"], ["y"])], (1, 2, 3, 4, 2), {"t": times}))
+    x = {"x": RNG.normal(size=(1, 2, 3, 4, 2)).astype(np.float32)}
+    ready = prepare(graph, "c")
+    np.testing.assert_array_equal(reference.run(ready, to_feeds(ready, x))["y"], np.tile(x["x"], times))
+
+
+def test_elements_are_gathered_of_constants_by_fewer_indices() -> None:
+    """Position ids: indices shorter than the table along an axis that is not gathered."""
+    nodes = [helper.make_node("GatherElements", ["t", "i"], ["p"], axis=1), helper.make_node("Add", ["x", "p"], ["y"])]
+    table, index = RNG.normal(size=(3, 4)).astype(np.float32), np.array([[3, -4, 1]], np.int64)
+    graph = load_onnx(onnx_bytes(nodes, (1, 3), {"t": table, "i": index}))
+    y = reference.run(graph, {"x": np.zeros((1, 3), np.float32)})["y"]
+    np.testing.assert_array_equal(y, table[:1, [3, 0, 1]])

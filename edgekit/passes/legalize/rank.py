@@ -35,7 +35,7 @@ def collapse(limit: int, draft: Draft, node: Node) -> bool:
             return True
         if node.op == "TRANSPOSE" and groups is not None and _in_steps(draft, node, groups, keep_batch, limit):
             return True
-    return False
+    return node.op == "BROADCAST_TO" and _grown_in_steps(draft, node, padded[0])
 
 
 def _groups(node: Node, shapes: Sequence[Shape], keep_batch: bool) -> Groups | None:
@@ -70,6 +70,11 @@ def _label(node: Node, shapes: Sequence[Shape], axis: int) -> Hashable:
         return ("last", axis == rank - 1)
     if node.op in REDUCTIONS:
         return ("reduced", axis in attrs["axes"])
+    if node.op == "BROADCAST_TO":
+        wanted = (1,) * (rank - len(attrs["shape"])) + tuple(attrs["shape"])
+        return ("grown", size != wanted[axis]) if wanted[axis] != 1 or axis == 0 else ""
+    if node.op == "TILE":
+        return ("once",) if attrs["multiples"][axis] == 1 else ("tiled", axis)
     if node.op == "PAD":
         return ("free",) if tuple(attrs["pads"][axis]) == (0, 0) else ("touched", axis)
     if node.op == "SLICE":
@@ -98,6 +103,23 @@ def _runs(shape: Shape, perm: list[int], keep_batch: bool) -> Groups:
             groups.append([axis])
         last = axis
     return groups
+
+
+def _grown_in_steps(draft: Draft, node: Node, shape: Shape) -> bool:
+    """A BROADCAST_TO that grows axes here and there as several, of one axis each: three blocks. False for one axis."""
+    y = draft[node.outputs[0]]
+    grown = [axis for axis, size in enumerate(y.shape) if shape[axis] != size]
+    if len(grown) < 2:
+        return False
+    name = node.inputs[0]
+    if len(draft[name].shape) < len(shape):
+        name = draft.emit("RESHAPE", (name,), {"shape": shape}, node, (draft.fresh(f"{y.name}_step"),), [y.quant]).outputs[0]
+    draft.drop(node)
+    for axis in grown:
+        shape = (*shape[:axis], y.shape[axis], *shape[axis + 1 :])
+        out = y.name if axis == grown[-1] else draft.fresh(f"{y.name}_step")
+        name = draft.emit("BROADCAST_TO", (name,), {"shape": shape}, node, (out,), [y.quant]).outputs[0]
+    return True
 
 
 def _in_steps(draft: Draft, node: Node, groups: Groups, keep_batch: bool, limit: int) -> bool:
@@ -175,6 +197,11 @@ def _attrs(node: Node, groups: Groups, shape: Shape) -> dict[str, Any]:
         attrs["axes"] = tuple(sorted({place[a] for a in attrs["axes"]}))
     if "pads" in attrs:
         attrs["pads"] = tuple(tuple(attrs["pads"][g[0]]) if len(g) == 1 else (0, 0) for g in groups)
+    if node.op == "BROADCAST_TO":
+        full = (1,) * (len(shape) - len(attrs["shape"])) + tuple(attrs["shape"])
+        attrs["shape"] = tuple(int(np.prod([full[a] for a in g], dtype=np.int64)) for g in groups)
+    if node.op == "TILE":
+        attrs["multiples"] = tuple(int(np.prod([attrs["multiples"][a] for a in g], dtype=np.int64)) for g in groups)
     if node.op == "SLICE":
         for key, whole in (("begin", 0), ("stride", 1)):
             attrs[key] = tuple(node.attrs[key][g[0]] if len(g) == 1 else whole for g in groups)
