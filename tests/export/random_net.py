@@ -30,6 +30,28 @@ def conv(net: Net, rng: np.random.Generator, x: str) -> str:
     return net.add("CONV_2D", x, net.random(o, *kernel, c // groups), net.random(o) if rng.random() < 0.7 else None, **attrs)
 
 
+def transposed(net: Net, rng: np.random.Generator, x: str) -> str:
+    c = net.shape(x)[3]
+    groups = int(rng.choice([g for g in (1, 2) if c % g == 0]))
+    kernel, stride = (int(k) for k in rng.integers(1, 5, 2)), tuple(int(s) for s in rng.integers(1, 3, 2))
+    attrs: dict[str, Any] = {"stride": stride, "output_padding": tuple(int(rng.integers(0, s)) for s in stride)}
+    if min(net.shape(x)[1:3]) > 2:
+        attrs |= {"pad": tuple(int(p) for p in rng.integers(0, 2, 4)), "dilation": tuple(int(d) for d in rng.integers(1, 3, 2))}
+    o = groups * int(rng.integers(1, 4))
+    return net.add("TRANSPOSE_CONV", x, net.random(o, *kernel, c // groups), net.random(o), **attrs)
+
+
+def resized(net: Net, rng: np.random.Generator, x: str) -> str:
+    _, h, w, c = net.shape(x)
+    if c % 4 == 0 and rng.random() < 0.5:
+        return net.add("DEPTH_TO_SPACE", x, block=2)
+    if h % 2 == w % 2 == 0 and rng.random() < 0.5:
+        return net.add("SPACE_TO_DEPTH", x, block=2)
+    align, half = ((False, False), (True, False), (False, True))[int(rng.integers(3))]
+    op = str(rng.choice(["RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"]))
+    return net.add(op, x, size=(2 * h, w + 1), align_corners=align, half_pixel_centers=half)
+
+
 def pool(net: Net, rng: np.random.Generator, x: str) -> str:
     _, h, w, _ = net.shape(x)
     op = str(rng.choice(["AVERAGE_POOL_2D", "MAX_POOL_2D"]))
@@ -136,7 +158,7 @@ def reshape(net: Net, rng: np.random.Generator, x: str) -> str:
     return net.reshape(x, *((shape[0], rest) if rng.random() < 0.5 else (shape[0], 1, 1, rest)))
 
 
-SPATIAL: tuple[Step, ...] = (conv, conv, pool, residual)
+SPATIAL: tuple[Step, ...] = (conv, conv, pool, residual, transposed, resized)
 ANY: tuple[Step, ...] = (unary, prelu, binary, pad, concat, split, crop, gather, transpose, reduce, dense, reshape)
 FLOAT_ONLY: tuple[Step, ...] = (norm,)
 

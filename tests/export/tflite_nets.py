@@ -111,6 +111,27 @@ class Net:
         pad = self.window(x, kernel, stride)
         return self.add("DEPTHWISE_CONV_2D", x, w, bias, stride=stride, pad=pad, activation=self.pick("NONE", "RELU"))[0]
 
+    def transposed(self, x: str) -> str:
+        """TRANSPOSE_CONV, cropped as SAME or not at all."""
+        c, stride, outs = self.shape(x)[3], self.pick((1, 1), (2, 2), (2, 3)), self.pick(2, 3)
+        kernel = (self.pick(3, 4), self.pick(3, 5))
+        w, bias = self.weights(x, (outs, *kernel, c), 0, outs)
+        attrs: dict[str, Any] = {"output_padding": (stride[0] - 1, 0)}
+        if self.rng.random() < 0.6:
+            over = [k - s for k, s in zip(kernel, stride, strict=True)]
+            attrs = {"pad": (over[0] // 2, over[0] - over[0] // 2, over[1] // 2, over[1] - over[1] // 2)}
+        return self.add("TRANSPOSE_CONV", x, w, bias, stride=stride, activation=self.pick("NONE", "RELU"), **attrs)[0]
+
+    def resized(self, x: str) -> str:
+        _, h, w, c = self.shape(x)
+        if c % 4 == 0 and self.rng.random() < 0.5:
+            return self.add("DEPTH_TO_SPACE", x, block=2)[0]
+        if h % 2 == w % 2 == 0 and self.rng.random() < 0.5:
+            return self.add("SPACE_TO_DEPTH", x, block=2)[0]
+        align, half = self.pick((False, False), (True, False), (False, True))
+        op, size = self.pick("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), self.pick((2 * h, 2 * w), (h, w + 3), (3, 4))
+        return self.add(op, x, size=size, align_corners=align, half_pixel_centers=half)[0]
+
     def pool(self, x: str) -> str:
         kernel, stride = (2, self.pick(2, 3)), self.pick((1, 1), (2, 2))
         op = self.pick("AVERAGE_POOL_2D", "MAX_POOL_2D")
@@ -182,6 +203,8 @@ STEPS: tuple[Callable[[Net, str], str], ...] = (
     Net.conv,
     Net.depthwise,
     Net.pool,
+    Net.transposed,
+    Net.resized,
     Net.arithmetic,
     Net.extreme,
     Net.unary,
