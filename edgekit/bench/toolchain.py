@@ -88,7 +88,7 @@ def explain(text: str) -> EdgekitError:
     if over:
         sizes = ", ".join(f"{region.lower()} by {excess:,} bytes" for region, excess in sorted(over.items()))
         return DoesNotFit(f"the firmware overflows {sizes}", "use a smaller model or a larger board")
-    lines = [line for line in text.splitlines() if "error" in line] or text.splitlines()
+    lines = [line for line in text.splitlines() if "error" in line or "undefined reference" in line] or text.splitlines()
     return EdgekitError("the generated C does not build:\n  " + "\n  ".join(lines[:10]))
 
 

@@ -50,6 +50,15 @@ def test_gcc_under_qemu_is_the_reference(core: str) -> None:
     assert abs(result.init_instructions - other.init_instructions) <= 20
 
 
+@needs_tools
+def test_a_network_may_be_called_model() -> None:
+    """The harness's own names must not clash with it."""
+    graph = convolution()
+    files, face = export_c(graph, "model"), interface(graph, "model")
+    result = emulate(files, face, BOARD, random_feeds(graph, 1), toolchain="gcc", per_op=True)
+    assert sum(step.instructions for step in result.by_op) == result.instructions[0]
+
+
 @needs_qemu
 def test_default_toolchains_code_counts_the_same_under_qemu() -> None:
     graph = convolution()

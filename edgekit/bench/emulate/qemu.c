@@ -1,5 +1,5 @@
 /* main() of a firmware under QEMU. Above it stand MODEL_H and RUN (strings), GET_INPUTS(file), PUT_OUTPUTS(file),
- * RAM, TIMER, HALF_NS; NRF, GUARD, TRAP, STEPS with MODEL_STEP where they apply. For every record of the file "in" the network runs once, and
+ * RAM, TIMER, HALF_NS; NRF, GUARD, TRAP, STEPS with STEP_HOOK where they apply. For every record of the file "in" the network runs once, and
  * timer readings and outputs go to the file "out". */
 #include <stdint.h>
 #include MODEL_H
@@ -146,8 +146,8 @@ int main(void)
     while (word((const void *)paint) < here) *paint++ = PAINT;
 #ifdef STEPS
     step = STEPS;
-    MODEL_STEP(STEPS + 1);
-    MODEL_STEP(STEPS);
+    STEP_HOOK(STEPS + 1);
+    STEP_HOOK(STEPS);
 #endif
     for (;;) {
         register uint32_t status __asm__("r0");

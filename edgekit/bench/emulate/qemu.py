@@ -188,7 +188,7 @@ class Run:
         if board.traps:
             defines["TRAP"] = "1"
         if self.hooks:
-            defines |= {"STEPS": str(len(iface.steps)), "MODEL_STEP(n)": f"{iface.prefix}_STEP(n)"}
+            defines |= {"STEPS": str(len(iface.steps)), "STEP_HOOK(n)": f"{iface.prefix}_STEP(n)"}
         text = importlib.resources.files(__package__).joinpath("qemu.c").read_text(encoding="ascii")
         return "".join(f"#define {name} {value}\n" for name, value in defines.items()) + text
 
