@@ -17,6 +17,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from edgekit import contract as contracts
+from edgekit import states
 from edgekit.errors import BadConfig, Unsupported
 from edgekit.graph import Array, Graph, Node, Quant, Tensor, fresh
 
@@ -32,17 +33,19 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
     """The serialized ModelProto.
 
     keep: intermediate tensors to add as outputs, by graph name; in the Graph's layout and dtype (int8 when quantized).
-    What Q/DQ cannot say (input contract, history) goes to metadata_props `edgekit.*`. Raises Unsupported, listing every
+    States are inputs and outputs behind the graph's own. What Q/DQ cannot say (input contract, history, states) goes to metadata_props `edgekit.*`. Raises Unsupported, listing every
     node, for what ONNX cannot spell; BadConfig for an unknown name in `keep`.
     """
     from edgekit.export.onnx_ops import WRITERS
     from edgekit.export.onnx_recurrent import cells, real_states
 
+    carried = states.told(graph)
+    graph = states.expose(graph)
     extra = [n for n in dict.fromkeys(keep) if n not in graph.outputs]
     unknown = [n for n in extra if n not in graph.tensors]
     if unknown:
         raise BadConfig(f"no tensor named {', '.join(unknown[:5])} to keep", "use names of the graph's tensors")
-    told = cells(graph)
+    told = {**cells(graph), **({states.METADATA: json.dumps(carried)} if carried else {})}
     graph = real_states(graph)
     problems = [(n.source or n.op, f"{n.op} has no ONNX form", "") for n in graph.nodes if n.op not in WRITERS]
     problems += [
@@ -50,7 +53,6 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
         for t in graph.tensors.values()
         if t.quant is not None and (t.dtype not in ("int8", "int32") or t.quant.block is not None)
     ]
-    problems += [(f"state '{s.input}'", "carried state has no ONNX form", "feed it as an input") for s in graph.states]
     if problems:
         raise Unsupported("writing ONNX", problems)
     writer = Writer(graph, [*graph.outputs, *extra])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from edgekit import contract as contracts
+from edgekit import states
 from edgekit.errors import Unsupported
 from edgekit.export import tflite_attention, tflite_math, tflite_ops, tflite_rnn, tflite_spatial
 from edgekit.export.tflite_ops import Refused, Written, dtype_problem
@@ -22,8 +23,11 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
     """The file's bytes: the same for the same graph and name, everywhere.
 
     Input and output names are kept, with a signature; names=True keeps the inner ones too. The input contract travels in
-    the metadata `edgekit`. Raises Unsupported listing every node that TFLite cannot spell (see `tflite_problems`).
+    the metadata `edgekit`; states are inputs and outputs behind
+    the graph's own, which the application carries from run to run. Raises Unsupported listing every node that TFLite cannot spell (see `tflite_problems`).
     """
+    carried = states.told(graph)
+    graph = states.expose(graph)
     written, problems = translate(graph)
     if problems:
         raise Unsupported("TFLite", problems)
@@ -55,7 +59,7 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
     inputs, outputs = [place(graph[n]) for n in graph.inputs], [place(graph[n]) for n in graph.outputs]
     packer.metadata(MIN_RUNTIME, min_runtime(versions).encode().ljust(16, b"\0"))
     title = name or graph.name
-    packer.metadata(METADATA, json.dumps(extra(graph, title), separators=(",", ":"), sort_keys=True).encode())
+    packer.metadata(METADATA, json.dumps(extra(graph, title) | ({"states": carried} if carried else {}), separators=(",", ":"), sort_keys=True).encode())
     signature = (SIGNATURE, list(zip(graph.inputs, inputs, strict=True)), list(zip(graph.outputs, outputs, strict=True)))
     return packer.finish(title, inputs, outputs, signature)
 
@@ -87,7 +91,4 @@ def translate(graph: Graph) -> tuple[list[tuple[Node, Written]], list[tuple[str,
             written.append((node, RULES[node.op](graph, node)))
         except Refused as refusal:
             problems.append((where, refusal.why, refusal.fix))
-    problems += [
-        (f"state '{state.input}'", "TFLite files that edgekit writes hold no state", "export C") for state in graph.states
-    ]
     return written, problems

@@ -85,6 +85,18 @@ def elu_table(node: Node, x: Tensor, y: Tensor) -> Array:
     return whole + zero_of(qy)
 
 
+def rsqrt_table(node: Node, x: Tensor, y: Tensor) -> Array:
+    """1 / sqrt in fixed point with 20 more bits; inputs up to zero give the highest integer (TFLM refuses those below)."""
+    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    centred = INPUTS - zero_of(qx)
+    root = float(np.sqrt(qx.scale[0]))
+    multiplier, shift = fixedpoint.quantize_multiplier(1.0 / (root * scale_of(qy)))
+    inverse, right = fixedpoint.inverse_sqrt(np.maximum(centred, 1))
+    fine = fixedpoint.multiply_by_quantized_multiplier(np.ones_like(centred), inverse, 20 - right)
+    values = fixedpoint.multiply_by_quantized_multiplier(fine, multiplier, shift - 20) + zero_of(qy)
+    return np.where(centred <= 0, 127, values)
+
+
 def hard_sigmoid_table(node: Node, x: Tensor, y: Tensor) -> Array:
     """quantize(clip(alpha * dequantize(q) + beta, 0, 1)) in float32: edgekit's own, TFLM has no such op."""
     qx, qy = int8_quant(node, x), int8_quant(node, y)
@@ -137,6 +149,7 @@ TABLES: dict[str, Callable[[Node, Tensor, Tensor], Array]] = {
     "TANH": sigmoid_table,
     "HARD_SWISH": hard_swish_table,
     "HARD_SIGMOID": hard_sigmoid_table,
+    "RSQRT": rsqrt_table,
     "QUANTIZE": rescaled,
 }
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from edgekit import contract as contracts
-from edgekit import ops
+from edgekit import ops, states
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
 from edgekit.load.cut import chosen
@@ -307,7 +307,7 @@ class _Reader:
             for tensor, (shape, _) in zip(graph.output_tensors(node), ops.infer(node, graph.input_tensors(node)), strict=True):
                 if tensor.shape != tuple(shape):
                     raise BadModel(f"{node.op} ({node.source}) makes {list(shape)}, not {list(tensor.shape)}", RESAVE)
-        return graph
+        return states.restored(graph, next((p.value for p in self.model.metadata_props if p.key == states.METADATA), None))
 
 
 def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:

@@ -12,6 +12,7 @@ from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import Array
 
 OLDEST_OPSET = 7
+OWN_DOMAIN = "edgekit"  # of the functions that edgekit itself writes into a model
 RESAVE = "save the model again, and check it with `python -m onnx.checker` or Netron"
 
 
@@ -61,7 +62,9 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
     if model.functions:
         from onnx import inliner
 
-        model = inliner.inline_local_functions(model)
+        # edgekit's own are operators of later opsets, read whole.
+        own = [(f.domain, f.name) for f in model.functions if f.domain.startswith(OWN_DOMAIN)]
+        model = inliner.inline_selected_functions(model, own, exclude=True)
     version, newest = opset_of(model), onnx.defs.onnx_opset_version()
     if version > newest:  # its operators may mean something else: never guess
         raise BadModel(

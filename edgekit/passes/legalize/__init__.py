@@ -26,6 +26,7 @@ ENGINE_OPS: dict[str, frozenset[str]] = {
     "tflite": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID"},
     "tflm": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID", "RELU_N1_TO_1", "GELU"},
 }
+ENGINE_OPS |= {engine: ENGINE_OPS[engine] - lacks for engine, lacks in functions.LACKS.items()}
 # Engine -> the highest rank its operators take (RESHAPE takes any).
 ENGINE_RANK: dict[str, int] = {"onnx": 99, "c": 4, "tflite": 4, "tflm": 4}
 # Engine -> the most inputs CONCATENATION takes.
@@ -43,6 +44,7 @@ LOWERINGS: dict[str, Rule] = {
     "RELU_N1_TO_1": lower.relu_n1_to_1,
     "ONE_HOT": functions.one_hot,
     "TILE": functions.tile,
+    "SCATTER_ND": functions.scatter,
 }
 
 
@@ -57,7 +59,8 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
     rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine], whole), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
     if engine in SAME_OR_VALID:
         rules += [recurrent.lstm, windows.same_or_valid, transposed.transpose_conv, functions.on_reals(engine, whole), functions.looked_up(engine)]
-        rules += [functions.cumsum] if whole else []
+        rules += [_only({"CUMSUM"}, functions.cumsum), _only({"SCATTER_ND"}, functions.scatter)] if whole else []
+        rules += [_only({"ATAN2"}, functions.same_shapes)]
     if engine == "tflm":
         rules += [lower.clamp_of_one_scale, _only({"SELECT_V2"}, functions.select_whole)]
     if ENGINE_RANK[engine] < 99:

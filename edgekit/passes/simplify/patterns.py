@@ -1,4 +1,4 @@
-"""Operators that exporters write in pieces: normalisations, GELU, SiLU, Mish, softmax; and the moves around attention."""
+"""Operators that exporters write in pieces: normalisations, GELU, SiLU, Mish, softmax."""
 
 from __future__ import annotations
 
@@ -7,11 +7,7 @@ import math
 import numpy as np
 
 from edgekit.graph import Node
-from edgekit.ops import TABLE
-from edgekit.passes.draft import Draft, same_quant
-from edgekit.passes.simplify.blocks import blocks_of
-from edgekit.passes.simplify.clean import is_move
-from edgekit.passes.simplify.weights import is_linear
+from edgekit.passes.draft import Draft
 
 NORMS = {"LAYER_NORM", "RMS_NORM", "GROUP_NORM"}
 CLOSE = 1e-3  # constants of approximations are written with few digits
@@ -29,7 +25,7 @@ def scalar_of(draft: Draft, name: str | None) -> float | None:
     return float(data.reshape(-1)[0]) if data.size and np.all(data == data.reshape(-1)[0]) else None
 
 
-def _made(draft: Draft, name: str | None, *ops: str) -> Node | None:
+def made_by(draft: Draft, name: str | None, *ops: str) -> Node | None:
     """The float node that makes a value, when it is one of `ops` without a fused activation."""
     node = draft.maker(name)
     if node is None or node.op not in ops or not draft.is_float(node) or node.attrs.get("activation", "NONE") != "NONE":
@@ -39,7 +35,7 @@ def _made(draft: Draft, name: str | None, *ops: str) -> Node | None:
 
 def factors(draft: Draft, name: str | None) -> tuple[float, list[str]]:
     """A value as (constant, values) whose product it is: MUL, DIV by constants, SQUARE, POW by 2 or 3, NEG taken apart."""
-    node = _made(draft, name, "MUL", "DIV", "SQUARE", "POW", "NEG")
+    node = made_by(draft, name, "MUL", "DIV", "SQUARE", "POW", "NEG")
     if node is None:
         value = scalar_of(draft, name)
         return (1.0, [str(name)]) if value is None else (value, [])
@@ -61,7 +57,7 @@ def factors(draft: Draft, name: str | None) -> tuple[float, list[str]]:
 
 def _plus(draft: Draft, name: str | None) -> tuple[float, str] | None:
     """(c, x) of x + c."""
-    node = _made(draft, name, "ADD")
+    node = made_by(draft, name, "ADD")
     for x, c in (node.inputs, node.inputs[::-1]) if node is not None else ():
         value = scalar_of(draft, c)
         if value is not None and x is not None:
@@ -82,15 +78,15 @@ def _replace(draft: Draft, node: Node, op: str, inputs: tuple[str | None, ...], 
 
 def find_gate(draft: Draft, node: Node) -> bool:
     """x * sigmoid(x) is SILU, x * tanh(softplus(x)) MISH; 0.5 x (1 + erf(x / sqrt 2)) and its tanh form are GELU."""
-    if node.op not in {"MUL", "DIV"} or _made(draft, node.outputs[0], node.op) is None:
+    if node.op not in {"MUL", "DIV"} or made_by(draft, node.outputs[0], node.op) is None:
         return False
     constant, values = factors(draft, node.outputs[0])
     if len(values) != 2 or node.outputs[0] in values:
         return False
     for x, gate in (values, values[::-1]):
-        if _is(constant, 1.0) and (maker := _made(draft, gate, "LOGISTIC")) is not None and maker.inputs[0] == x:
+        if _is(constant, 1.0) and (maker := made_by(draft, gate, "LOGISTIC")) is not None and maker.inputs[0] == x:
             return _replace(draft, node, "SILU", (x,))
-        soft = _made(draft, maker.inputs[0], "SOFTPLUS") if (maker := _made(draft, gate, "TANH")) is not None else None
+        soft = made_by(draft, maker.inputs[0], "SOFTPLUS") if (maker := made_by(draft, gate, "TANH")) is not None else None
         if _is(constant, 1.0) and soft is not None and soft.inputs[0] == x:
             return _replace(draft, node, "MISH", (x,))
         found = _is(constant, 0.5) and _gelu_gate(draft, gate, x)
@@ -102,7 +98,7 @@ def find_gate(draft: Draft, node: Node) -> bool:
 def _gelu_gate(draft: Draft, name: str, x: str) -> str:
     """ "erf" or "tanh" for 1 + that function of x, as GELU has it; "" otherwise."""
     sum_ = _plus(draft, name)
-    node = _made(draft, sum_[1], "ERF", "TANH") if sum_ is not None and _is(sum_[0], 1.0) else None
+    node = made_by(draft, sum_[1], "ERF", "TANH") if sum_ is not None and _is(sum_[0], 1.0) else None
     if node is None:
         return ""
     constant, values = factors(draft, node.inputs[0])
@@ -110,7 +106,7 @@ def _gelu_gate(draft: Draft, name: str, x: str) -> str:
         return "erf" if _is(constant, math.sqrt(0.5)) and values == [x] else ""
     if not _is(constant, math.sqrt(2 / math.pi)):
         return ""
-    if len(values) == 1 and (cubic := _made(draft, values[0], "ADD")) is not None:
+    if len(values) == 1 and (cubic := made_by(draft, values[0], "ADD")) is not None:
         for one, other in (cubic.inputs, cubic.inputs[::-1]):
             c, powers = factors(draft, other)
             if one == x and powers == [x, x, x] and _is(c, 0.044715):
@@ -128,7 +124,7 @@ def _gelu_gate(draft: Draft, name: str, x: str) -> str:
 
 def _mean_of(draft: Draft, name: str | None, op: str = "MEAN") -> Node | None:
     """The MEAN (or SUM), axes kept, over the last axes, that makes a value."""
-    node = _made(draft, name, op)
+    node = made_by(draft, name, op)
     if node is None or not node.attrs.get("keep_dims", False):
         return None
     rank, axes = len(draft[node.inputs[0]].shape), tuple(node.attrs["axes"])
@@ -137,7 +133,7 @@ def _mean_of(draft: Draft, name: str | None, op: str = "MEAN") -> Node | None:
 
 def _inverse_root(draft: Draft, name: str | None) -> str | None:
     """v of 1 / sqrt(v)."""
-    node = _made(draft, name, "RSQRT", "RECIPROCAL", "POW", "DIV")
+    node = made_by(draft, name, "RSQRT", "RECIPROCAL", "POW", "DIV")
     if node is None:
         return None
     if node.op == "RSQRT" or (node.op == "POW" and scalar_of(draft, node.inputs[1]) == -0.5):
@@ -150,7 +146,7 @@ def _inverse_root(draft: Draft, name: str | None) -> str | None:
 
 def _root(draft: Draft, name: str | None) -> str | None:
     """v of sqrt(v)."""
-    node = _made(draft, name, "SQRT", "POW")
+    node = made_by(draft, name, "SQRT", "POW")
     if node is None or (node.op == "POW" and scalar_of(draft, node.inputs[1]) != 0.5):
         return None
     return node.inputs[0]
@@ -182,7 +178,7 @@ def _variance(draft: Draft, name: str) -> tuple[str, str | None, int, float] | N
     if mean is None:
         return None
     axis = min(mean.attrs["axes"])
-    apart = _made(draft, mean.inputs[0], "SQUARED_DIFFERENCE")
+    apart = made_by(draft, mean.inputs[0], "SQUARED_DIFFERENCE")
     if apart is not None:
         for x, middle in (apart.inputs, apart.inputs[::-1]):
             if _is_mean(draft, middle, x, axis) and x is not None:
@@ -190,7 +186,7 @@ def _variance(draft: Draft, name: str) -> tuple[str, str | None, int, float] | N
     x = _square_of(draft, mean.inputs[0])
     if x is None:
         return None
-    away = _made(draft, x, "SUB")
+    away = made_by(draft, x, "SUB")
     if away is not None and _is_mean(draft, away.inputs[1], away.inputs[0], axis):
         return str(away.inputs[0]), away.inputs[1], axis, epsilon
     return x, None, axis, epsilon
@@ -203,7 +199,7 @@ def _is_mean(draft: Draft, name: str | None, x: str | None, axis: int) -> bool:
 
 def find_norm(draft: Draft, node: Node) -> bool:
     """(x - mean) / sqrt(variance + epsilon) is LAYER_NORM, x / sqrt(mean square + epsilon) RMS_NORM."""
-    if node.op not in {"MUL", "DIV"} or _made(draft, node.outputs[0], node.op) is None:
+    if node.op not in {"MUL", "DIV"} or made_by(draft, node.outputs[0], node.op) is None:
         return False
     found = _scaled_by_root(draft, node)
     variance = None if found is None else _variance(draft, found[1])
@@ -212,7 +208,7 @@ def find_norm(draft: Draft, node: Node) -> bool:
     x, mean, axis, epsilon = variance
     if mean is None:
         return found[0] == x and _replace(draft, node, "RMS_NORM", (x,), axis=axis, epsilon=epsilon)
-    away = _made(draft, found[0], "SUB")
+    away = made_by(draft, found[0], "SUB")
     if away is None or away.inputs[0] != x or not _is_mean(draft, away.inputs[1], x, axis):
         return False
     return _replace(draft, node, "LAYER_NORM", (x,), axis=axis, epsilon=epsilon)
@@ -220,13 +216,13 @@ def find_norm(draft: Draft, node: Node) -> bool:
 
 def find_spread_norm(draft: Draft, node: Node) -> bool:
     """x * k + (beta - mean * k) with k = gamma / sqrt(variance + epsilon), as Keras writes it, is LAYER_NORM."""
-    if node.op != "ADD" or _made(draft, node.outputs[0], "ADD") is None:
+    if node.op != "ADD" or made_by(draft, node.outputs[0], "ADD") is None:
         return False
     for one, other in (node.inputs, node.inputs[::-1]):
-        product, rest = _made(draft, one, "MUL"), _made(draft, other, "SUB")
+        product, rest = made_by(draft, one, "MUL"), made_by(draft, other, "SUB")
         if product is None or rest is None or not draft.is_const(rest.inputs[0]):
             continue
-        share = _made(draft, rest.inputs[1], "MUL")
+        share = made_by(draft, rest.inputs[1], "MUL")
         for x, k in (product.inputs, product.inputs[::-1]) if share is not None else ():
             if share is not None and k in share.inputs and _spread(draft, node, x, k, share, rest.inputs[0]):
                 return True
@@ -235,7 +231,7 @@ def find_spread_norm(draft: Draft, node: Node) -> bool:
 
 def _spread(draft: Draft, node: Node, x: str | None, k: str | None, share: Node, beta: str | None) -> bool:
     gamma, inverse = None, k
-    scaled = _made(draft, k, "MUL")
+    scaled = made_by(draft, k, "MUL")
     for left, right in (scaled.inputs, scaled.inputs[::-1]) if scaled is not None else ():
         if draft.is_const(right):
             gamma, inverse = right, left
@@ -263,11 +259,11 @@ def _spread(draft: Draft, node: Node, x: str | None, k: str | None, share: Node,
 
 def find_l2(draft: Draft, node: Node) -> bool:
     """x / sqrt(sum of x * x), also with a small least length, is L2_NORMALIZATION where that is along the last axis."""
-    if node.op not in {"DIV", "MUL"} or _made(draft, node.outputs[0], node.op) is None:
+    if node.op not in {"DIV", "MUL"} or made_by(draft, node.outputs[0], node.op) is None:
         return False
     x, under = _scaled_by_root(draft, node) or (None, None)
     if x is None and node.op == "DIV":
-        least = _made(draft, node.inputs[1], "MAXIMUM")
+        least = made_by(draft, node.inputs[1], "MAXIMUM")
         floor = None if least is None else scalar_of(draft, least.inputs[1])
         x = node.inputs[0]
         under = _root(draft, least.inputs[0]) if least is not None and floor is not None and 0 <= floor < 1e-3 else None
@@ -281,7 +277,7 @@ def find_l2(draft: Draft, node: Node) -> bool:
 
 def norm_affine(draft: Draft, node: Node) -> bool:
     """A constant scale or shift of the normalised axes, after a normalisation, becomes its gamma or beta."""
-    if node.op not in {"MUL", "ADD"} or _made(draft, node.outputs[0], node.op) is None:
+    if node.op not in {"MUL", "ADD"} or made_by(draft, node.outputs[0], node.op) is None:
         return False
     for x, c in (node.inputs, node.inputs[::-1]):
         norm = draft.private_maker(x)
@@ -308,177 +304,16 @@ def norm_affine(draft: Draft, node: Node) -> bool:
 
 def find_softmax(draft: Draft, node: Node) -> bool:
     """exp(x) / sum of exp(x) over the last axis; the largest may have been taken away first."""
-    if node.op != "DIV" or _made(draft, node.outputs[0], "DIV") is None:
+    if node.op != "DIV" or made_by(draft, node.outputs[0], "DIV") is None:
         return False
-    power, total = _made(draft, node.inputs[0], "EXP"), _mean_of(draft, node.inputs[1], "SUM")
+    power, total = made_by(draft, node.inputs[0], "EXP"), _mean_of(draft, node.inputs[1], "SUM")
     if power is None or total is None or total.inputs[0] != power.outputs[0]:
         return False
     x = power.inputs[0]
     if tuple(total.attrs["axes"]) != (len(draft[x].shape) - 1,):
         return False
-    away = _made(draft, x, "SUB")
+    away = made_by(draft, x, "SUB")
     most = _mean_of(draft, away.inputs[1], "REDUCE_MAX") if away is not None else None
     if away is not None and most is not None and most.inputs[0] == away.inputs[0]:
         x = away.inputs[0]
     return _replace(draft, node, "SOFTMAX", (x,))
-
-
-# Moves around attention ----------------------------------------------------------------------------------------------
-
-
-def transpose_in_blocks(draft: Draft, node: Node) -> bool:
-    """RESHAPE that merges axes, TRANSPOSE, RESHAPE that takes them apart again: one TRANSPOSE."""
-    middle = draft.maker(node.inputs[0])
-    if node.op != "RESHAPE" or middle is None or middle.op != "TRANSPOSE":
-        return False
-    first = draft.maker(middle.inputs[0])
-    if first is None or first.op != "RESHAPE" or not all(is_move(draft, n) for n in (first, middle, node)):
-        return False
-    x, merged, y = draft[first.inputs[0]].shape, draft[first.outputs[0]].shape, draft[node.outputs[0]].shape
-    if len(x) != len(y):
-        return False
-    for blocks in _blocks(x, merged):
-        perm = tuple(axis for place in middle.attrs["perm"] for axis in blocks[place])
-        if len(perm) == len(x) and tuple(x[axis] for axis in perm) == y:
-            quant = draft[node.outputs[0]].quant
-            draft.drop(node)
-            draft.emit("TRANSPOSE", first.inputs, {"perm": perm}, node, node.outputs, [quant])
-            return True
-    return False
-
-
-def _blocks(x: tuple[int, ...], merged: tuple[int, ...]) -> list[list[tuple[int, ...]]]:
-    """For each axis of `merged` the axes of x it is made of, where RESHAPE x -> merged only merges; else nothing."""
-    found = blocks_of(x, merged)
-    if found is None or any(len(block.after) != 1 for block in found) or len(found) != len(merged):
-        return []
-    return [[block.before for block in found]]
-
-
-def scale_above_moves(draft: Draft, node: Node) -> bool:
-    """RESHAPE(x) * c becomes RESHAPE(x * c) for one number c, so that c is next to what made x."""
-    if node.op not in {"MUL", "DIV"} or _made(draft, node.outputs[0], node.op) is None:
-        return False
-    before = draft.private_maker(node.inputs[0])
-    if before is None or before.op != "RESHAPE" or before.inputs[0] in draft.sources or not is_move(draft, before):
-        return False
-    if scalar_of(draft, node.inputs[1]) is None or draft[node.inputs[1]].elements != 1:
-        return False
-    maker = draft.maker(before.inputs[0])
-    if maker is None or len(draft[before.inputs[0]].shape) < len(draft[node.inputs[1]].shape):
-        return False
-    inner = draft.fresh(f"{node.outputs[0]}_r")
-    draft.drop(node)
-    draft.emit(node.op, (before.inputs[0], node.inputs[1]), node.attrs, node, (inner,))
-    draft.emit("RESHAPE", (inner,), {"shape": draft[node.outputs[0]].shape}, node, node.outputs)
-    return True
-
-
-def transpose_into_product(draft: Draft, node: Node) -> bool:
-    """A TRANSPOSE of the last two axes, before a BATCH_MATMUL, becomes its adj."""
-    if node.op != "BATCH_MATMUL":
-        return False
-    for index, key in ((0, "adj_x"), (1, "adj_y")):
-        maker = draft.maker(node.inputs[index])
-        if maker is None or maker.op != "TRANSPOSE" or not is_move(draft, maker):
-            continue
-        rank = len(maker.attrs["perm"])
-        if tuple(maker.attrs["perm"]) != (*range(rank - 2), rank - 1, rank - 2):
-            continue
-        inputs = tuple(maker.inputs[0] if i == index else n for i, n in enumerate(node.inputs))
-        adj = bool(node.attrs.get(key, TABLE[node.op].attrs[key]))
-        draft.change(node, inputs=inputs, attrs={**node.attrs, key: not adj})
-        return True
-    return False
-
-
-def scale_into_softmax(draft: Draft, node: Node) -> bool:
-    """SOFTMAX(x * c) for one number c > 0 is a SOFTMAX of that beta."""
-    before = draft.private_maker(node.inputs[0])
-    if node.op != "SOFTMAX" or before is None or _made(draft, node.inputs[0], "MUL", "DIV") is None:
-        return False
-    value = scalar_of(draft, before.inputs[1])
-    if value is None or value <= 0 or draft[before.inputs[0]].shape != draft[before.outputs[0]].shape:
-        return False
-    by = value if before.op == "MUL" else 1.0 / value
-    draft.change(node, inputs=before.inputs[:1], attrs={"beta": float(node.attrs.get("beta", 1.0)) * by})
-    return True
-
-
-def gather_to_slice(draft: Draft, node: Node) -> bool:
-    """GATHER of neighbours in order, by constant indices, is a SLICE; of one by a number, a SLICE and a RESHAPE."""
-    if node.op != "GATHER" or not draft.is_const(node.inputs[1]) or draft.is_const(node.inputs[0]):
-        return False
-    x, y, ids = draft[node.inputs[0]], draft[node.outputs[0]], draft.data(node.inputs[1])
-    axis, places = int(node.attrs.get("axis", 0)), ids.reshape(-1)
-    if ids.ndim > 1 or not places.size or not same_quant(x, y):
-        return False
-    if np.any(np.diff(places) != 1) or places[0] < 0 or places[-1] >= x.shape[axis]:
-        return False
-    begin = tuple(int(places[0]) if i == axis else 0 for i in range(len(x.shape)))
-    size = tuple(places.size if i == axis else n for i, n in enumerate(x.shape))
-    attrs = {"begin": begin, "size": size, "stride": (1,) * len(size)}
-    draft.drop(node)
-    if size == y.shape:
-        draft.emit("SLICE", node.inputs[:1], attrs, node, node.outputs, [y.quant])
-        return True
-    part = draft.fresh(f"{y.name}_part")
-    draft.emit("SLICE", node.inputs[:1], attrs, node, (part,), [y.quant])
-    draft.emit("RESHAPE", (part,), {"shape": y.shape}, node, node.outputs, [y.quant])
-    return True
-
-
-def _cut(draft: Draft, node: Node) -> tuple[int, int, int] | None:
-    """(axis, begin, size) of a SLICE that cuts one axis, in steps of one."""
-    if node.op != "SLICE" or not is_move(draft, node) or any(s != 1 for s in node.attrs["stride"]):
-        return None
-    shape = draft[node.inputs[0]].shape
-    cut = [i for i, n in enumerate(shape) if node.attrs["size"][i] != n]
-    return (cut[0], node.attrs["begin"][cut[0]], node.attrs["size"][cut[0]]) if len(cut) == 1 else None
-
-
-def slice_above_reshape(draft: Draft, node: Node) -> bool:
-    """SLICE(RESHAPE(x)) along the outermost part of an axis of x becomes RESHAPE(SLICE(x)): queries, keys and values of one
-    product come apart as slices of it."""
-    cut, before = _cut(draft, node), draft.maker(node.inputs[0])
-    if cut is None or before is None or before.op != "RESHAPE" or not is_move(draft, before):
-        return False
-    x, m = draft[before.inputs[0]], draft[node.inputs[0]].shape
-    axis, begin, size = cut
-    for block in blocks_of(x.shape, m) or ():
-        if axis not in block.after:
-            continue
-        whole = [i for i in block.before if x.shape[i] != 1]
-        if len(whole) != 1 or any(m[i] != 1 for i in block.after if i < axis):
-            return False
-        inner = math.prod(m[i] for i in block.after if i > axis)
-        quant, part = draft[node.outputs[0]].quant, draft.fresh(f"{node.outputs[0]}_part")
-        starts = tuple(begin * inner if i == whole[0] else 0 for i in range(len(x.shape)))
-        sizes = tuple(size * inner if i == whole[0] else n for i, n in enumerate(x.shape))
-        shape = draft[node.outputs[0]].shape
-        draft.drop(node)
-        draft.emit("SLICE", (x.name,), {"begin": starts, "size": sizes, "stride": (1,) * len(sizes)}, node, (part,), [quant])
-        draft.emit("RESHAPE", (part,), {"shape": shape}, node, node.outputs, [quant])
-        return True
-    return False
-
-
-def slice_of_dense(draft: Draft, node: Node) -> bool:
-    """A SLICE of a dense layer's outputs, all of whose readers are such, is a dense layer of those outputs only."""
-    cut, dense = _cut(draft, node), draft.maker(node.inputs[0])
-    if cut is None or dense is None or not is_linear(draft, dense) or dense.op != "FULLY_CONNECTED":
-        return False
-    users = draft.users(dense.outputs[0])
-    cuts = [_cut(draft, user) for user in users]
-    last = len(draft[dense.outputs[0]].shape) - 1
-    apart = all(c is not None and c[0] == last for c in cuts) and dense.outputs[0] not in draft.sinks
-    if not apart or sum(c[2] for c in cuts if c is not None) > draft[dense.outputs[0]].shape[-1]:
-        return False
-    _, begin, size = cut
-    bias = dense.inputs[2] if len(dense.inputs) > 2 else None
-    inputs = [dense.inputs[0], draft.const(f"{dense.inputs[1]}_part", draft.data(dense.inputs[1])[begin : begin + size])]
-    if bias is not None:
-        inputs.append(draft.const(f"{bias}_part", draft.data(bias)[begin : begin + size]))
-    draft.drop(node)
-    draft.emit("FULLY_CONNECTED", inputs, dense.attrs, node, node.outputs)
-    return True
