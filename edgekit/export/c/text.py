@@ -9,6 +9,7 @@ import numpy as np
 from edgekit.graph import Array
 
 WIDTH = 120
+BYTES = [str(v) for v in (*range(128), *range(-128, 0))]  # BYTES[v] is the literal of an int8
 
 
 def integer(value: int) -> str:
@@ -50,16 +51,19 @@ def string(text: str) -> str:
 
 def wrapped(items: Sequence[str], indent: str = "    ") -> list[str]:
     """Comma-separated items in lines of at most WIDTH."""
+    whole = ", ".join(items)
+    # Where each item starts in `whole`, and one behind the last; large networks have tens of millions.
+    starts = np.zeros(len(items) + 1, np.int64)
+    np.cumsum(np.fromiter(map(len, items), np.int64, len(items)) + 2, out=starts[1:])
+    room, most = WIDTH - len(indent) + 1, WIDTH // 3 + 1
     lines: list[str] = []
-    line = indent
-    for item in items:
-        piece = item + ","
-        if len(line) + len(piece) > WIDTH and line != indent:
-            lines.append(line.rstrip())
-            line = indent
-        line += piece + " "
-    lines.append(line.rstrip())
-    return lines
+    first = 0
+    while first < len(items):
+        window = starts[first + 1 : first + 1 + most]
+        count = max(1, int(window.searchsorted(starts[first] + room, "right")))
+        lines.append(f"{indent}{whole[starts[first] : starts[first + count] - 2]},")
+        first += count
+    return lines or [indent.rstrip()]
 
 
 def array(c_type: str, name: str, data: Array, note: str = "") -> list[str]:
@@ -68,7 +72,9 @@ def array(c_type: str, name: str, data: Array, note: str = "") -> list[str]:
     head = f"static const {c_type} {name}[{max(data.size, 1)}] = {{ /* {comment(f'{shape} {note}'.strip())} */"
     flat = data.reshape(-1)
     if data.dtype.kind in "iub":
-        items = [integer(int(v)) for v in flat.tolist()]
+        items = (
+            list(map(BYTES.__getitem__, flat.tolist())) if data.dtype == np.int8 else [integer(int(v)) for v in flat.tolist()]
+        )
     elif np.all(np.isfinite(flat)):
         items = [f"{v}f" for v in flat.astype(np.float32).astype(np.str_).tolist()]
     else:
