@@ -5,6 +5,7 @@ Nothing here knows an operator; the op table is `edgekit.ops`. All types are fro
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,7 +89,7 @@ class Tensor:
 
     @property
     def elements(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
@@ -238,7 +239,7 @@ def build(
     used = [*inputs]
     for node in nodes:
         used += [n for n in (*node.inputs, *node.outputs) if n is not None]
-    used += [*outputs]
+    used += [*outputs, *(n for s in rest.get("states", ()) for n in (s.input, s.output))]
     missing = [n for n in dict.fromkeys(used) if n not in table]
     if missing:
         raise BadModel(f"graph '{name}' uses undefined values: {', '.join(missing[:8])}", REMAKE)
@@ -290,6 +291,12 @@ def check(graph: Graph) -> None:
             made.add(name)
             known.add(name)
     faults += [f"output '{name}' is never made" for name in graph.outputs if name not in known]
+    for state in graph.states:
+        ends = [graph.tensors.get(n) for n in (state.input, state.output)]
+        if ends[0] is None or ends[1] is None or state.output not in known or state.input in graph.inputs or ends[0].is_const:
+            faults.append(f"state '{state.input}' is not fed from a value of the run before")
+        elif len({(t.shape, t.dtype) for t in ends if t is not None} | {(state.init.shape, ends[0].dtype)}) > 1:
+            faults.append(f"state '{state.input}' has another shape or type than '{state.output}' or its first value")
     if faults:
         raise BadModel(f"graph '{graph.name}' is not valid:\n  " + "\n  ".join(faults[:20]), REMAKE)
 

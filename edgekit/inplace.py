@@ -58,7 +58,7 @@ def fullness(
 ) -> tuple[Array, list[tuple[int, Array, list[str]]]]:
     """(bytes before the first node, at each node, and after the last; (first moment, bytes from then on, values) of every
     chain). Arguments as of `choose`."""
-    births = dict.fromkeys(graph.inputs, -1)
+    births = dict.fromkeys((*graph.inputs, *(s.input for s in graph.states)), -1)
     births |= {n: i for i, node in enumerate(graph.nodes) for n in node.outputs if root[n] == n}
     total = np.array([0, *scratch, 0], np.int64)
     heads, at = offsets(moves.values())

@@ -100,7 +100,7 @@ def _lives(program: Program) -> list[_Life]:
     """Everything that is in the arena at some time. A reshape is followed to the write whose bytes it reads."""
     end = len(program.steps) + 1
     lives: list[_Life] = []
-    for name in program.graph.inputs:
+    for name in (*program.graph.inputs, *(s.input for s in program.graph.states)):
         view = program.views[name]
         lives.append(_Life(view, 0, end if view.buffer in program.held else 0))
     for slot, step in enumerate(program.steps, 1):
@@ -203,6 +203,8 @@ def run_program(program: Program, feeds: Mapping[str, Array], layout: Plan | Non
     arena = np.full(layout.peak, 0xA5, np.uint8)
     for name, array in reference.check_feeds(graph, feeds).items():
         _store(arena, layout, program.views[name], array)
+    for state in graph.states:
+        _store(arena, layout, program.views[state.input], state.init)
     for step in program.steps:
         if step.scratch is not None:
             at = layout.address(step.scratch)

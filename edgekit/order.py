@@ -50,10 +50,10 @@ def lean_order(graph: Graph, root: Mapping[str, str], merges: Sequence[bool]) ->
     for names in reads:
         for name in names:
             left[name] += 1
-    for name in graph.outputs:
+    for name in (*graph.outputs, *(n for s in graph.states for n in (s.input, s.output))):
         left[root[name]] = left.get(root[name], 0) + 1
     size = {n: t.nbytes for n, t in graph.tensors.items()}
-    start = sum(size[n] for n in graph.inputs)
+    start = sum(size[n] for n in (*graph.inputs, *(s.input for s in graph.states)))
     beam = [_State(0, (), start, start, left)]
     width = max(1, min(WIDTH, WIDTH * NODES // max(len(nodes), 1)))
     for _ in nodes:

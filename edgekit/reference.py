@@ -14,14 +14,16 @@ from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node
 from edgekit.ops import op_of
 
 
-def run(graph: Graph, feeds: Mapping[str, Array], keep: Iterable[str] = ()) -> dict[str, Array]:
+def run(
+    graph: Graph, feeds: Mapping[str, Array], keep: Iterable[str] = (), held: Mapping[str, Array] | None = None
+) -> dict[str, Array]:
     """{name: array} of the graph's outputs and of every tensor in `keep`.
 
     feeds: one array a graph input, exactly its shape and dtype (see `boundary.to_feeds` for real-valued source data).
-    Graph states start at their `init`. Raises BadData for feeds that do not fit.
+    held: what the graph's states hold (default: their `init`); see `edgekit.states`. Raises BadData for feeds that do not fit.
     """
     values = check_feeds(graph, feeds)
-    values |= {s.input: s.init for s in graph.states}
+    values |= {s.input: s.init for s in graph.states} if held is None else held
     last = last_uses(graph)
     wanted = {*graph.outputs, *keep}
     kept: dict[str, Array] = {n: values[n] for n in wanted if n in values}

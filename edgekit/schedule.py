@@ -112,7 +112,7 @@ class Program:
     graph: what the steps compute, the network without its dead channels; source: the network as it was given.
     views: where each tensor of the graph lies (constants and unread values absent); outputs: where each output lies after
     the last step; roots: tensor -> the tensor whose bytes it is (itself, unless it is a reshape); held: buffers that keep
-    their bytes from before the first step to after the last (const inputs).
+    their bytes from before the first step to after the last (const inputs, states).
     """
 
     graph: Graph
@@ -171,7 +171,7 @@ def schedule(
         head = root[name]
         views[name] = BufferView(name, heads.get(head, head), at.get(head, 0), graph[name].shape, graph[name].dtype)
 
-    for name in graph.inputs:
+    for name in (*graph.inputs, *(s.input for s in graph.states)):
         place(name)
     for position, node in enumerate(graph.nodes):
         kernel, scratch = kernels[position]
@@ -186,8 +186,9 @@ def schedule(
         steps.append(KernelCall(kernel, inputs, made_of, node, work, order=order, cascade=layout.cascades.get(position)))
     graph = replace(graph, nodes=layout.nodes)
     made, copies = _outputs(graph, views, root)
-    held = frozenset(views[n].buffer for n in graph.inputs) if const_input else frozenset[str]()
-    return Program(graph, source, (*steps, *copies), views, made, root, held)
+    copies += _carried(graph, views, root)
+    kept = [*(graph.inputs if const_input else ()), *(s.input for s in graph.states)]
+    return Program(graph, source, (*steps, *copies), views, made, root, frozenset(views[n].buffer for n in kept))
 
 
 @dataclass(frozen=True)
@@ -211,12 +212,15 @@ def share(
     in_place: bool = True,
     const_input: bool = False,
     segments: Sequence[Segment] = (),
+    built: Mapping[Segment, Cascade] | None = None,
 ) -> Sharing:
-    """Which bytes may be shared. kernels: of the graph's nodes (`kernel_choice.kernels_of`)."""
+    """Which bytes may be shared. kernels: of the graph's nodes (`kernel_choice.kernels_of`); built: the cascades of these
+    segments, where they are known."""
     nodes, kernels = graph.nodes, list(kernels)
     cascades: dict[int, Cascade] = {}
     for segment in reversed(segments):
-        cascade = cascade_of(graph, kernels, segment.first, segment.last, segment.rows, segment.slack)
+        known = built.get(segment) if built else None
+        cascade = known or cascade_of(graph, kernels, segment.first, segment.last, segment.rows, segment.slack)
         behind = graph.nodes[segment.last + 1 :]
         graph = replace(graph, nodes=(*graph.nodes[: segment.first], cascade.node, *behind))
         kernels[segment.first : segment.last + 1] = [("cascade", cascade.scratch)]
@@ -284,6 +288,7 @@ def _last_reads(graph: Graph, root: Mapping[str, str], const_input: bool) -> dic
     last |= {root[name]: len(graph.nodes) for name in graph.outputs}
     if const_input:
         last |= {name: len(graph.nodes) for name in graph.inputs}
+    last |= {root[name]: len(graph.nodes) for s in graph.states for name in (s.input, s.output)}
     return last
 
 
@@ -315,7 +320,7 @@ def _outputs(
     """Every output its own bytes: one that is an input, a constant, or a second view of the same bytes is copied."""
     placed: dict[str, BufferView] = {}
     copies: list[KernelCall] = []
-    taken = {root[n] for n in graph.inputs}
+    taken = {root[n] for n in (*graph.inputs, *(s.input for s in graph.states))}
     for name in dict.fromkeys(graph.outputs):
         tensor = graph[name]
         if root[name] not in taken and not tensor.is_const:
@@ -326,3 +331,23 @@ def _outputs(
         placed[name] = BufferView(name, fresh(graph.tensors, f"output {name}"), 0, tensor.shape, tensor.dtype)
         copies.append(KernelCall(f"copy_{SUFFIX[tensor.dtype]}", (source,), (placed[name],), None))
     return placed, copies
+
+
+def _carried(graph: Graph, views: Mapping[str, BufferView], root: Mapping[str, str]) -> list[KernelCall]:
+    """Copies of what states hold after the run into what they hold before the next. One that is (a view of) a state itself is
+    taken aside first: another copy may write over it."""
+    aside: list[KernelCall] = []
+    copies: list[KernelCall] = []
+    owned = {s.input for s in graph.states}
+    for state in graph.states:
+        tensor = graph[state.output]
+        if root[state.output] == state.input:
+            continue  # keeps its value
+        kernel = f"copy_{SUFFIX[tensor.dtype]}"
+        source: Operand = Constant(tensor.name) if tensor.is_const else views[tensor.name]
+        if root[state.output] in owned:
+            spare = BufferView(tensor.name, fresh(graph.tensors, f"state {state.output}"), 0, tensor.shape, tensor.dtype)
+            aside.append(KernelCall(kernel, (source,), (spare,), None))
+            source = spare
+        copies.append(KernelCall(kernel, (source,), (views[state.input],), None))
+    return [*aside, *copies]

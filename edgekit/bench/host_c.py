@@ -36,12 +36,14 @@ def run_c(
     cxx: bool = False,
     form: Form = "run",
     defines: Sequence[str] = (),
+    period: int = 1,
 ) -> list[dict[str, Array]]:
     """Outputs of each sample, by graph output name, in the model's own dtypes and layout.
 
     samples: one array a graph input, exactly its shape and dtype. sanitize: build with AddressSanitizer and
     UndefinedBehaviorSanitizer, every buffer on the heap at its exact size. compiler: a command, or "zig" for the one in the
     `ziglang` package; cxx: compile everything as C++17. form: `<name>_run` or the static form. defines: "NAME=value".
+    period: samples that one sequence of a network with states has: it is reset before each.
     Raises MissingTool without a compiler, EdgekitError when the code does not compile or fails (first lines shown).
     """
     program = _build(files, iface, sanitize, compiler, cxx, tuple(defines))
@@ -50,7 +52,7 @@ def run_c(
         fed, made = Path(folder, "in"), Path(folder, "out")
         fed.write_bytes(data)
         try:
-            line = [program, form, str(len(samples)), fed, made]
+            line = [program, form, str(len(samples)), fed, made, str(period)]
             done = subprocess.run(line, capture_output=True, timeout=LIMIT_S, check=False)
         except subprocess.TimeoutExpired as error:
             raise EdgekitError(f"the generated program did not end within {LIMIT_S} s") from error
@@ -92,7 +94,8 @@ def harness(iface: Interface) -> str:
         "",
         "int main(int argc, char **argv)",
         "{",
-        "    if (argc != 5) return 2;",
+        "    if (argc != 6) return 2;",
+        "    const long period = atol(argv[5]);",
         "    const int fixed = argv[1][0] == 's';",
         "    const long count = atol(argv[2]);",
         '    FILE *in = fopen(argv[3], "rb");',
@@ -102,6 +105,8 @@ def harness(iface: Interface) -> str:
     ]
     lines += [f"    {p.c_type} *{p.name} = fixed ? {p.pointer}() : ({p.c_type} *)malloc({p.nbytes}u);" for p in ports]
     lines.append("    for (long i = 0; i < count; ++i) {")
+    reset = f"fixed ? {iface.reset_static}() : {iface.reset}(state);" if iface.stateful else "(void)period;"
+    lines.append(f"        if (i % period == 0) {reset}" if iface.stateful else f"        {reset}")
     lines += [f"        if (fread({p.name}, 1, {p.nbytes}u, in) != {p.nbytes}u) return 4;" for p in iface.inputs]
     call = f"{iface.run}(state, {', '.join(p.name for p in ports)})"
     lines.append(f"        if ((fixed ? {iface.run_static}() : {call}) != 0) return 5;")

@@ -49,7 +49,7 @@ def cli_command(function: Callable[..., Any]) -> click.Command:
 model_argument = click.argument("model", metavar="MODEL")
 
 
-LOAD = ("weights", "args", "shapes", "python", "outputs")
+LOAD = ("weights", "args", "shapes", "python", "outputs", "states")
 
 
 def load_options(function: F) -> F:
@@ -60,6 +60,9 @@ def load_options(function: F) -> F:
             click.option("--arg", "args", metavar="KEY=VALUE", multiple=True, help="An argument of the model's function."),
             click.option(
                 "--shape", "shapes", metavar="INPUT=N,...", multiple=True, help="Fix a dynamic input: input=1,3,96,96."
+            ),
+            click.option(
+                "--state", "states", metavar="INPUT=OUTPUT", multiple=True, help="Feed this input from that output of the run before."
             ),
             click.option(
                 "--outputs", metavar="NAME,...", help="Cut the network at these values (before non-maximum suppression, say)."
@@ -82,6 +85,8 @@ def given(options_of_command: dict[str, Any]) -> dict[str, Any]:
         from edgekit.load.cut import cut_at
 
         options["outputs"] = cut_at(load["outputs"])
+    if load["states"]:
+        options["states"] = dict(_pair(text, "--state", "INPUT=OUTPUT") for text in load["states"])
     if load["args"]:
         options["args"] = dict(_pair(text, "--arg", "KEY=VALUE") for text in load["args"])
     if load["shapes"]:

@@ -22,11 +22,13 @@ def load(
     args: Mapping[str, str] | None = None,
     python: str | Path | None = None,
     outputs: Sequence[str] | None = None,
+    states: Mapping[str, str] | None = None,
 ) -> Graph:
     """The model as a checked Graph.
 
     source: a path, or "file.py:function". shapes: {input: shape} for dynamic axes (and for the inputs of a PyTorch file
-    without example_inputs()). outputs: values to cut the network at, instead of its own outputs. weights, args, python: for
+    without example_inputs()). outputs: values to cut the network at, instead of its own outputs.
+    states: {input: output} that the network carries from run to run (see `edgekit.states`). weights, args, python: for
     PyTorch files only (see `load_torch`). Raises BadModel for a missing, damaged or unknown file, Unsupported listing all
     operators that cannot be read, BadConfig for options that do not apply.
     """
@@ -47,7 +49,12 @@ def load(
             from edgekit.load.onnx import load_onnx
 
             graph = load_onnx(source, name=name, shapes=shapes, outputs=outputs)
-    return inferred(graph)
+    graph = inferred(graph)
+    if not states:
+        return graph
+    from edgekit.states import carry
+
+    return carry(graph, states)
 
 
 def recognise(source: str | Path) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edgekit import contract as contracts
+from edgekit import states
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Shape, Tensor, build
 from edgekit.load.cut import chosen, needed
@@ -51,7 +52,9 @@ def load_tflite(
     stem = "model" if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).stem
     graph_name = name or str(extra.get("name") or stem)
     history = ("load_tflite", *(f"load_tflite: {note}" for note in b.notes))
-    return build(graph_name, inputs, outputs, b.nodes, b.tensors, contract=contract_of(b, inputs, extra), history=history)
+    graph = build(graph_name, inputs, outputs, b.nodes, b.tensors, contract=contract_of(b, inputs, extra), history=history)
+    carried = extra.get("states")
+    return states.restored(graph, carried if isinstance(carried, list) else None)
 
 
 def cut(file: FileModel, outputs: Sequence[str]) -> FileModel:

@@ -94,4 +94,4 @@ def _face(program: Program, layout: Plan, name: str, const_input: bool) -> Inter
         found = zip(tensors, port_names(name, kind, len(tensors)), strict=True)
         ports.append(tuple(Port(t, *names, graph[t].dtype, graph[t].shape, graph[t].quant) for t, names in found))
     labels = next((graph.contract.output(n).labels for n in graph.outputs if graph.contract.output(n).labels), ())
-    return Interface(name, ports[0], ports[1], max(layout.peak, layout.alignment), const_input, labels, program.layers)
+    return Interface(name, ports[0], ports[1], max(layout.peak, layout.alignment), const_input, labels, program.layers, bool(graph.states))

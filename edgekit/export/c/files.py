@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.export.c import text
 from edgekit.export.c.emit import Body
-from edgekit.export.c.interface import Interface, Port
+from edgekit.export.c.interface import C_TYPES, Interface, Port
 from edgekit.export.c.kernels import library
 from edgekit.graph import Graph, Quant
 from edgekit.memory import Plan
@@ -88,14 +88,15 @@ def header(program: Program, plan: Plan, face: Interface) -> str:
         "    } arena;",
         f"}} {name}_state;",
         "",
-        "/* Runs the network on the caller's own inputs and outputs, which must not overlap. Nothing in the state outlives a",
-        "   run. Returns 0, or 1 when an index in the input is out of range. */",
+        f"/* Runs the network on the caller's own inputs and outputs, which must not overlap. {_outlives(face)[0]}",
+        f"   {_outlives(face)[1]}Returns 0, or 1 when an index in the input is out of range. */",
         f"int32_t {name}_run({name}_state *s, {ins}, {outs});",
         "",
         f"/* The same with inputs and outputs inside one static arena, the least memory. {lost} */",
         *(f"{p.c_type} *{p.pointer}(void);" for p in (*face.inputs, *face.outputs)),
         f"int32_t {name}_run_static(void);",
         "",
+        *_reset_declarations(face),
     ]
     for port in face.inputs:
         if quantizable(port):
@@ -105,6 +106,44 @@ def header(program: Program, plan: Plan, face: Interface) -> str:
                 "",
             ]
     return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""])
+
+
+def _outlives(face: Interface) -> tuple[str, str]:
+    if not face.stateful:
+        return "Nothing in the state outlives a", "run. "
+    return "What the network carries to the next", f"run stays in the state: call {face.reset} before the first one. "
+
+
+def _reset_declarations(face: Interface) -> list[str]:
+    if not face.stateful:
+        return []
+    return [
+        "/* Forgets what was carried over: the next run is the first of a new sequence. The second is for the static form. */",
+        f"void {face.reset}({face.state} *s);",
+        f"void {face.reset_static}(void);",
+        "",
+    ]
+
+
+def _reset_functions(program: Program, plan: Plan, face: Interface) -> list[str]:
+    """<name>_reset and <name>_reset_static: runs of equal elements are loops, other first values are copied from an array."""
+    if not face.stateful:
+        return []
+    lines = [f"static void {face.name}_clear(uint8_t *arena)", "{"]
+    for number, state in enumerate(program.graph.states):
+        view, init = program.views[state.input], np.ascontiguousarray(state.init).reshape(-1)
+        kind, constant = C_TYPES[view.dtype], bool(np.all(init == init[:1]))
+        value = text.literal(init[0].item()) if constant else f"init{number}[i]"
+        body = [] if constant else text.array(kind, f"init{number}", init, f"state {number}")
+        body += [
+            f"{kind} *held = ({kind} *)(void *)(arena + {plan.address(view)});",
+            f"for (int32_t i = 0; i < {init.size}; ++i) {{",
+            f"    held[i] = {value};",
+            "}",
+        ]
+        lines += ["    {", *(f"        {line}" for line in body), "    }"]
+    lines += ["}", "", f"void {face.reset}({face.state} *s)", "{", f"    {face.name}_clear(s->arena.bytes);", "}", ""]
+    return [*lines, f"void {face.reset_static}(void)", "{", f"    {face.name}_clear({face.name}_static.arena.bytes);", "}", ""]
 
 
 def quantizable(port: Port) -> bool:
@@ -199,6 +238,7 @@ def source(program: Program, plan: Plan, face: Interface, body: Body) -> str:
         "}",
         "",
     ]
+    lines += _reset_functions(program, plan, face)
     for port in quantized:
         lines += [
             f"void {name}_quantize_{port.name}(const float *real, {port.c_type} *quantized)",

@@ -71,6 +71,8 @@ class Interface:
     `run_static`: int32_t <name>_run_static(void): inputs and outputs lie in the static arena, at the addresses given by
     each port's `pointer` function (`T *kws_input(void)`). Set every input again before each run: with `const_input` False
     its memory is reused. Both return 0.
+    stateful: the network carries values from run to run in <name>_state; `reset` (void <name>_reset(<name>_state *s)) and
+    `reset_static` (no parameter) bring them to their first values, also before the first run.
     arena: bytes of <NAME>_ARENA_SIZE (inputs and outputs of the static form included).
     steps: (operator, source) of each kernel call; the source file calls the macro <NAME>_STEP(number) before each and once
     more, with their count, after the last: nothing unless the compiler is told what it is.
@@ -83,6 +85,7 @@ class Interface:
     const_input: bool = False
     labels: tuple[str, ...] = ()
     steps: tuple[tuple[str, str], ...] = ()
+    stateful: bool = False
 
     @property
     def prefix(self) -> str:
@@ -105,6 +108,14 @@ class Interface:
     @property
     def run(self) -> str:
         return f"{self.name}_run"
+
+    @property
+    def reset(self) -> str:
+        return f"{self.name}_reset"
+
+    @property
+    def reset_static(self) -> str:
+        return f"{self.name}_reset_static"
 
     @property
     def run_static(self) -> str:

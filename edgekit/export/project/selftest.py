@@ -47,6 +47,8 @@ def selftest_header(iface: Interface, form: Format) -> str:
 
 def _c_parts(iface: Interface) -> dict[str, str]:
     feed = [f"selftest_copy({p.pointer}(), golden_{p.name}[i], sizeof golden_{p.name}[i]);" for p in iface.inputs]
+    if iface.stateful:
+        feed.insert(0, f"{iface.reset_static}();")
     compare = [f"different += differ_{_kind(p)}({p.pointer}(), golden_{p.name}[i], {p.macro}_SIZE);" for p in iface.outputs]
     return {
         "includes": f'\n#include "{iface.header}"',

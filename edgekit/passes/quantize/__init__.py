@@ -81,8 +81,6 @@ def quantize_with_report(
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
-    if graph.states:
-        raise Unsupported("quantize", [(state.input, "is carried from run to run", "") for state in graph.states])
     kind = find_scheme(scheme)
     graph = masks.tame(graph)
     names = list(dict.fromkeys([*wanted(graph, kind), *masks.watched(graph)]))

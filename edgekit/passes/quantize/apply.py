@@ -10,9 +10,8 @@ import numpy as np
 
 from edgekit import fixedpoint
 from edgekit.errors import BadConfig
-from edgekit.graph import Graph, Node, Quant, Tensor, build, const, fresh
+from edgekit.graph import Graph, Node, Quant, State, Tensor, build, const, fresh
 from edgekit.ops import op_of
-from edgekit.ops.op import Op
 from edgekit.passes.quantize.choose import Affine, Choice
 from edgekit.passes.quantize.recurrent import ties
 
@@ -47,6 +46,8 @@ class _Writer:
     def run(self) -> Graph:
         for name in self.graph.inputs:
             self._declare(name, island=True)
+        for state in self.graph.states:
+            self._held(state.input)
         for name in self.graph.outputs:
             if self.graph[name].is_const:
                 self._as_it_is(name)
@@ -62,9 +63,26 @@ class _Writer:
             if name in self.choice.activations and not self.graph[name].is_const:
                 _ = self._as_integer(name) if self.io == "int8" else self._as_real(name)
         graph = self.graph
-        rest = {"states": graph.states, "contract": graph.contract, "history": graph.history}
+        rest = {"states": [self._state(s) for s in graph.states], "contract": graph.contract, "history": graph.history}
         result = build(graph.name, graph.inputs, graph.outputs, self.nodes, self.made, **rest)
         return result.with_history(f"quantize {self.scheme.name} {self.choice.observer} io={self.io}")
+
+    # -- states ---------------------------------------------------------------------------------------------------------
+
+    def _held(self, name: str) -> None:
+        """A value carried from the run before, in integers under its own name."""
+        tensor = self.graph[name]
+        if tensor.dtype == "float32":
+            self.integer[name] = name
+            tensor = self._int8(name, tensor, self._affine(name), self._kind(name))
+        self.made[name] = tensor
+
+    def _state(self, state: State) -> State:
+        held = self.made[state.input]
+        if held.quant is None:
+            return state
+        scale, zero = held.quant.broadcast(state.init.ndim)
+        return State(state.input, self._as_integer(state.output), fixedpoint.quantize(state.init, scale, zero, held.dtype))
 
     # -- activations ----------------------------------------------------------------------------------------------------
 

@@ -215,6 +215,7 @@ class Groups:
         for state in graph.states:
             if self._is_real(state.input):
                 self._unite(state.input, state.output)
+                self._bound(state.input, state.init)
 
     def _is_real(self, name: str | None) -> bool:
         return name is not None and self.graph[name].dtype == "float32"

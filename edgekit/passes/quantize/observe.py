@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import reference
+from edgekit import reference, states
 from edgekit.boundary import to_feeds
 from edgekit.errors import BadData, BadModel, Unsupported
 from edgekit.graph import Array, Graph, Node
@@ -117,30 +117,36 @@ def observe(
 ) -> Observations:
     """Run `graph` (float) on every sample of `data` and record what each of `tensors` held.
 
-    data: samples in the source model's layout (see `edgekit.data`); read once, one sample in memory at a time.
+    data: samples in the source model's layout (see `edgekit.data`; sequences for a graph with states); read once, one sample
+    in memory at a time.
     session_bytes: the tensors are spread over as many sessions as keep each one's share of a sample below this.
     Raises BadData when there are no samples, BadModel naming the tensor and sample where values stop being finite.
     """
     seen = Observations({name: Observed(histogram=Histogram.empty() if histograms else None) for name in tensors})
-    fed = [name for name in tensors if name in graph.inputs]
+    plain = states.expose(graph)
+    fed = [name for name in tensors if name in plain.inputs]
     cells = [node for node in graph.nodes if op_of(node).recurrent is not None]
     read = {n for node in cells for n in node.inputs if n is not None and not graph[n].is_const}
     unseen = [n for n in graph.tensors if n in read and n not in seen.tensors]
-    groups = _groups(graph, [n for n in (*tensors, *unseen) if n not in graph.inputs], session_bytes)
-    runs = [_runner(graph, group) for group in groups]
+    groups = _groups(graph, [n for n in (*tensors, *unseen) if n not in plain.inputs], session_bytes)
+    groups = groups or [[]]
+    runs = [_runner(plain, group) for group in groups]
     for sample in data:
-        feeds = to_feeds(graph, sample)
-        for name in fed:
-            _record(seen, name, feeds[name])
-        values = {n: feeds[n] for n in read if n in feeds}
-        for group, run in zip(groups, runs, strict=True):
-            results = run(feeds)
-            values |= {n: results[n] for n in group if n in read}
-            for name in group:
-                if name in seen.tensors:
-                    _record(seen, name, results[name])
-        for node in cells:
-            _record_held(seen, graph, node, values)
+        held = states.start(graph)
+        for frame in states.frames(graph, sample):
+            feeds = {**to_feeds(graph, frame), **held}
+            for name in fed:
+                _record(seen, name, feeds[name])
+            values = {n: feeds[n] for n in read if n in feeds}
+            for group, run in zip(groups, runs, strict=True):
+                results = run(feeds)
+                held = {s.input: feeds.get(s.output, results.get(s.output, held[s.input])) for s in graph.states}
+                values |= {n: results[n] for n in group if n in read}
+                for name in group:
+                    if name in seen.tensors:
+                        _record(seen, name, results[name])
+            for node in cells:
+                _record_held(seen, graph, node, values)
         seen.samples += 1
     if not seen.samples:
         raise BadData("there are no samples to calibrate on", "give --data with at least one sample; 100 or more are better")
@@ -159,7 +165,7 @@ def _runner(graph: Graph, tensors: list[str]) -> Callable[[Mapping[str, Array]],
         model = export_onnx(graph, keep=tensors)
     except Unsupported:
         return lambda feeds: {
-            name: values for name, values in reference.run(graph, feeds, tensors).items() if name in set(tensors)
+            name: values for name, values in reference.run(graph, feeds, tensors).items() if name in {*tensors, *graph.outputs}
         }
     return Session(model).run
 
