@@ -23,11 +23,11 @@ from edgekit.reference import run_node
 # ones a number of elements; the others walk two arrays, a row a call.
 WINDOWED = frozenset(
     "conv_s8 depthwise_s8 depthwise_multiplier_s8 conv_dsp_s8 depthwise_dsp_s8 average_pool_2d_s8 max_pool_2d_s8 "
-    "conv_f32 depthwise_f32 average_pool_2d_f32 max_pool_2d_f32".split()
+    "conv_mve_s8 depthwise_mve_s8 average_pool_2d_mve_s8 conv_f32 depthwise_f32 average_pool_2d_f32 max_pool_2d_f32".split()
 )
 POINTWISE = frozenset(
-    "conv_1x1_s8 conv_1x1_dsp_s8 add_dsp_s8 table_s8 requantize_s8 quantize_f32_s8 dequantize_s8_f32 batch_norm_f32 relu_f32 "
-    "relu6_f32 relu_n1_to_1_f32 leaky_relu_f32 elu_f32 logistic_f32 tanh_f32 hard_swish_f32 hard_sigmoid_f32".split()
+    "conv_1x1_s8 conv_1x1_dsp_s8 conv_1x1_mve_s8 add_dsp_s8 add_mve_s8 table_s8 requantize_s8 quantize_f32_s8 "
+    "dequantize_s8_f32 batch_norm_f32 relu_f32 relu6_f32 relu_n1_to_1_f32 leaky_relu_f32 elu_f32 logistic_f32 tanh_f32 hard_swish_f32 hard_sigmoid_f32".split()
 )
 WALKED = frozenset(
     "add_s8 sub_s8 mul_s8 maximum_s8 minimum_s8 prelu_s8 add_f32 sub_f32 mul_f32 div_f32 maximum_f32 minimum_f32 prelu_f32 "
@@ -146,8 +146,16 @@ def _row_by_row(x: Tensor, y: Tensor, node: Node, index: int) -> bool:
 
 def needs(graph: Graph, node: Node, first: int, count: int) -> tuple[int, int]:
     """(first, end) of the rows of its moving inputs that `count` output rows from `first` read, within the image."""
+    return _within(*_span(graph, node), first, count)
+
+
+def _span(graph: Graph, node: Node) -> tuple[int, int, int, int]:
+    """`geometry`, and the rows of the moving inputs."""
     height = next(t.shape[1] for t in graph.input_tensors(node) if t is not None and not t.is_const)
-    stride, pad, reach = geometry(graph, node)
+    return *geometry(graph, node), height
+
+
+def _within(stride: int, pad: int, reach: int, height: int, first: int, count: int) -> tuple[int, int]:
     low = min(max(first * stride - pad, 0), height)
     return low, max(low, min(height, (first + count - 1) * stride - pad + reach))
 
@@ -177,7 +185,8 @@ def cascade_of(
     """
     nodes = graph.nodes[first : last + 1]
     stages = tuple(Stage(n, kernels[first + i][0], rows[i]) for i, n in enumerate(nodes))
-    play = _Play(graph, stages, {n for node in graph.nodes[last + 1 :] for n in node.inputs if n} | set(graph.outputs))
+    later = {n for node in graph.nodes[last + 1 :] for n in node.inputs if n}
+    play = _Play(graph, stages, later | {*graph.outputs, *(s.output for s in graph.states)})
     capacities = [min(n + slack, h) for n, h in zip(play.capacities(), play.heights, strict=True)]
     work = max(_scratch(graph, graph.nodes[i], *kernels[i]) for i in range(first, last + 1))
     work = -(-work // ALIGNMENT) * ALIGNMENT
@@ -197,8 +206,10 @@ class _Play:
 
     def __init__(self, graph: Graph, stages: Sequence[Stage], read_later: set[str]) -> None:
         self.graph, self.stages = graph, stages
+        self.spans = [_span(graph, s.node) for s in stages]
         self.maker = {s.output: i for i, s in enumerate(stages)}
         self.reads = [tuple(dict.fromkeys(n for n in s.node.inputs if n is not None and not graph[n].is_const)) for s in stages]
+        self.makers = [[self.maker[n] for n in names if n in self.maker] for names in self.reads]
         self.readers: dict[str, list[int]] = {}
         for i, names in enumerate(self.reads):
             for name in names:
@@ -239,21 +250,21 @@ class _Play:
             for i in reversed(range(len(self.stages))):
                 stage, left = self.stages[i], self.height[i] - made[i]
                 count = min(stage.rows, left)
-                if left and all(self._has(name, i, made, count) for name in self.reads[i]):
+                if left and self._ready(i, made, count):
                     found.append(Run(i, made[i], count))
                     made[i] += count
                     break
             else:
                 return found
 
-    def _has(self, name: str, reader: int, made: Sequence[int], count: int) -> bool:
-        maker = self.maker.get(name)
-        return maker is None or made[maker] >= needs(self.graph, self.stages[reader].node, made[reader], count)[1]
+    def _ready(self, reader: int, made: Sequence[int], count: int) -> bool:
+        end = _within(*self.spans[reader], made[reader], count)[1]
+        return all(made[maker] >= end for maker in self.makers[reader])
 
     def _needed(self, names: Sequence[str], made: Sequence[int]) -> int | None:
         """The first row of these tensors that a stage has still to read; None when none has."""
         lows = [
-            needs(self.graph, self.stages[i].node, made[i], 1)[0]
+            _within(*self.spans[i], made[i], 1)[0]
             for name in names
             for i in self.readers.get(name, ())
             if made[i] < self.height[i]

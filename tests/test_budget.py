@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from edgekit import api, reference
 from edgekit.bench.emulate import emulate
-from edgekit.budget import STACK, Unreachable, fitted, for_board
+from edgekit.budget import STACKS, Unreachable, fitted, for_board
 from edgekit.cli import main
 from edgekit.errors import BadConfig, DoesNotFit
 from edgekit.export.c import compile_program
@@ -30,7 +30,7 @@ def cascades(program: Program) -> list[int]:
 def test_without_a_budget_and_with_a_large_one_the_plan_is_the_usual_one() -> None:
     graph = stack()
     usual = schedule(graph)
-    for budget in (None, plan(usual).peak + STACK):
+    for budget in (None, plan(usual).peak + STACKS["plain"]):
         assert plan(fitted(graph, ram_budget=budget)).offsets == plan(usual).offsets
         assert cascades(fitted(graph, ram_budget=budget)) == []
 
@@ -42,7 +42,7 @@ def test_a_smaller_budget_takes_less_memory_and_more_instructions(isa: str) -> N
     expected = reference.run(graph, data)
     extra, whole = 0, plan(schedule(graph, isa=isa)).peak
     for arena in (whole * 8 // 10, whole * 7 // 10):
-        program = fitted(graph, ram_budget=arena + STACK, isa=isa)
+        program = fitted(graph, ram_budget=arena + STACKS[isa], isa=isa)
         assert plan(program).peak <= arena
         assert cascades(program)
         cost = sum(step.cascade.extra for step in program.steps if step.cascade is not None)
@@ -60,7 +60,7 @@ def test_the_least_budget_is_named_and_can_be_met() -> None:
             fitted(graph, ram_budget=budget)
         assert least in {0, caught.value.least}
         least = caught.value.least
-    assert plan(fitted(graph, ram_budget=least)).peak + STACK <= least
+    assert plan(fitted(graph, ram_budget=least)).peak + STACKS["plain"] <= least
     with pytest.raises(Unreachable):
         fitted(graph, ram_budget=least - 16)
 
@@ -68,7 +68,7 @@ def test_the_least_budget_is_named_and_can_be_met() -> None:
 def test_a_board_that_is_too_small_for_whole_layers_gets_rows() -> None:
     graph = stack()
     whole = plan(schedule(graph)).peak
-    assert for_board(graph, whole + STACK).note == ""
+    assert for_board(graph, whole + STACKS["plain"]).note == ""
     fit = for_board(graph, whole)
     assert cascades(fit.program)
     assert "the board's RAM" in fit.note
@@ -78,7 +78,7 @@ def test_a_board_that_is_too_small_for_whole_layers_gets_rows() -> None:
 
 def test_the_firmware_keeps_to_its_budget() -> None:
     graph, target = stack(), find_target("mcu")
-    budget = plan(schedule(graph, isa="dsp")).peak * 7 // 10 + STACK
+    budget = plan(schedule(graph, isa="dsp")).peak * 7 // 10 + STACKS["dsp"]
     model = compile_program(fitted(graph, ram_budget=budget, isa="dsp"), "net")
     data = [feeds(graph, np.random.default_rng(seed)) for seed in range(2)]
     run = emulate(model.files, model.interface, target, data, per_op=True)
@@ -93,7 +93,7 @@ def test_the_firmware_keeps_to_its_budget() -> None:
 
 def test_the_ledger_says_what_it_saved_and_cost() -> None:
     graph = stack()
-    program = fitted(graph, ram_budget=plan(schedule(graph)).peak * 7 // 10 + STACK)
+    program = fitted(graph, ram_budget=plan(schedule(graph)).peak * 7 // 10 + STACKS["plain"])
     saving = next(s for s in planned(graph, program=program).savings if "rows at a time" in s.technique)
     assert saving.size == plan(schedule(graph)).peak - plan(program).peak
     assert "estimated" in saving.note

@@ -48,7 +48,7 @@ def conv(site: Site) -> list[str]:
     if site.step.kernel == "conv_1x1_mve_s8":
         pixels = x.elements // x.shape[3]
         kernel = "conv_1x1_back_mve_s8" if site.step.order == "backward" else site.step.kernel
-        call = site.call(kernel, site.x(), pixels, x.shape[3], weights, y.shape[3], "&q", site.scratch, site.y())
+        call = site.call(kernel, site.x(), site.amount(pixels), x.shape[3], weights, y.shape[3], "&q", site.scratch, site.y())
         return [*lines, call]
     zero = zero_of(int8_quant(site.node, x))
     call = site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.scratch, site.y())
@@ -86,7 +86,7 @@ def add(site: Site) -> list[str]:
         ((p.zeros[b], p.multipliers[b], p.shifts[b]), "b: zero point, multiplier, shift"),
         ((p.out_multiplier, p.out_shift, p.out_zero, *p.clamp), "multiplier, shift, zero point, lowest, highest"),
     ]
-    call = site.call("add_mve_s8", site.x(a), site.x(b), site.out.elements, "&terms", site.y())
+    call = site.call("add_mve_s8", site.x(a), site.x(b), site.amount(site.out.elements), "&terms", site.y())
     return [*site.block("add_laned", "terms", rows), call]
 
 
