@@ -91,6 +91,8 @@ CORES: dict[str, Core] = {
             family="riscv",
         ),
         Core("cortex-m55", "Cortex-M55", "ARMv8.1-M Mainline: DSP, FPU, Helium", "cortex_m55+mve_fp", "eabihf", _M55, "", True),
+        # GCC before 13 has no name for it; what is built for the M55 runs on it.
+        Core("cortex-m85", "Cortex-M85", "ARMv8.1-M Mainline: DSP, FPU, Helium", "cortex_m85+mve_fp", "eabihf", _M55, "", True),
     )
 }
 # Cores that edgekit generates sources for, but no start-up code, firmware or emulation: name -> (title, ISA).

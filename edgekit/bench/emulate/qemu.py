@@ -17,7 +17,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,7 +48,7 @@ class Board:
 
     kind: "fpgaio" (Arm MPS boards; counts from reset; a 1 Hz counter 8 bytes below) or "nrf" (nRF51: started by the harness;
     TIMER1 beside it counts at 31.25 kHz). guard: memory below RAM reads as zero, so the MPU must forbid it. traps: unaligned
-    access must be made to fault, as on ARMv6-M.
+    access must be made to fault, as on ARMv6-M. note: what to say of a machine that stands in for another core.
     """
 
     machine: str
@@ -61,6 +61,7 @@ class Board:
     half_ns: int
     guard: bool = False
     traps: bool = False
+    note: str = ""
 
     @property
     def coarse_ns(self) -> int:
@@ -68,11 +69,12 @@ class Board:
 
 
 K, M = 1024, 1024 * 1024
+_STRICT = " (Cortex-M3 that faults unaligned accesses)"
 # Facts: QEMU's hw/arm/{microbit,mps2,mps2-tz}.c and hw/misc/mps2-fpgaio.c. A core's boards are tried in order.
 BOARDS: dict[str, tuple[Board, ...]] = {
     "cortex-m0plus": (
         Board("microbit", 0, 256 * K, 0x20000000, 16 * K, "nrf", 0x40008000, 125),
-        Board("mps2-an385", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, guard=True, traps=True),
+        Board("mps2-an385", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, True, True, _STRICT),
     ),
     "cortex-m3": (Board("mps2-an385", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, guard=True),),
     "cortex-m4": (Board("mps2-an386", 0, 4 * M, 0x20000000, 4 * M, "fpgaio", 0x40028018, 80, guard=True),),
@@ -80,6 +82,7 @@ BOARDS: dict[str, tuple[Board, ...]] = {
     "cortex-m33": (Board("mps2-an505", 0x10000000, 4 * M, 0x38000000, 4 * M, "fpgaio", 0x50302018, 100),),
     "cortex-m55": (Board("mps3-an547", 0x10000000, 512 * K, 0x31000000, 4 * M, "fpgaio", 0x59302018, 100),),
 }
+BOARDS["cortex-m85"] = tuple(replace(board, note=" (Cortex-M55: the same instructions)") for board in BOARDS["cortex-m55"])
 
 
 @functools.cache
@@ -97,8 +100,7 @@ def qemu_version() -> str:
 
 def emulator_name(core: Core, board: Board) -> str:
     """Emulator, version and machine, for reports."""
-    stands_in = " (Cortex-M3 that faults unaligned accesses)" if board.traps else ""
-    return f"qemu {qemu_version()} {board.machine}{stands_in}"
+    return f"qemu {qemu_version()} {board.machine}{board.note}"
 
 
 def emulate(
