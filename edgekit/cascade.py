@@ -27,7 +27,8 @@ WINDOWED = frozenset(
 )
 POINTWISE = frozenset(
     "conv_1x1_s8 conv_1x1_dsp_s8 conv_1x1_mve_s8 add_dsp_s8 add_mve_s8 table_s8 requantize_s8 quantize_f32_s8 "
-    "dequantize_s8_f32 batch_norm_f32 relu_f32 relu6_f32 relu_n1_to_1_f32 leaky_relu_f32 elu_f32 logistic_f32 tanh_f32 hard_swish_f32 hard_sigmoid_f32".split()
+    "dequantize_s8_f32 batch_norm_f32 relu_f32 relu6_f32 relu_n1_to_1_f32 leaky_relu_f32 elu_f32 logistic_f32 tanh_f32 "
+    "hard_swish_f32 hard_sigmoid_f32".split()
 )
 WALKED = frozenset(
     "add_s8 sub_s8 mul_s8 maximum_s8 minimum_s8 prelu_s8 add_f32 sub_f32 mul_f32 div_f32 maximum_f32 minimum_f32 prelu_f32 "
