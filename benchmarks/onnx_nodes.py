@@ -104,8 +104,8 @@ def _split_inputs(model: onnx.ModelProto) -> tuple[list[str], list[str]]:
     frozen = {name for node in model.graph.node for name in node.input[DATA_INPUTS.get(node.op_type, len(node.input)) :]}
     frozen |= {node.input[i] for node in model.graph.node for i in FROZEN.get(node.op_type, ()) if i < len(node.input)}
     for node in reversed(model.graph.node):  # what a frozen value is computed from
-        if not frozen.isdisjoint(node.output) and node.op_type not in ("Shape", "Size", "CastLike"):
-            frozen |= set(node.input)
+        if not frozen.isdisjoint(node.output) and node.op_type not in ("Shape", "Size"):
+            frozen |= set(node.input[:1] if node.op_type == "CastLike" else node.input)
     names = [v.name for v in model.graph.input]
     return [n for n in names if n not in frozen], [n for n in names if n in frozen]
 

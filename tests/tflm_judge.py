@@ -22,6 +22,7 @@ TYPES = {
     "int8": schema.TensorType.INT8,
     "int16": schema.TensorType.INT16,
     "int32": schema.TensorType.INT32,
+    "bool": schema.TensorType.BOOL,
 }
 FUSED = {
     "NONE": schema.ActivationFunctionType.NONE,
@@ -138,6 +139,12 @@ def options(graph: Graph, node: Node) -> tuple[str, Any, list[Tensor | None], li
         side(a["begin"])
         side(ends)
         side(a["stride"])
+    elif node.op in {"ARG_MAX", "ARG_MIN"}:
+        option = schema.ArgMaxOptionsT() if node.op == "ARG_MAX" else schema.ArgMinOptionsT()
+        option.outputType = schema.TensorType.INT32
+        side(a["axis"])
+    elif node.op == "BROADCAST_TO":
+        side(a["shape"])
     elif node.op == "GATHER":
         option = schema.GatherOptionsT()
         option.axis = a["axis"]
@@ -203,7 +210,7 @@ def run_tflm(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
 
 def feeds_for(graph: Graph, rng: np.random.Generator) -> dict[str, Array]:
     """Random integers over the whole range of each input."""
-    whole = {"int8": (-128, 128), "int16": (-32768, 32768), "int32": (-(1 << 20), 1 << 20)}
+    whole = {"int8": (-128, 128), "int16": (-32768, 32768), "int32": (-(1 << 20), 1 << 20), "bool": (0, 2)}
     feeds = {}
     for name in graph.inputs:
         t = graph[name]

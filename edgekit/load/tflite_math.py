@@ -55,7 +55,11 @@ def one_hot(b: Builder, op: FileOp) -> None:
 
 
 def scatter_nd(b: Builder, op: FileOp) -> None:
+    """LiteRT's kernel fills with the integer 0 and adds integers as they are, whatever their scale."""
     shape = tuple(ints_of(b, op, 2, "the shape"))
+    quant = b.quant(op.inputs[1])
+    if quant is not None and np.any(quant.zero_point != 0):
+        raise Refused("it adds integers of a scale whose zero point is not 0", "keep it float, or symmetric")
     b.add("SCATTER_ND", (b.name(op.inputs[0]), b.name(op.inputs[1])), op, {"shape": shape})
 
 

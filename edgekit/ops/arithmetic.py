@@ -54,7 +54,13 @@ def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]
     exponent = node.op == "POW" and a.dtype == "int8" and b.dtype == "float32"
     if a.dtype != b.dtype and not exponent:
         fail(node, f"inputs are of different dtypes, {a.dtype} and {b.dtype}")
-    kinds = {"float32"} if node.op == "ATAN2" else {"float32", "int32", "int8"} if node.op in {"SQUARED_DIFFERENCE", "POW"} else {"float32", "int32"}
+    kinds = (
+        {"float32"}
+        if node.op == "ATAN2"
+        else {"float32", "int32", "int8"}
+        if node.op in {"SQUARED_DIFFERENCE", "POW"}
+        else {"float32", "int32"}
+    )
     if a.dtype not in kinds:
         fail(node, f"is not defined for {a.dtype}")
     return [(broadcast_shapes(node, a.shape, b.shape), a.dtype)]

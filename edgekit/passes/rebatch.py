@@ -317,13 +317,42 @@ def _gather(
     return replace(x, axis=x.axis if x.axis < axis else x.axis + len(shapes[1]) - 1), dict(node.attrs)
 
 
+def _own_axis(
+    node: Node, places: list[Place | None], shapes: list[Shape], outputs: list[Shape], batch: int, n: int
+) -> tuple[Place, dict[str, Any]]:
+    """Operators along one axis: CUMSUM, TOPK_V2 (the last), ARG_MAX and ARG_MIN (which drop it), ONE_HOT (which adds it)."""
+    place = _only(places)
+    axis = int(node.attrs.get("axis", len(shapes[0]) - 1))
+    if node.op == "ONE_HOT":
+        return replace(place, axis=place.axis + (axis <= place.axis)), dict(node.attrs)
+    if place.axis == axis:
+        raise Mixes(f"works along axis {axis}, which is the batch")
+    dropped = node.op in {"ARG_MAX", "ARG_MIN"} and axis < place.axis
+    return replace(place, axis=place.axis - dropped), dict(node.attrs)
+
+
+def _repeats(
+    node: Node, places: list[Place | None], shapes: list[Shape], outputs: list[Shape], batch: int, n: int
+) -> tuple[Place, dict[str, Any]]:
+    """TILE and BROADCAST_TO."""
+    place = _only(places)
+    moved = replace(place, axis=place.axis + len(outputs[0]) - len(shapes[0]))
+    if outputs[0][moved.axis] != shapes[0][place.axis]:
+        raise Mixes("repeats the batch")
+    if node.op == "TILE":
+        return moved, dict(node.attrs)
+    return moved, {"shape": _scaled(tuple(int(s) for s in node.attrs["shape"]), moved, batch, n)}
+
+
 _WINDOWS: Sequence[str] = (
     *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
     *("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
 )
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_WINDOWS, _window),
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), _reduce),
+    **dict.fromkeys("MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_PROD REDUCE_ANY REDUCE_ALL".split(), _reduce),
+    **dict.fromkeys(("ARG_MAX", "ARG_MIN", "TOPK_V2", "CUMSUM", "ONE_HOT"), _own_axis),
+    **dict.fromkeys(("TILE", "BROADCAST_TO"), _repeats),
     **dict.fromkeys(("CONCATENATION", "SPLIT"), _along),
     "FULLY_CONNECTED": _dense,
     **dict.fromkeys(("SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION"), _softmax),

@@ -63,6 +63,8 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
         rules += [_only({"ATAN2"}, functions.same_shapes)]
     if engine == "tflm":
         rules += [lower.clamp_of_one_scale, _only({"SELECT_V2"}, functions.select_whole)]
+    if engine == "c":
+        rules += [_only({"TILE"}, functions.tile_of_many)]
     if ENGINE_RANK[engine] < 99:
         rules += [partial(rank.collapse, ENGINE_RANK[engine])]
     if sweep(draft, rules):

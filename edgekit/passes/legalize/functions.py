@@ -250,6 +250,50 @@ def tile(draft: Draft, node: Node) -> bool:
     return True
 
 
+def tile_of_many(draft: Draft, node: Node) -> bool:
+    """More than two repeated axes are more than the C kernel walks at once."""
+    return sum(int(t) > 1 for t in node.attrs["multiples"]) > 2 and tile(draft, node)
+
+
+def scatter(draft: Draft, node: Node) -> bool:
+    """At constant places, each once: rows taken from the updates and a row of zeros."""
+    ids, updates, y = draft[node.inputs[0]], draft[node.inputs[1]], draft[node.outputs[0]]
+    if ids.data is None or not draft.is_float(node) or draft.is_const(updates.name):
+        return False
+    depth = ids.shape[-1]
+    places = np.ravel_multi_index(tuple(ids.data.reshape(-1, depth).T), y.shape[:depth])
+    if np.unique(places).size != places.size:
+        return False
+    inner = int(np.prod(y.shape[depth:], dtype=np.int64))
+    take = np.full(int(np.prod(y.shape[:depth], dtype=np.int64)), places.size, np.int32)
+    take[places] = np.arange(places.size)
+    m = Maker(draft, node)
+    rows = m("RESHAPE", updates.name, shape=(places.size, inner))
+    zeros = draft.const(f"{m.y}_zeros", np.zeros((1, inner), np.dtype(updates.dtype)))
+    both = m("CONCATENATION", rows, zeros, axis=0)
+    flat = m("GATHER", both, draft.const(f"{m.y}_rows", take), axis=0)
+    return m.end("RESHAPE", flat, shape=y.shape)
+
+
+def same_shapes(draft: Draft, node: Node) -> bool:
+    """Operands brought to the output's shape, for a kernel that does not broadcast."""
+    shape = draft[node.outputs[0]].shape
+    if all(draft[n].shape == shape for n in node.inputs):
+        return False
+    names: list[str | None] = []
+    for name in node.inputs:
+        tensor = draft[name]
+        if tensor.shape == shape:
+            names.append(name)
+        elif tensor.data is not None:
+            names.append(draft.const(f"{tensor.name}_wide", np.broadcast_to(tensor.data, shape).copy()))
+        else:
+            names.append(draft.fresh(f"{tensor.name}_wide"))
+            draft.emit("BROADCAST_TO", (name,), {"shape": shape}, node, (str(names[-1]),))
+    draft.change(node, inputs=tuple(names))
+    return True
+
+
 def one_hot(draft: Draft, node: Node) -> bool:
     """A comparison with every place, as numbers."""
     ids = draft[node.inputs[0]]
