@@ -99,8 +99,7 @@ def blend(x: Array, rows: tuple[Array, Array, Array], columns: tuple[Array, Arra
     v, u = v.reshape(1, -1, 1, 1), u.reshape(1, 1, -1, 1)
     above, below = ((x[:, r][:, :, left], x[:, r][:, :, right]) for r in (top, bottom))
     top, bottom_row = (pair[0] * (one - u) + pair[1] * u for pair in (above, below))
-    total: Array = top * (one - v) + bottom_row * v
-    return total
+    return np.ascontiguousarray(top * (one - v) + bottom_row * v)
 
 
 def real_bilinear(node: Node, inputs: Sequence[Array | None]) -> list[Array]:

@@ -87,7 +87,8 @@ def scatter(x: Array, w: Array, g: Spread) -> Array:
     # Room for all that is reached and all that is asked for.
     whole = [max(g.full(a, x.shape[1 + a]), sizes[a] + g.pad[2 * a]) for a in (0, 1)]
     out = np.zeros((n, *whole, o), x.dtype)
-    split = x.reshape(-1, groups, per_group).transpose(1, 0, 2)
+    # A copy: the last bit of a float product depends on how its operands lie in memory.
+    split = np.array(x.reshape(-1, groups, per_group).transpose(1, 0, 2), order="C")
     matrices = w.reshape(groups, o // groups, kh, kw, per_group)
     for i in range(kh):
         for j in range(kw):
@@ -96,7 +97,7 @@ def scatter(x: Array, w: Array, g: Spread) -> Array:
             rows = slice(top, top + (h - 1) * g.stride[0] + 1, g.stride[0])
             columns = slice(left, left + (width - 1) * g.stride[1] + 1, g.stride[1])
             out[:, rows, columns] += product.transpose(1, 0, 2).reshape(n, h, width, o)
-    return out[:, g.pad[0] : g.pad[0] + sizes[0], g.pad[2] : g.pad[2] + sizes[1]]
+    return np.ascontiguousarray(out[:, g.pad[0] : g.pad[0] + sizes[0], g.pad[2] : g.pad[2] + sizes[1]])
 
 
 def real_transpose_conv(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
