@@ -12,19 +12,19 @@ from edgekit.export.c.interface import Interface
 from edgekit.graph import Graph, Node
 from edgekit.measure import Measurement
 from edgekit.memory import plan
-from edgekit.schedule import schedule
+from edgekit.schedule import Program
 
 # metric -> {part: share}; the shares of a metric sum to its value.
 Breakdown = dict[str, dict[str, float]]
 
 
-def of_firmware(graph: Graph, iface: Interface, run: Emulation) -> Breakdown:
+def of_firmware(iface: Interface, run: Emulation, program: Program) -> Breakdown:
     """Flash by constants of each step and by function, RAM by what lies in it at its peak, instructions by step."""
     flash: dict[str, float] = defaultdict(int)
     for symbol, size in run.flash_symbols.items():
         flash[_owner(symbol, iface)] += size
     flash |= _rest(flash, run.flash, "tables, alignment and start-up data")
-    alive = plan(schedule(graph)).who.tensors
+    alive = plan(program).who.tensors
     arena: dict[str, float] = {f"tensor {name}": size for name, size in alive}
     arena |= _rest(arena, run.arena, "gaps between tensors")
     ram = {**arena, "static data": run.static, "stack": run.stack}

@@ -163,7 +163,7 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build)
     values = {"instructions": run.mean_instructions, "flash": run.flash, "ram": run.ram, "arena": run.arena}
     measured = [Measurement(m, round(values[m]), UNITS[m], "emulated", None, notes[m], run.tool) for m in metrics]
     measured.append(cycles.measurement(run.profile, target, run.tool))
-    parts = breakdown.of_firmware(prepared, iface, run) if build.details else {}
+    parts = breakdown.of_firmware(iface, run, fit.program) if build.details else {}
     total = sum(step.instructions for step in run.by_op) or 1
     by_op = tuple(StepShare(s.index, s.op, s.source, s.instructions, s.instructions / total) for s in run.by_op)
     book = ledger.of_firmware(prepared, run, isa=isa, program=fit.program)

@@ -184,7 +184,7 @@ def test_weights_beyond_the_flash_are_not_compiled(monkeypatch: pytest.MonkeyPat
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("C was generated")
 
-    monkeypatch.setattr("edgekit.bench.measuring.compile_c", never)
+    monkeypatch.setattr("edgekit.bench.measuring.compile_program", never)
     text = fine("bench", MODEL, "--target", "cortex-m4:flash=4K,ram=64K").stdout
     assert "4,096 bytes of flash: the weights alone take 6,216, 2,120 bytes too many" in text
     assert "edgekit quantize" in text
