@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
-import numpy as np
 from click.testing import CliRunner
 
+from benchmarks.specimens import EDGES, samples, specimen
 from edgekit import ops, reference
 from edgekit.boundary import random_feeds
 from edgekit.cli import main as command_line
@@ -26,7 +24,7 @@ from edgekit.export.c import export_c
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
 from edgekit.export.tflm import tflm_problems
-from edgekit.graph import Array, Graph, Node, Quant, Shape, Tensor, build, const
+from edgekit.graph import Graph
 from edgekit.load.onnx import COVERED
 from edgekit.load.tflite_ops import RULES as TFLITE_READ
 from edgekit.passes.legalize import ENGINE_CONCATENATION, ENGINE_RANK, SAME_OR_VALID, legalize
@@ -66,68 +64,6 @@ def command_words(command: click.Command, words: tuple[str, ...]) -> Iterator[tu
 # -------------------------------------------------------------------------------------------------------- operators
 
 
-@dataclass(frozen=True)
-class Specimen:
-    """The smallest use of an operator. data: shapes of its inputs that come at run time; weights: shapes (random numbers) or
-    arrays of those that do not."""
-
-    data: tuple[Shape, ...] = ((1, 4, 4, 3),)
-    weights: tuple[Shape | Array, ...] = ()
-    attrs: Mapping[str, Any] = field(default_factory=dict)
-
-
-IMAGE: Shape = (1, 4, 4, 3)
-TWO = Specimen((IMAGE, IMAGE))
-WINDOW = Specimen(attrs={"filter": (2, 2), "stride": (2, 2)})
-OVER = Specimen(attrs={"axes": (1, 2)})
-# What is not here takes one image and has no required attributes.
-SPECIMENS: dict[str, Specimen] = {
-    **dict.fromkeys(("ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"), TWO),
-    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), WINDOW),
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), OVER),
-    "BATCH_NORM": Specimen(weights=(np.ones(3, np.float32),) * 4),
-    "CAST": Specimen(attrs={"to": "int32"}),
-    "CONCATENATION": Specimen((IMAGE, IMAGE), attrs={"axis": 3}),
-    "CONV_2D": Specimen(weights=((2, 3, 3, 3), (2,)), attrs={"pad": (1, 1, 1, 1)}),
-    "DEPTHWISE_CONV_2D": Specimen(weights=((1, 3, 3, 3), (3,)), attrs={"pad": (1, 1, 1, 1)}),
-    "DIV": Specimen(weights=(np.array([1, 2, 3], np.float32),)),
-    "FULLY_CONNECTED": Specimen(((1, 8),), ((4, 8), (4,))),
-    "GATHER": Specimen(weights=(np.array([2, 0], np.int32),), attrs={"axis": 3}),
-    "PAD": Specimen(attrs={"pads": ((0, 0), (1, 1), (1, 1), (0, 0))}),
-    "PRELU": Specimen(weights=((3,),)),
-    "RESHAPE": Specimen(attrs={"shape": (1, 48)}),
-    "SLICE": Specimen(attrs={"begin": (0, 1, 1, 0), "size": (1, 2, 2, 3), "stride": (1, 1, 1, 1)}),
-    "SOFTMAX": Specimen(((1, 8),)),
-    "SPLIT": Specimen(attrs={"axis": 3, "sizes": (1, 2)}),
-    "TRANSPOSE": Specimen(attrs={"perm": (0, 3, 1, 2)}),
-}
-# Operators between integers and real numbers are their own specimens in the int8 columns.
-EDGES = {"QUANTIZE": ("float32", "int8"), "DEQUANTIZE": ("int8", "float32")}
-QUANT = Quant.per_tensor(0.05, 3)
-
-
-def specimen(op: str) -> Graph:
-    """A network of one operator on real numbers (QUANTIZE and DEQUANTIZE: as in an int8 network)."""
-    made, rng = SPECIMENS.get(op, Specimen()), np.random.default_rng(0)
-    before, after = EDGES.get(op, ("float32", "float32"))
-    inputs = [Tensor(f"x{i}", shape, before, None, _quant(before)) for i, shape in enumerate(made.data)]
-    arrays = [w if isinstance(w, np.ndarray) else rng.normal(0, 0.3, w).astype(np.float32) for w in made.weights]
-    weights = [const(f"w{i}", array) for i, array in enumerate(arrays)]
-    count = len(made.attrs["sizes"]) if op == "SPLIT" else 1
-    names = tuple(f"y{i}" for i in range(count))
-    node = Node(op, tuple(t.name for t in (*inputs, *weights)), names, dict(made.attrs), "specimen")
-    known = {t.name: t for t in (*inputs, *weights)}
-    shapes = ops.infer(node, [known[n] for n in node.inputs if n is not None])
-    outputs = [
-        Tensor(n, s, after if op in EDGES else kind, None, _quant(after)) for n, (s, kind) in zip(names, shapes, strict=True)
-    ]
-    return build("specimen", [t.name for t in inputs], names, [node], [*known.values(), *outputs])
-
-
-def _quant(dtype: str) -> Quant | None:
-    return QUANT if dtype == "int8" else None
-
-
 def tflm(graph: Graph) -> None:
     """Raises Unsupported when TFLite-Micro cannot run the graph."""
     if problems := tflm_problems(graph):
@@ -152,15 +88,17 @@ YES, NO = "yes", "–"
 def support(op: str, engine: str, int8: bool, check: Check) -> str:
     """How an engine has an operator: as it stands, as the operators that replace it, in float, or not at all."""
     try:
-        graph = legalize(specimen(op), engine)
-        if int8 and op not in EDGES:
-            graph = quantize(graph, random_feeds(graph, 2))
+        quantizing = int8 and op not in EDGES
+        graph = legalize(specimen(op), engine, whole=quantizing)
+        if quantizing:
+            graph = legalize(quantize(graph, samples(graph, op)), engine)
         check(graph)
     except Unsupported:
         return NO
     found = list(dict.fromkeys(node.op for node in graph.nodes if node.op not in EDGES or op in EDGES))
     if op in found:
-        return YES if not int8 or op in EDGES or integer_only(graph) else "in float"
+        integers = integer_only(graph) or not any(t.dtype == "float32" for t in graph.tensors.values())
+        return YES if not int8 or op in EDGES or integers else "in float"
     return f"as {', '.join(found)}"
 
 

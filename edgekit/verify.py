@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import fixedpoint, metrics, reference
+from edgekit import fixedpoint, metrics, reference, states
 from edgekit.against import aligned, source_outputs
 from edgekit.boundary import from_outputs, random_samples, to_feeds
 from edgekit.data import Dataset
@@ -26,6 +26,7 @@ from edgekit.pipeline import prepare
 from edgekit.target import Target, find_target
 
 RANDOM_SAMPLES = 100
+RANDOM_STEPS = 10  # of a random sequence
 # dB that a judged engine, one on a float graph, and the source of a quantized model must reach. Measured: 23 (ResNet-8 on
 # XNNPACK) to 55 for int8, above 120 for float; a wrong kernel gives less than 5.
 INT8_SQNR, FLOAT_SQNR, AGAINST_SQNR = 15.0, 60.0, 10.0
@@ -141,7 +142,8 @@ def verify_model(
 ) -> VerifyReport:
     """Run `graph` on every engine of `engines` (default: all) and compare with the reference.
 
-    samples: in the source model's layout (default: `count` random ones, seeded). against: the model it was made
+    samples: in the source model's layout (default: `count` random ones, seeded); sequences for a graph with states, whose
+    every step is compared. against: the model it was made
     from; inputs and outputs are matched by name, else by position. tolerance: the least SQNR in dB of engines that are
     judged, and of `against`. require: engines whose absence is an error. target: the emulated board (default: mcu).
     Raises BadConfig for an unknown engine, BadData for data that does not fit, and a required engine's own error.
@@ -150,14 +152,19 @@ def verify_model(
     if unknown := [n for n in (*names, *require) if n not in ENGINES]:
         raise BadConfig(f"there is no engine {', '.join(unknown)}", f"engines: {', '.join(ENGINES)}")
     labels = samples.labels if labels is None and isinstance(samples, Dataset) else labels
-    given: list[Sample] = [*(random_samples(graph, count) if samples is None else samples)]
+    given: list[Sample] = [*(_random(graph, count) if samples is None else samples)]
     if not given:
         raise BadData("there are no samples to verify on")
+    carried = (graph, given) if graph.states else None
+    if carried is not None:
+        graph, given, against, labels = *_opened(*carried), None if against is None else states.expose(against), None
     job = _Job(graph, given, labels, integer_only(graph), tolerance, target or find_target("mcu"))
     job.truth = [_reference(graph, sample) for sample in given]
     accuracy, note = _accuracy(job, job.truth)
     first = EngineRow("reference", "edgekit's reference (NumPy)", "reference", accuracy=accuracy, tool="edgekit")
     rows = [first, *(_row(job, name, name in require) for name in names)]
+    if carried is not None and "c" in names:
+        rows = [_carrying(*carried, row) if row.engine == "c" else row for row in rows]
     layers: list[LayerSqnr] = []
     if against is not None:
         rows.append(_against(job, against))
@@ -166,11 +173,57 @@ def verify_model(
     return VerifyReport(graph.name, len(given), samples is None, tuple(rows), note, tuple(layers))
 
 
+def _random(graph: Graph, count: int) -> list[Sample]:
+    """Random samples; for a graph with states sequences of up to RANDOM_STEPS of them."""
+    made = random_samples(graph, count)
+    if not graph.states:
+        return [*made]
+    parts = [made[i : i + RANDOM_STEPS] for i in range(0, len(made), RANDOM_STEPS)]
+    return [{name: np.stack([frame[name] for frame in part]) for name in graph.inputs} for part in parts]
+
+
+def _opened(graph: Graph, samples: Sequence[Sample]) -> tuple[Graph, list[Sample]]:
+    """A graph with states as one without, and every step of the samples as a sample of its own, with what the reference holds
+    before it: engines that agree on each such step agree on the sequence."""
+    steps: list[Sample] = []
+    for sample in samples:
+        held = states.start(graph)
+        for frame in states.frames(graph, sample):
+            steps.append({**frame, **held})
+            held = states.step(graph, to_feeds(graph, frame), held)[1]
+    return states.expose(graph), steps
+
+
+def _carrying(graph: Graph, samples: Sequence[Sample], row: EngineRow) -> EngineRow:
+    """The C engine's row, held to whole sequences besides: the generated code carries the states itself, and resets them."""
+    from edgekit.bench.host_c import run_c
+    from edgekit.export.c import compile_c
+
+    if not row.passed:
+        return row
+    ready = prepare(graph, "c")
+    model = compile_c(ready, "edgekit_model")
+    for number, sample in enumerate(samples):
+        frames = [to_feeds(ready, frame) for frame in states.frames(ready, sample)]
+        found = run_c(model.files, model.interface, frames, period=len(frames))
+        for mine, made in zip(states.run(ready, sample), found, strict=True):
+            if any(not _same(mine[n], made[n]) for n in mine):
+                reason = f"the states it carries part from the reference's in sequence {number}"
+                return replace(row, passed=False, status="different", reason=reason)
+    return row
+
+
+def _same(mine: Array, made: Array) -> bool:
+    return np.allclose(mine, made, rtol=1e-3, atol=1e-4) if mine.dtype.kind == "f" else np.array_equal(mine, made)
+
+
 def integer_only(graph: Graph) -> bool:
-    """True when no operator computes in floating point (QUANTIZE and DEQUANTIZE at the edges do not)."""
+    """True when no operator computes in floating point (QUANTIZE and DEQUANTIZE at the edges do not; a constant real number,
+    as POW's exponent, is part of an exact integer meaning)."""
 
     def floating(node: Node) -> bool:
-        return any(n is not None and graph[n].dtype.startswith("float") for n in (*node.inputs, *node.outputs))
+        values = [graph[n] for n in (*node.inputs, *node.outputs) if n is not None]
+        return any(t.dtype.startswith("float") and not t.is_const for t in values)
 
     return graph.is_quantized and not any(floating(n) for n in graph.nodes if n.op not in {"QUANTIZE", "DEQUANTIZE"})
 
