@@ -28,6 +28,10 @@ IO_TENSOR, IO_QUANT = 32, 20
 ALLOCATION_INFO, PLANNED_BUFFER, PLANNING = 28, 40, 124
 # Builtin -> (kernel data, builtin options) in bytes, reference kernels.
 PERSISTENT: dict[str, tuple[int, int]] = {
+    "DEPTH_TO_SPACE": (0, 4),
+    "RESIZE_BILINEAR": (0, 2),
+    "RESIZE_NEAREST_NEIGHBOR": (0, 2),
+    "SPACE_TO_DEPTH": (0, 4),
     "ADD": (64, 2),
     "AVERAGE_POOL_2D": (32, 40),
     "CAST": (0, 2),
@@ -68,7 +72,7 @@ PERSISTENT: dict[str, tuple[int, int]] = {
 }
 UNKNOWN = (256, 64)
 CMSIS_EXTRA = {"AVERAGE_POOL_2D": 16, "FULLY_CONNECTED": 32, "MAX_POOL_2D": 16}
-PER_CHANNEL = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+PER_CHANNEL = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 SHARE, LEAST = 1 / 64, 128  # the margin on top: a 64th, at least 128 bytes
 
 
@@ -142,6 +146,9 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
     """Scratch buffers of one operator, bytes. CMSIS-NN's own size functions; int8 only."""
     tensors = file.tensors
     x = tensors[op.inputs[0]] if op.inputs and op.inputs[0] >= 0 else None
+    if op.code == "TRANSPOSE_CONV":  # 32-bit sums of the whole output
+        y = tensors[op.outputs[0]]
+        return [4 * prod(y.shape)] if y.dtype == "int8" else []
     if op.code in {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"} and x is not None:
         # Index and axis lists; MEAN and SUM of integers also keep 32-bit sums.
         sums = [4 * prod(tensors[op.outputs[0]].shape)] if op.code in {"MEAN", "SUM"} and x.dtype != "float32" else []

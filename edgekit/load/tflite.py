@@ -79,7 +79,7 @@ def convert(b: Builder) -> list[tuple[str, str, str]]:
         try:
             check_types(b, op)
             if op.code not in RULES:
-                raise Refused("is not supported", "rewrite the model without it")
+                raise Refused("is not supported", cut_before(b, op))
             if not op.inputs or not op.outputs:
                 raise BadModel(f"{b.source(op)} has no {'outputs' if op.inputs else 'inputs'}", HINT)
             RULES[op.code](b, op)
@@ -103,6 +103,14 @@ def convert(b: Builder) -> list[tuple[str, str, str]]:
                 shape = tuple(max(n, 1) for n in tensor.shape)
                 b.tensors.setdefault(name, Tensor(name, shape, dtype, None, b.quant(index)))
     return problems
+
+
+def cut_before(b: Builder, op: FileOp) -> str:
+    """What to do about an operator that is not read: leave out what follows the values it reads."""
+    computed = [b.file.names[i] for i in op.inputs if i >= 0 and b.file.tensors[i].data is None]
+    if not op.code.startswith(("CUSTOM", "NON_MAX")) or not computed:
+        return "rewrite the model without it"
+    return f"cut the graph before it and run it after the network: --outputs {','.join(computed)}"
 
 
 def check_types(b: Builder, op: FileOp) -> None:

@@ -19,21 +19,49 @@ from edgekit import ops, states
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
 from edgekit.load.cut import chosen
-from edgekit.load.onnx import attention, choice, compute, einsum, fold, index, math, move, qdq, recurrent, resize, spatial, upsample
+from edgekit.load.onnx import (
+    attention,
+    choice,
+    compute,
+    einsum,
+    fold,
+    index,
+    math,
+    move,
+    qdq,
+    recurrent,
+    resize,
+    spatial,
+    upsample,
+)
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
-from edgekit.load.onnx.qdq_recurrent import read_cells
 from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
+from edgekit.load.onnx.qdq_recurrent import read_cells
+from edgekit.load.onnx.shapes import input_shapes
 
 __all__ = ["COVERED", "load_onnx"]
 
-HANDLERS: dict[str, Handler] = recurrent.HANDLERS | attention.HANDLERS | einsum.HANDLERS | resize.HANDLERS | upsample.HANDLERS | spatial.HANDLERS | compute.HANDLERS | move.HANDLERS | qdq.HANDLERS | math.HANDLERS | choice.HANDLERS | index.HANDLERS
+HANDLERS: dict[str, Handler] = (
+    recurrent.HANDLERS
+    | attention.HANDLERS
+    | einsum.HANDLERS
+    | resize.HANDLERS
+    | upsample.HANDLERS
+    | spatial.HANDLERS
+    | compute.HANDLERS
+    | move.HANDLERS
+    | qdq.HANDLERS
+    | math.HANDLERS
+    | choice.HANDLERS
+    | index.HANDLERS
+)
 # Handled by folding alone: their values are known at load time.
 STATIC = ("Constant", "Shape", "Size")
 # Re-arrangements through which a dequantized constant keeps its integers.
 ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
 COVERED = tuple(sorted({*HANDLERS, *STATIC, "If"}))
-# What ends a detector: its results depend on the data in their shape.
-CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress")
+# What ends a detector, or starts its second stage: places or counts depend on the data.
+CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoiPool", "GridSample")
 INSTEAD = {
     "Loop": "unroll it before export",
     "Scan": "unroll it before export",
@@ -94,7 +122,8 @@ class _Reader:
         if unknown:
             names = ", ".join(value.name for value in fed)
             raise BadModel(f"--shape names no input of the model: {', '.join(unknown)}", f"use one of its inputs: {names}")
-        inputs = [self.input(value) for value in fed]
+        shapes = input_shapes([value for value in fed if value.type.HasField("tensor_type")], self.shapes)
+        inputs = [self.input(value, shapes.get(value.name, ())) for value in fed]
         for node in self.live:
             self.node(node)
         if self.problems:
@@ -103,35 +132,14 @@ class _Reader:
         return self.finish(name, inputs, outputs)
 
     # -- inputs and outputs --------------------------------------------------------------------------------------------
-    def input(self, value: onnx.ValueInfoProto) -> str:
+    def input(self, value: onnx.ValueInfoProto, shape: Shape) -> str:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type"):
             raise BadModel(f"input '{value.name}' is not a tensor", "export a model whose inputs are plain tensors")
-        shape = self.input_shape(value.name, kind)
         dtype = _dtype(kind.elem_type, value.name)
         self.b.tensors[value.name] = Tensor(value.name, shape, "int8" if dtype == "uint8" else dtype)
         self.b.values[value.name] = value.name
         return value.name
-
-    def input_shape(self, name: str, kind: onnx.TypeProto.Tensor) -> Shape:
-        dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else d.dim_param or "?" for d in kind.shape.dim]
-        known = kind.HasField("shape")
-        given = self.shapes.get(name)
-        if given is not None:
-            if (known and len(given) != len(dims)) or any(g < 1 for g in given):
-                hint = f"give {len(dims)} positive numbers" if known else "give positive numbers"
-                raise BadModel(f"--shape {name}={_commas(given)} does not fit the file's [{_commas(dims)}]", hint)
-            return tuple(int(g) for g in given)
-        if dims and isinstance(dims[0], str):
-            dims[0] = 1
-        if not known or any(isinstance(d, str) for d in dims):
-            example = _commas([d if isinstance(d, int) else 96 if i > 1 else 3 for i, d in enumerate(dims)]) or "1,3,96,96"
-            empty = any(d.HasField("dim_value") and d.dim_value == 0 for d in kind.shape.dim)
-            sizes = [d.dim_param or (d.dim_value if d.HasField("dim_value") else "?") for d in kind.shape.dim]
-            shown = f"[{_commas(sizes)}]" if known else "unknown"
-            what = f"has a zero-size axis: {shown}" if empty else f"has a dynamic shape {shown}"
-            raise BadModel(f"input '{name}' {what}", f"fix it with --shape {name}={example}")
-        return tuple(int(d) for d in dims)
 
     def output(self, name: str) -> str:
         """The graph tensor of an ONNX output, under the ONNX name."""
@@ -156,7 +164,8 @@ class _Reader:
             self.problem(
                 call,
                 "the operator is not supported",
-                self.cut_before(node) or INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
+                self.cut_before(node)
+                or INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
             )
             return
         if not (node.domain in ("", "ai.onnx") or node.domain.startswith(OWN_DOMAIN) or node.op_type in qdq.HANDLERS):
