@@ -113,6 +113,11 @@ def options(graph: Graph, node: Node) -> tuple[str, Any, list[Tensor | None], li
     elif node.op == "SOFTMAX":
         option = schema.SoftmaxOptionsT()
         option.beta = a["beta"]
+    elif node.op == "BATCH_MATMUL":
+        option = schema.BatchMatMulOptionsT()
+        option.adjX, option.adjY = a["adj_x"], a["adj_y"]
+    elif node.op == "L2_NORMALIZATION":
+        option = schema.L2NormOptionsT()
     elif node.op == "LEAKY_RELU":
         option = schema.LeakyReluOptionsT()
         option.alpha = a["alpha"]

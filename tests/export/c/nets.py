@@ -351,8 +351,52 @@ def high_rank(net: Net, x: str) -> list[str]:
     return net.op(kind, [wide], quant, axes=tuple(range(int(rng.integers(2)), rank, 2)))
 
 
+def normalised(net: Net, x: str) -> list[str]:
+    """LAYER_NORM, RMS_NORM, GROUP_NORM or L2_NORMALIZATION."""
+    rng, shape = net.rng, net.of(x).shape
+    kind = pick(rng, ("LAYER_NORM", "RMS_NORM", "GROUP_NORM", "L2_NORMALIZATION"))
+    if kind == "L2_NORMALIZATION":
+        return net.op(kind, [x], None if net.kind != "int8" else Quant.per_tensor(1 / 128))
+    axis = int(rng.integers(1, 4))
+    wanted = shape[3:] if kind == "GROUP_NORM" else shape[axis:]
+    parameters = [net.const(rng.normal(1, 0.5, wanted).astype(np.float32)) for _ in range(int(rng.integers(3)))]
+    parameters = parameters[:1] if kind == "RMS_NORM" else parameters
+    groups = pick(rng, [g for g in range(1, shape[3] + 1) if shape[3] % g == 0])
+    attrs = {"groups": groups} if kind == "GROUP_NORM" else {"axis": axis}
+    return net.op(kind, [x, *parameters], net.quant(), epsilon=float(pick(rng, (1e-5, 1e-2))), **attrs)
+
+
+def product(net: Net, x: str) -> list[str]:
+    """BATCH_MATMUL with another input, either transposed, its leading axes broadcast now and then."""
+    rng, (n, h, w, c) = net.rng, net.of(x).shape
+    adj_x, adj_y = bool(rng.integers(2)), bool(rng.integers(2))
+    depth, columns = (w if adj_x else c), int(rng.integers(1, 10))
+    lead = (n, h) if rng.random() < 0.6 else (1, h) if rng.random() < 0.5 else (h,)
+    other = net.input((*lead, columns, depth) if adj_y else (*lead, depth, columns))
+    qx, qy = net.of(x).quant, net.of(other).quant
+    quant = None if qx is None or qy is None else net.quant(float(qx.scale[0] * qy.scale[0]) * 100 * float(np.sqrt(depth)))
+    return net.op("BATCH_MATMUL", [x, other], quant, adj_x=adj_x, adj_y=adj_y)
+
+
 FAMILIES: dict[str, Callable[[Net, str], list[str]]] = {
-    f.__name__: f for f in (conv, depthwise, transposed, resized, dense, pool, reduce, arithmetic, compare, unary, softmax, prelu, move)
+    f.__name__: f
+    for f in (
+        conv,
+        depthwise,
+        transposed,
+        resized,
+        dense,
+        pool,
+        reduce,
+        arithmetic,
+        compare,
+        unary,
+        softmax,
+        prelu,
+        move,
+        normalised,
+        product,
+    )
 }
 
 
