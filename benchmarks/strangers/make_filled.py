@@ -36,7 +36,9 @@ def main(source: str, out: str) -> None:
 def _values(graph: onnx.GraphProto, name: str, shape: list[int], rng: np.random.Generator) -> np.ndarray:
     """Weights by their fan-in; scales and variances around 1; the rest around 0."""
     if len(shape) > 1:
-        return rng.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape)
+        fan_in = np.prod(shape[1:]) if shape[0] > 1 else shape[-1]
+        spread = 8 if 1000 in shape else 1  # the classifier: scores that differ
+        return rng.normal(0, spread * fan_in**-0.5, shape)
     user = next(n for n in graph.node if name in n.input)
     while user.op_type in VIEWS:
         name = user.output[0]

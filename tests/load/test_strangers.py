@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import reference
 from edgekit.boundary import to_feeds
-from edgekit.errors import BadData, Unsupported
+from edgekit.errors import BadData, BadModel, Unsupported
 from edgekit.load.onnx import load_onnx
 from edgekit.load.tflite import load_tflite
 from edgekit.pipeline import prepare
@@ -100,3 +100,28 @@ def test_elements_are_gathered_of_constants_by_fewer_indices() -> None:
     graph = load_onnx(onnx_bytes(nodes, (1, 3), {"t": table, "i": index}))
     y = reference.run(graph, {"x": np.zeros((1, 3), np.float32)})["y"]
     np.testing.assert_array_equal(y, table[:1, [3, 0, 1]])
+
+
+def sized(*inputs: tuple[str, list[str | int | None]]) -> bytes:
+    """A model that outputs each of its inputs, negated."""
+    nodes = [helper.make_node("Neg", [name], [name + "_y"]) for name, _ in inputs]
+    ins = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs]
+    outs = [helper.make_tensor_value_info(name + "_y", TensorProto.FLOAT, None) for name, _ in inputs]
+    graph = helper.make_graph(nodes, "g", ins, outs)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+
+
+def test_the_batch_of_a_state_is_not_its_first_axis() -> None:
+    """A recurrent state is [layers, batch, units]: its batch has the name of the input's."""
+    graph = load_onnx(sized(("x", ["n", 8]), ("h", [2, "n", 4]), ("c", [2, "batch_size", 4])))
+    assert [graph[n].shape for n in graph.inputs] == [(1, 8), (2, 1, 4), (2, 1, 4)]
+
+
+def test_one_shape_settles_all_inputs_of_the_same_names() -> None:
+    model = sized(("ids", ["batch", "sequence"]), ("mask", ["batch", "sequence"]))
+    graph = load_onnx(model, shapes={"ids": (1, 12)})
+    assert graph["mask"].shape == (1, 12)
+    with pytest.raises(BadModel, match="'ids' has a dynamic shape") as caught:
+        load_onnx(model)
+    assert "'mask' has a dynamic shape" in caught.value.message
+    assert "--shape ids=1,16 --shape mask=1,16" in caught.value.hint

@@ -383,10 +383,6 @@ def _dtype(code: int, where: str) -> str:
     return kind
 
 
-def _commas(values: Sequence[Any]) -> str:
-    return ",".join(str(v) for v in values)
-
-
 def _metadata(
     model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str], tensors: Mapping[str, Tensor]
 ) -> tuple[InputContract, tuple[str, ...]]:

@@ -1,0 +1,74 @@
+"""The static shapes of an ONNX model's inputs: what the file says, what --shape says, and names that are the same size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import onnx
+
+from edgekit.errors import BadModel
+from edgekit.graph import Shape
+
+# A size without a name is unique; in the table of sizes it is None.
+Dim = int | str | None
+
+
+def input_shapes(values: Sequence[onnx.ValueInfoProto], given: Mapping[str, Shape]) -> dict[str, Shape]:
+    """{input: its shape}. Sizes of one name are equal, so that one --shape may settle several inputs; axis 0 and every size
+    that shares its name, or is called a batch, is 1. Raises BadModel naming all inputs that stay open, with the flags."""
+    dims: dict[str, list[Dim] | None] = {}
+    for value in values:
+        kind = value.type.tensor_type
+        dims[value.name] = [_dim(d) for d in kind.shape.dim] if kind.HasField("shape") else None
+    sizes: dict[str, int] = {}
+    for name, shape in given.items():
+        own = dims[name]
+        if (own is not None and len(shape) != len(own)) or any(n < 1 for n in shape):
+            hint = "give positive numbers" if own is None else f"give {len(own)} positive numbers"
+            raise BadModel(f"--shape {name}={commas(shape)} does not fit the file's [{commas(_shown(own or []))}]", hint)
+        sizes |= {d: int(n) for d, n in zip(own or [], shape, strict=False) if isinstance(d, str)}
+    for own in dims.values():
+        for axis, d in enumerate(own or []):
+            if isinstance(d, str) and (axis == 0 or d.lower().startswith("batch")):
+                sizes.setdefault(d, 1)
+    result: dict[str, Shape] = {}
+    open_ones: list[tuple[str, str, str]] = []
+    for value in values:
+        name, own = value.name, dims[value.name]
+        if name in given:
+            result[name] = tuple(int(n) for n in given[name])
+            continue
+        settled = [sizes.get(d, d) if isinstance(d, str) else d for d in own or []]
+        if settled and settled[0] in (None, 0):
+            settled[0] = 1
+        if own is not None and all(isinstance(d, int) and d > 0 for d in settled):
+            result[name] = tuple(int(d) for d in settled if isinstance(d, int))
+            continue
+        shown = "unknown" if own is None else f"[{commas(_shown(own))}]"
+        what = "a zero-size axis:" if 0 in settled else "a dynamic shape"
+        open_ones.append((name, f"input '{name}' has {what} {shown}", f"--shape {name}={_example(settled)}"))
+    if open_ones:
+        flags = " ".join(flag for _, _, flag in open_ones)
+        raise BadModel("\n  ".join(text for _, text, _ in open_ones), f"fix it with {flags}, or the sizes you need")
+    return result
+
+
+def _dim(d: onnx.TensorShapeProto.Dimension) -> Dim:
+    if d.HasField("dim_value") and d.dim_value >= 0:
+        return int(d.dim_value)
+    return d.dim_param or None
+
+
+def _shown(dims: Sequence[Dim]) -> list[Any]:
+    return ["?" if d is None else d for d in dims]
+
+
+def _example(dims: Sequence[Dim]) -> str:
+    """Sizes to write: of an image for four axes, of a short sequence for fewer."""
+    usual = (1, 3, 96, 96) if len(dims) in (0, 4) else (1, *[16] * (len(dims) - 1))
+    return commas([d if isinstance(d, int) and d > 0 else n for d, n in zip(dims or [None] * 4, usual, strict=True)])
+
+
+def commas(values: Sequence[Any]) -> str:
+    return ",".join(str(v) for v in values)
