@@ -119,7 +119,7 @@ def transposed(node: Node, x: Shape, y: Shape) -> bool:
 
 def lines_scratch(along: int, stride: int) -> int:
     """Bytes that the depthwise kernel needs: scale, weights and three lines of inputs for `along` outputs, of two channels."""
-    return 2 * (52 + 12 * (-(-along // 2) * stride + 1))
+    return 2 * (64 + 12 * (-(-along // 2) * stride + 1))
 
 
 def add_order(graph: Graph, node: Node) -> tuple[int, int] | None:

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edgekit.errors import Unsupported
-from edgekit.export.c import calls_dsp, calls_f32, calls_math, calls_move, calls_mve, calls_norm, calls_rnn, calls_s8, calls_spatial, text
+from edgekit.export.c import (
+    calls_dsp,
+    calls_f32,
+    calls_math,
+    calls_move,
+    calls_mve,
+    calls_norm,
+    calls_rnn,
+    calls_s8,
+    calls_spatial,
+    text,
+)
+from edgekit.export.c.blocks import shared
 from edgekit.export.c.cascades import Place, Writer, cascade_lines
 from edgekit.export.c.interface import C_TYPES, Interface
 from edgekit.export.c.site import Arrays, Band, Facts, Site
@@ -45,7 +57,6 @@ def write_body(program: Program, plan: Plan, face: Interface) -> Body:
 
 def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
     arrays, kernels, facts = Arrays(face.name), dict[str, None](), list[Facts]()
-    lines: list[str] = []
     problems: list[tuple[str, str, str]] = []
 
     def place(operand: Operand) -> str:
@@ -64,16 +75,21 @@ def _write(program: Program, plan: Plan, face: Interface, right: bool) -> Body:
             return []
 
     number = 0
+    heads: list[list[str]] = []
+    bodies: list[list[str]] = []
     for step in program.steps:
-        lines.append(f"/* {text.comment(describe(program.graph, step))} */")
+        heads.append([f"/* {text.comment(describe(program.graph, step))} */"])
         if step.cascade is None:
-            lines.append(f"{face.prefix}_STEP({number});")
+            heads[-1].append(f"{face.prefix}_STEP({number});")
             body = write(site(step, program.graph, number, place, None))
             number += 1
         else:
             body = cascade_lines(program.graph, step, Writer(f"{face.prefix}_STEP", number, place, site, write))
             number += len(step.cascade.stages)
-        lines += body if len(body) == 1 else ["{", *(f"    {line}" for line in body), "}"]
+        bodies.append(body)
+    lines, bodies = shared(bodies)
+    for head, body in zip(heads, bodies, strict=True):
+        lines += [*head, *(body if len(body) == 1 else ["{", *(f"    {line}" for line in body), "}"])]
     lines.append(f"{face.prefix}_STEP({number});")
     if problems:
         raise Unsupported("C", problems)

@@ -120,10 +120,62 @@ def test_assembly_holds_in_an_unoptimized_build(kernel: str) -> None:
 
 def test_the_order_of_weights_in_words() -> None:
     w = np.arange(12, dtype=np.int8).reshape(3, 4)
+    pair = in_words(np.array([[-1, 2, 3, 4], [5, 6, 7, -8]], np.int8), narrow=True)[0, 0, :1]
+    assert pair.astype("<i4").view("<i2").tolist() == [256 * 5 - 1, 256 * 7 + 3]
     first, second = in_words(w, narrow=False)
     assert first.astype("<i4").view(np.int8).ravel().tolist() == [0, 4, 2, 6, 1, 5, 3, 7]
     assert second.astype("<i4").view(np.int8).ravel().tolist() == [8, 0, 10, 0, 9, 0, 11, 0]
     assert filled(np.ones((2, 5))).tolist() == [[1] * 5 + [0] * 3] * 2
+
+
+def at_the_limits(more: int = 0, second: int = -127, first: int = 127) -> Graph:
+    """A layer whose sums reach -2**23 and 2**23 - 1 + more; the first two channels' first weights as given."""
+    net = Net("int8", np.random.default_rng(0))
+    x = net.input((1, 1, 5, 512), Quant.per_tensor(0.1))
+    w = np.full((5, 1, 1, 512), 127, np.int8)
+    w[1], w[3] = -127, -127
+    w[0, ..., :8], w[1, ..., :8] = first, second
+    kernel = net.const(w, Quant.per_channel(np.full(5, 0.1), 0))
+    offsets = net.const(np.array([0, 0, -(1 << 16), (1 << 16) - 1 + more, 5], np.int32))
+    net.outputs += net.op("CONV_2D", [x, kernel, offsets], Quant.per_tensor(700.0, 4))
+    return net.graph()
+
+
+@pytest.mark.parametrize(
+    ("graph", "wide"),
+    [
+        (at_the_limits(), False),
+        (at_the_limits(more=1), True),
+        (at_the_limits(second=-128, first=1), False),
+        (at_the_limits(second=-128, first=-1), True),
+        (at_the_limits(second=-127, first=-128), False),
+    ],
+)
+def test_two_channels_in_a_word_up_to_its_limits(graph: Graph, wide: bool) -> None:
+    model = compile_c(graph, "net", isa="dsp")
+    assert (b"tile_wide_dsp" in model.files["net.c"]) == wide
+    rng = np.random.default_rng(3)
+    x = np.stack([np.full(512, -128), np.full(512, 127), np.arange(512) % 256 - 128, *rng.integers(-128, 128, (2, 512))])
+    data = [{graph.inputs[0]: x.reshape(1, 1, 5, 512).astype(np.int8)}]
+    made = emulate(model.files, model.interface, find_target("cortex-m4:flash=512K,ram=256K"), data).outputs[0]
+    host = run_c(model.files, model.interface, data, sanitize=True, form="run")[0]
+    for name, expected in reference.run(graph, data[0]).items():
+        np.testing.assert_array_equal(host[name], expected)
+        np.testing.assert_array_equal(made[name], expected)
+
+
+def test_depthwise_biases_of_any_size() -> None:
+    """From 2**22 on, records have a word more."""
+    for value in ((1 << 22) - 1, 1 << 22, -(1 << 29)):
+        net = Net("int8", np.random.default_rng(0))
+        x = net.input((1, 5, 4, 3), Quant.per_tensor(0.1))
+        kernel = net.const(np.arange(-13, 14, dtype=np.int8).reshape(1, 3, 3, 3), Quant.per_channel(np.full(3, 0.1), 3))
+        offsets = net.const(np.array([value, 7, -value], np.int32))
+        scale = 0.01 * max(abs(value) / 100, 1 << 12)
+        net.outputs += net.op("DEPTHWISE_CONV_2D", [x, kernel, offsets], Quant.per_tensor(scale, 4))
+        graph = net.graph()
+        assert [s.kernel for s in compile_c(graph, "net", isa="dsp").program.steps] == ["depthwise_dsp_s8"]
+        compare(graph, np.random.default_rng(0))
 
 
 def test_a_dead_channel_keeps_a_layer_packed() -> None:

@@ -6,8 +6,8 @@ typedef struct {
 } ek_planes;
 
 /* Depthwise 3x3 convolution, the planes of two channels at a time, two outputs at once. w[channels][3][3], with lines first; by
-   `across` lines are the image's columns, not its rows. Two channels or more; an odd last one is taken with the one before it, whose output
-   it leaves. scratch: 13 words and three lines for each of two channels. y may be x. */
+   `across` lines are the image's columns, not its rows. Two channels or more; an odd last one is taken with the one before it,
+   whose output it leaves. scratch: 32 words, and three lines for each of two channels. y may be x. */
 EK_SMALL static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, int32_t across, int32_t zero, const int8_t *w,
                                 const ek_planes *q, void (*line)(const ek_line *), int8_t *scratch, int8_t *y)
 {
@@ -17,20 +17,20 @@ EK_SMALL static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, in
     const int32_t line_step = across ? c : s->in_w * c, out_step = across ? c : s->out_w * c;
     const int32_t before = across ? s->pad_top : s->pad_left, above = across ? s->pad_left : s->pad_top;
     const int32_t words = (count + 1) / 2 * stride + 1, room = words - before / 2;
-    uint32_t *taps = (uint32_t *)(void *)scratch, *plane = taps + 26;
-    ek_plane image;
-    image.step = across ? s->in_w * c : c;
-    image.half = before & 1;
-    image.pairs = (in_count - image.half) / 2;
-    image.rest = (in_count - image.half) & 1;
-    if (image.pairs >= room - image.half) {
-        image.pairs = room - image.half;
-        image.rest = 0;
+    uint32_t *taps = (uint32_t *)(void *)scratch, *plane = taps + 32;
+    ek_plane *image = (ek_plane *)(void *)(taps + 26);
+    image->step = across ? s->in_w * c : c;
+    image->half = before & 1;
+    image->pairs = (in_count - image->half) / 2;
+    image->rest = (in_count - image->half) & 1;
+    if (image->pairs >= room - image->half) {
+        image->pairs = room - image->half;
+        image->rest = 0;
     }
-    image.zero = (uint16_t)zero;
-    image.apart = 3 * words;
+    image->zero = (uint16_t)zero;
+    image->apart = 3 * words;
     for (int32_t i = 0; i < 6 * words; ++i) {
-        plane[i] = image.zero * 65537u;
+        plane[i] = image->zero * 65537u;
     }
     ek_line t;
     t.bytes = count / 2 * 12 * stride;
@@ -47,9 +47,9 @@ EK_SMALL static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, in
             uint32_t *to = taps;
             for (int32_t o = 0; o < 2; ++o) {
                 const int32_t *record = q->record + q->size * (k + o);
-                *to++ = (uint32_t)(q->size == 2 ? record[0] >> 8 : record[0]);
+                *to++ = (uint32_t)(record[0] >> 8 * (3 - q->size));
                 *to++ = (uint32_t)record[1];
-                *to++ = (uint32_t)(q->size == 2 ? record[0] & 255 : record[2]);
+                *to++ = (uint32_t)record[2 * q->size - 4] & 255;
                 for (int32_t i = 0; i < 3; ++i) {
                     const uint32_t w1 = (uint32_t)(2 * from[1]);
                     to[0] = ((uint32_t)(2 * from[0]) & 65535) | w1 << 16;
@@ -67,12 +67,12 @@ EK_SMALL static void ek_depthwise_dsp_s8(const int8_t *x, const ek_window *s, in
             for (int32_t l = lines; l > 0; --l) {
                 for (; missing > 0; --missing, ++next) {
                     const int8_t *in = next >= 0 && next < in_lines ? x + next * line_step + k : 0;
-                    ek_plane_dsp(in, &image, plane + before / 2 * 3 + slot);
+                    ek_plane_dsp(in, image, plane + before / 2 * 3 + slot);
                     slot = slot == 2 ? 0 : slot + 1;
                 }
                 missing = stride;
                 for (int32_t o = first; o < 2; ++o) {
-                    t.x = plane + o * image.apart;
+                    t.x = plane + o * image->apart;
                     t.y = out + o;
                     t.scale = (const int32_t *)taps + 13 * o;
                     t.w = taps + 13 * o + 3 + (slot ? 6 - 2 * slot : 0); /* weights in the order of the lines' places */

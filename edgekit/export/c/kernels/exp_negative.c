@@ -15,9 +15,10 @@ static int32_t ek_exp_negative(int32_t x)
     if (x == 0) {
         return INT32_MAX;
     }
-    for (int32_t k = 0; k < 7; ++k) {
-        if (((uint32_t)rest >> (24 + k)) & 1u) {
-            y = ek_high_mul(y, power[k]);
+    const int32_t *next = power;
+    for (uint32_t bits = (uint32_t)rest >> 24; bits != 0u; bits >>= 1, ++next) {
+        if (bits & 1u) {
+            y = ek_high_mul(y, *next);
         }
     }
     return y;

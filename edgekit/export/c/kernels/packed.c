@@ -32,12 +32,12 @@ typedef struct {
 
 EK_EITHER static int32_t ek_bias_packed(const int32_t *record, int32_t second, int32_t size)
 {
-    return size == 4 ? record[second] >> 8 : record[second];
+    return record[second] >> 4 * (6 - size);
 }
 
 /* The output of a sum by its record; `second`: the pair's second channel. */
 EK_EITHER static int8_t ek_finish_packed(int32_t sum, const int32_t *record, int32_t second, int32_t size, int32_t zero_point)
 {
-    const int32_t right = size == 4 ? record[second] & 255 : record[4 + second];
+    const int32_t right = record[second + 2 * size - 8] & 255;
     return ek_clamp_s8(ek_scale_right(sum, (int32_t)((uint32_t)record[2 + second] >> 1), right - 1) + zero_point, -128, 127);
 }

@@ -4,10 +4,9 @@ EK_SMALL static void ek_row_dsp(const int8_t *x, int32_t words, const int32_t *w
 {
     const int32_t *record = q->record;
     ek_sums t = {x, w, w, words, {0, 0, 0, 0}};
-    for (int32_t left = channels; left > 0; left -= 4) {
-        const int32_t count = left < 4 ? left : 4;
-        t.w01 = w;
-        t.w23 = left > 2 ? w + 2 * words : w;
+    for (const int8_t *end = y + channels; y != end; t.w01 += 4 * t.words) {
+        const int32_t count = end - y < 4 ? (int32_t)(end - y) : 4;
+        t.w23 = count > 2 ? t.w01 + 2 * t.words : t.w01;
         for (int32_t i = 0; i < count; ++i) {
             t.sum[i] = ek_bias_packed(record + i / 2 * q->size, i & 1, q->size);
         }
@@ -16,6 +15,5 @@ EK_SMALL static void ek_row_dsp(const int8_t *x, int32_t words, const int32_t *w
             *y++ = ek_finish_packed(t.sum[i], record + i / 2 * q->size, i & 1, q->size, q->zero_point);
         }
         record += 2 * q->size;
-        w += 4 * words;
     }
 }

@@ -1,17 +1,12 @@
-/* EK_ALONE: an inner loop; EK_SMALL: what is called around it, once a tile or line, is made small.
+/* needs: small */
+/* EK_ALONE: an inner loop.
    Packed arithmetic of 32-bit words: the core's own instructions where it has Arm's DSP extension, else C that does the same. */
 #if defined(__GNUC__) && defined(__thumb2__) && defined(__ARM_FEATURE_DSP) && !defined(__ARM_BIG_ENDIAN)
 #define EK_DSP 1
 #define EK_ALONE __attribute__((noinline))
-#if defined(__clang__)
-#define EK_SMALL __attribute__((noinline, minsize))
-#else
-#define EK_SMALL __attribute__((noinline, optimize("Os")))
-#endif
 #else
 #define EK_DSP 0
 #define EK_ALONE
-#define EK_SMALL
 #endif
 /* Some of the functions below are used by the one way alone. */
 #if defined(__GNUC__)

@@ -1,6 +1,6 @@
-/* needs: exp_negative leading_zeros reciprocal high_mul divide_pot clamp_s8 */
+/* needs: small exp_negative leading_zeros reciprocal high_mul divide_pot clamp_s8 */
 /* Softmax of each row of `depth`; the output is 1/256 a step from -128. y may be x. */
-static void ek_softmax_s8(const int8_t *x, int32_t rows, int32_t depth, int32_t multiplier, int32_t left_shift, int32_t diff_min,
+EK_SMALL static void ek_softmax_s8(const int8_t *x, int32_t rows, int32_t depth, int32_t multiplier, int32_t left_shift, int32_t diff_min,
                           int8_t *y)
 {
     for (int32_t r = 0; r < rows; ++r) {

@@ -308,6 +308,15 @@ static void tiny_matmul_s8(const int8_t *x, int32_t rows, int32_t depth, const i
     }
 }
 
+/* TINY_SMALL: what is called around inner loops, once a tile, line or row, is made small. */
+#if defined(__clang__)
+#define TINY_SMALL __attribute__((noinline, minsize))
+#elif defined(__GNUC__)
+#define TINY_SMALL __attribute__((noinline, optimize("Os")))
+#else
+#define TINY_SMALL
+#endif
+
 /* a * b / 2^31, rounded, for int32 a and b that are not both INT32_MIN. */
 static int32_t tiny_high_mul(int32_t a, int32_t b)
 {
@@ -338,9 +347,10 @@ static int32_t tiny_exp_negative(int32_t x)
     if (x == 0) {
         return INT32_MAX;
     }
-    for (int32_t k = 0; k < 7; ++k) {
-        if (((uint32_t)rest >> (24 + k)) & 1u) {
-            y = tiny_high_mul(y, power[k]);
+    const int32_t *next = power;
+    for (uint32_t bits = (uint32_t)rest >> 24; bits != 0u; bits >>= 1, ++next) {
+        if (bits & 1u) {
+            y = tiny_high_mul(y, *next);
         }
     }
     return y;
@@ -368,6 +378,7 @@ static int32_t tiny_reciprocal(int32_t x)
 {
     const int32_t half = (int32_t)(((int64_t)x + INT32_MAX + 1) >> 1);
     int32_t y = 1515870810 + tiny_high_mul(half, -1010580540); /* 48/17 - 32/17 * half */
+    TINY_ROLLED
     for (int32_t i = 0; i < 3; ++i) {
         const int32_t error = ((int32_t)1 << 29) - tiny_high_mul(half, y);
         y += tiny_shift_left_saturating(tiny_high_mul(y, error), 2);
@@ -376,7 +387,7 @@ static int32_t tiny_reciprocal(int32_t x)
 }
 
 /* Softmax of each row of `depth`; the output is 1/256 a step from -128. y may be x. */
-static void tiny_softmax_s8(const int8_t *x, int32_t rows, int32_t depth, int32_t multiplier, int32_t left_shift, int32_t diff_min,
+TINY_SMALL static void tiny_softmax_s8(const int8_t *x, int32_t rows, int32_t depth, int32_t multiplier, int32_t left_shift, int32_t diff_min,
                           int8_t *y)
 {
     for (int32_t r = 0; r < rows; ++r) {
