@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from edgekit.graph import Shape
 from edgekit.load.onnx.builder import Builder, Call, Cannot, Handler, axis_of
 
+ATTENTION = frozenset(
+    "is_causal kv_num_heads left_window_size q_num_heads qk_matmul_output_mode right_window_size scale softcap "
+    "softmax_precision".split()
+)
 MASKED = float(np.finfo(np.float32).min)  # what a causal mask adds
 
 
@@ -29,30 +34,43 @@ def scaled(b: Builder, x: str, by: float, what: str) -> str:
 
 
 def parameter(b: Builder, name: str | None, shape: Shape, tag: str) -> str | None:
-    """A constant scale or shift as float32 of exactly `shape`; None when absent. Cannot when it is computed."""
-    if name is None:
+    """A constant scale or shift as float32 of exactly `shape`; None when there is none, or it is computed."""
+    if name is None or b.array(name) is None:
         return None
-    value = b.array(name)
-    if value is None:
-        raise Cannot("its scale or shift is computed at run time", "make them initializers")
-    wide = np.broadcast_shapes(value.shape, shape) == shape
-    if not wide:
-        raise ValueError(f"scale or shift {list(value.shape)} does not fit {list(shape)}")
+    if np.broadcast_shapes(b.shape(name), shape) != shape:
+        raise ValueError(f"scale or shift {list(b.shape(name))} does not fit {list(shape)}")
     return b.weight(name, tag, lambda a: np.ascontiguousarray(np.broadcast_to(a, shape)))
 
 
+def normalised(b: Builder, op: str, x: str, names: Sequence[str | None], shape: Shape, tag: str, **attrs: Any) -> str:
+    """The normalisation of x with gamma and beta of `shape` (ONNX names); computed ones are a MUL and an ADD after it."""
+    given = [parameter(b, name, shape, tag) for name in names]
+    late = [name is not None and value is None for name, value in zip(names, given, strict=True)]
+    if any(late):
+        given = [None] * len(given)
+    while given and given[-1] is None:
+        given.pop()
+    y = b.one(op, [x, *given], **attrs)
+    for name, step in zip(names if any(late) else (), ("MUL", "ADD"), strict=False):
+        y = y if name is None else b.one(step, [y, b.tensor(name)])
+    return y
+
+
 def layer_norm(b: Builder, c: Call) -> list[str]:
-    if len(c.outputs) > 1:
-        raise Cannot("its mean and inverse deviation are read", "compute them with ReduceMean")
-    x = b.tensor(c.needed(0))
+    """Further outputs are the mean and 1 / deviation, with the normalised axes as 1."""
+    x, epsilon = b.tensor(c.needed(0)), float(c.get("epsilon", 1e-5))
     shape = b.tensors[x].shape
     axis = axis_of(c.get("axis", -1), len(shape))
     op = "RMS_NORM" if c.op == "RMSNormalization" else "LAYER_NORM"
-    tag = f"norm{list(shape[axis:])}"
-    inputs = [x, *(parameter(b, c.input(index), shape[axis:], tag) for index in range(1, 3 if op == "LAYER_NORM" else 2))]
-    while inputs[-1] is None:
-        inputs.pop()
-    return [b.one(op, inputs, axis=axis, epsilon=float(c.get("epsilon", 1e-5)))]
+    names = [c.input(1), *([c.input(2)] if op == "LAYER_NORM" else [])]
+    made = [normalised(b, op, x, names, shape[axis:], f"norm{list(shape[axis:])}", axis=axis, epsilon=epsilon)]
+    if len(c.outputs) > 1:
+        axes = tuple(range(axis, len(shape)))
+        mean = b.one("MEAN", [x], axes=axes, keep_dims=True)
+        away = b.one("SUB", [x, mean])
+        variance = b.one("MEAN", [b.one("MUL", [away, away])], axes=axes, keep_dims=True)
+        made += [mean, b.one("RSQRT", [b.one("ADD", [variance, scalar(b, epsilon, "epsilon")])])]
+    return made
 
 
 def channels_last(b: Builder, x: str, make: Callable[[str], str]) -> str:
@@ -64,39 +82,40 @@ def channels_last(b: Builder, x: str, make: Callable[[str], str]) -> str:
     return transposed(b, make(transposed(b, x, perm)), [perm.index(i) for i in range(rank)])
 
 
-def by_group(b: Builder, x: str, groups: int, epsilon: float, gamma: str | None = None, beta: str | None = None) -> str:
-    inputs = [gamma, beta] if beta is not None else [gamma] if gamma is not None else []
-    return channels_last(b, x, lambda v: b.one("GROUP_NORM", [v, *inputs], groups=groups, epsilon=epsilon))
+def by_group(b: Builder, x: str, groups: int, epsilon: float, names: Sequence[str | None] = (), tag: str = "") -> str:
+    channels = b.tensors[x].shape[1]
+    attrs = {"groups": groups, "epsilon": epsilon}
+    return channels_last(b, x, lambda v: normalised(b, "GROUP_NORM", v, names, (channels,), tag, **attrs))
 
 
 def group_norm(b: Builder, c: Call) -> list[str]:
     """Before opset 21 scale and bias are one a group."""
-    x, groups = b.tensor(c.needed(0)), int(c.attrs["num_groups"])
-    channels = b.tensors[x].shape[1]
-    parameters = []
-    for index in (1, 2):
-        name = c.needed(index)
-        value = b.array(name)
-        if value is None:
-            raise Cannot("its scale or shift is computed at run time", "make them initializers")
-        repeat = channels // value.size if value.size == groups else 1
-        parameters.append(b.weight(name, f"group{repeat}", lambda a, r=repeat: np.repeat(a.reshape(-1), r)))  # type: ignore[misc]
-    return [by_group(b, x, groups, float(c.get("epsilon", 1e-5)), *parameters)]
+    x, groups, epsilon = b.tensor(c.needed(0)), int(c.attrs["num_groups"]), float(c.get("epsilon", 1e-5))
+    channels, names = b.tensors[x].shape[1], [c.needed(1), c.needed(2)]
+    if b.shape(names[0]) == (channels,):
+        return [by_group(b, x, groups, epsilon, names, "group")]
+    y = by_group(b, x, groups, epsilon)
+    rank = len(b.tensors[y].shape)
+    for name, op in zip(names, ("MUL", "ADD"), strict=True):
+        spread = np.repeat(np.arange(groups), channels // groups).astype(np.int32)
+        wide = b.one("GATHER", [b.tensor(name), b.constant(spread, "groups")], axis=0)
+        y = b.one(op, [y, b.reshape(wide, (channels, *(1,) * (rank - 2)))])
+    return [y]
 
 
 def instance_norm(b: Builder, c: Call) -> list[str]:
     """A channel is a group; of channels that are groups put together by a Reshape (how PyTorch writes GroupNorm), those."""
     x, epsilon = b.tensor(c.needed(0)), float(c.get("epsilon", 1e-5))
-    shape = b.tensors[x].shape
-    gamma, beta = (parameter(b, c.input(i), shape[1:2], "instance") for i in (1, 2))
+    shape, names = b.tensors[x].shape, [c.needed(1), c.needed(2)]
     maker = b.made_by(x)
-    plain = all(b.array(c.input(i)) is None or np.all(b.array(c.input(i)) == v) for i, v in ((1, 1), (2, 0)))
+    values = [b.array(name) for name in names]
+    plain = all(value is not None and np.all(value == v) for value, v in zip(values, (1, 0), strict=True))
     if plain and maker is not None and maker.op == "RESHAPE" and len(shape) == 3:
         source = str(maker.inputs[0])
         before = b.tensors[source].shape
         if len(before) >= 3 and before[0] == shape[0] and before[1] != shape[1] and before[1] % shape[1] == 0:
             return [b.reshape(by_group(b, source, shape[1], epsilon), shape)]
-    return [by_group(b, x, shape[1], epsilon, gamma, beta)]
+    return [by_group(b, x, shape[1], epsilon, names, "instance")]
 
 
 def mean_variance(b: Builder, c: Call) -> list[str]:
@@ -194,6 +213,9 @@ def heads(b: Builder, x: str, count: int) -> str:
 
 def attention(b: Builder, c: Call) -> list[str]:
     """softmax(scale * Q K^T [softcapped] + mask) V; several query heads may share one of keys and values."""
+    unknown = sorted(set(c.attrs) - ATTENTION)
+    if unknown:
+        raise Cannot(f"its attribute {unknown[0]} is not known", "write it with MatMul and Softmax")
     if any(c.input(i) is not None for i in range(6, len(c.inputs))):
         raise Cannot("it reads nonpad_kv_seqlen", "give the mask as attn_mask")
     q, k, v = (b.tensor(c.needed(i)) for i in range(3))
@@ -220,31 +242,42 @@ def attention(b: Builder, c: Call) -> list[str]:
     capped = steps[0]
     if cap:
         capped = scaled(b, b.one("TANH", [scaled(b, capped, 1.0 / cap, "uncap")]), cap, "cap")
-    masked = _masked(b, c, capped, length, keys)
+    masked, kept = _masked(b, c, capped, length, keys)
     weights = b.one("SOFTMAX", [masked])
+    if kept is not None:  # a row of which nothing is kept gives zeros
+        weights = b.one("SELECT_V2", [kept, weights, scalar(b, 0.0, "nothing")])
     y = b.one("BATCH_MATMUL", [b.reshape(weights, (batch, shared, group * length, keys)), v])
     y = b.reshape(y, (batch, count, length, b.tensors[v].shape[3]))
     if flat:
         y = b.reshape(b.transpose(y, (0, 2, 1, 3)), (batch, length, count * b.tensors[v].shape[3]))
-    # qk_matmul_output_mode: after the product, with the mask, with the cap, after the softmax.
+    # qk_matmul_output_mode: after the product, with the cap, with the mask, after the softmax.
     mode = int(c.get("qk_matmul_output_mode", 0))
-    return [y, k, v, (steps[0], masked, capped, weights)[mode]]
+    return [y, k, v, (steps[0], capped, masked, weights)[mode]]
 
 
-def _masked(b: Builder, c: Call, scores: str, length: int, keys: int) -> str:
-    """Scores plus attn_mask (added, or a bool that keeps) and the causal mask."""
+def _masked(b: Builder, c: Call, scores: str, length: int, keys: int) -> tuple[str, str | None]:
+    """(scores with attn_mask, the causal mask and the window; the bool of what is kept, where a row may keep nothing)."""
+    past = b.shape(c.needed(4))[2] if c.input(4) is not None else 0
+    ahead = np.arange(keys)[None, :] - np.arange(length)[:, None] - past
+    left, right = int(c.get("left_window_size", -1)), int(c.get("right_window_size", -1))
+    right = min(right, 0) if c.get("is_causal", 0) and right >= 0 else 0 if c.get("is_causal", 0) else right
+    low = MASKED if len(c.outputs) < 4 else -math.inf  # whoever reads the scores wants them as ONNX has them
+    shown = np.ones((length, keys), bool)
+    shown &= (ahead <= right) if right >= 0 else True
+    shown &= (ahead >= -left) if left >= 0 else True
     name = c.input(3)
-    if name is not None:
-        mask = b.tensor(name)
-        if b.tensors[mask].dtype == "bool":
-            scores = b.one("SELECT_V2", [mask, scores, scalar(b, MASKED, "masked")])
-        else:
-            scores = b.one("ADD", [scores, mask])
-    if c.get("is_causal", 0):
-        past = keys - length if c.input(4) is not None else 0
-        hidden = np.arange(keys)[None, :] > np.arange(length)[:, None] + past
-        scores = b.one("ADD", [scores, b.constant(np.where(hidden, MASKED, 0.0).astype(np.float32), "causal")])
-    return scores
+    mask = None if name is None else b.tensor(name)
+    if mask is not None and b.tensors[mask].shape[-1] not in (keys, 1):
+        raise Cannot("its mask is shorter than its keys", "a mask over all keys")
+    if mask is not None and b.tensors[mask].dtype == "bool":
+        both = mask if shown.all() else b.one("LOGICAL_AND", [mask, b.constant(shown, "shown")])
+        return b.one("SELECT_V2", [both, scores, scalar(b, low, "masked")]), both
+    if mask is not None:
+        scores = b.one("ADD", [scores, mask])
+    if not shown.all():
+        scores = b.one("ADD", [scores, b.constant(np.where(shown, 0.0, low).astype(np.float32), "hidden")])
+    empty = not shown.any(axis=1).all()
+    return scores, b.constant(shown, "shown") if empty else None
 
 
 def rotary(b: Builder, c: Call) -> list[str]:
