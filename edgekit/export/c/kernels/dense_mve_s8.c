@@ -4,7 +4,7 @@ static void ek_dense_mve_s8(const int8_t *x, int32_t rows, int32_t depth, const 
                             int8_t *scratch, int8_t *y)
 {
     int32_t *sums = (int32_t *)(void *)scratch;
-    ek_row t;
+    ek_mve_row t;
     t.back = (depth + 15) / 16 * 16;
     t.ahead = 4 * depth - t.back;
     t.depth = depth;

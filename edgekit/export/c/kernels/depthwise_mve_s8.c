@@ -40,7 +40,7 @@ EK_APART static void ek_@K(const int8_t *x, const ek_window *s, int8_t zero, con
 #if EK_ASM && @FAST
                 if (s->kernel_h == 3 && s->kernel_w == 3 && s->dilation_w == 1) {
                     const int32_t d = s->dilation_h, middle = (slot + d) % ring, last = (slot + 2 * d) % ring;
-                    const ek_line t = {{lines + slot * wide * 16, lines + middle * wide * 16, lines + last * wide * 16}, shift, w + 64,
+                    const ek_mve_line t = {{lines + slot * wide * 16, lines + middle * wide * 16, lines + last * wide * 16}, shift, w + 64,
                                        bias, m, out, 16 * s->stride_w, c, q->zero_point, q->low, q->high, s->out_w, channels};
                     ek_line_@S(&t);
                     out += s->out_w * c;

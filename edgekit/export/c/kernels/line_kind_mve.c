@@ -1,6 +1,6 @@
 /* needs: line_mve */
 #if EK_ASM && @FAST
-EK_APART static void ek_line_@S(const ek_line *t)
+EK_APART static void ek_line_@S(const ek_mve_line *t)
 {
     /* lines r3, r4, r5, shifts r6, weights r7, bias r8, multipliers r9, y r10, step r11, stride r12; on the stack: zero point,
        lowest, highest */

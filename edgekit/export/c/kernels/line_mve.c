@@ -10,7 +10,7 @@ typedef struct {
     int32_t step, stride; /* bytes from output to output in x and in y */
     int32_t zero_point, low, high;
     int32_t count, channels;
-} ek_line;
+} ek_mve_line;
 
 #define EK_TAP(x, place, w) "vldrb.8 q4, [" x ", #" place "]\n\tvldrb.8 q5, [r7, #" w "]\n\t"
 #define EK_FIRST "vmullb.s8 q6, q4, q5\n\tvmullt.s8 q7, q4, q5\n\t"

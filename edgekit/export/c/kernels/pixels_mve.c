@@ -5,7 +5,7 @@ static void ek_pixels_mve(const int8_t *x, int32_t step, int32_t count, int32_t 
 {
     const int32_t back = (depth + 15) / 16 * 16;
     ek_sums_done done = {sums, 0, 0, y, 0, count, channels, q->zero_point, q->low, q->high};
-    ek_tile t;
+    ek_mve_tile t;
     t.x[0] = x;
     t.x[1] = count > 1 ? x + step : x;
     t.x[2] = count > 2 ? x + 2 * step : t.x[1];

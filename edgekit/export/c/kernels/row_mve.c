@@ -7,9 +7,9 @@ typedef struct {
     int32_t back, ahead; /* as in a tile */
     int32_t depth;
     const int32_t *end; /* of sums */
-} ek_row;
+} ek_mve_row;
 
-EK_APART static void ek_row_mve(const ek_row *t)
+EK_APART static void ek_row_mve(const ek_mve_row *t)
 {
 #if EK_ASM
     __asm__ volatile(

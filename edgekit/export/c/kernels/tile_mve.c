@@ -7,9 +7,9 @@ typedef struct {
     const int32_t *bias;
     int32_t depth;
     const int32_t *end; /* of the first pixel's sums */
-} ek_tile;
+} ek_mve_tile;
 
-EK_APART static void ek_tile_mve(const ek_tile *t)
+EK_APART static void ek_tile_mve(const ek_mve_tile *t)
 {
 #if EK_ASM
     __asm__ volatile(
