@@ -77,7 +77,8 @@ def folded_bias(graph: Graph, node: Node, weights: Array) -> Array:
     bias = np.zeros(len(weights), np.int64)
     if given is not None and given.data is not None:
         bias = given.data.astype(np.int64)
-    return bias - zero_of(int8_quant(node, x)) * weights.reshape(len(weights), -1).sum(axis=1)
+    folded: Array = bias - zero_of(int8_quant(node, x)) * weights.reshape(len(weights), -1).sum(axis=1)
+    return folded
 
 
 def _sums(weights: Array, folded: Array) -> tuple[Array, Array]:
