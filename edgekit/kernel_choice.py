@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from edgekit.dsp import packed
+from edgekit.dsp_transposed import packed_transposed
 from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node, Tensor
 from edgekit.kernel_choice_math import ELEMENTWISE as MATH_ELEMENTWISE
@@ -49,7 +50,7 @@ def kernels_of(graph: Graph, isa: str) -> list[tuple[str, int]]:
         if node.op in RECURRENT:
             kernel = recurrent_kernel(node, graph.input_tensors(node), graph[node.outputs[0]], isa)
         if isa == "dsp" and kernel is not None and kernel[0].endswith("_s8"):
-            kernel = packed(graph, node) or kernel
+            kernel = packed(graph, node) or packed_transposed(graph, node) or kernel
         if isa == "mve" and kernel is not None and kernel[0].endswith("_s8"):
             kernel = laned(graph, node) or kernel
         if kernel is None:

@@ -41,8 +41,8 @@ def _doubled(multiplier: Array) -> Array:
     return 2 * multiplier - (1 << 32)
 
 
-def _packed(site: Site, r: dsp.Rescale) -> list[str]:
-    """The `ek_packed` block `q`."""
+def packed_block(site: Site, r: dsp.Rescale, tag: str = "") -> list[str]:
+    """The `ek_packed` block `q`. tag: tells apart several of one step."""
     pairs = -(-len(r.bias) // 2)
     columns = np.zeros((3, 2 * pairs), np.int64)
     columns[:, : len(r.bias)] = (r.bias, _doubled(r.multiplier), r.right)
@@ -51,7 +51,7 @@ def _packed(site: Site, r: dsp.Rescale) -> list[str]:
         records, note = [bias << 8 | right, multiplier], "bias * 256 + right shift, then multiplier, of two channels"
     else:
         records, note = [bias, multiplier, right], "bias, multiplier, right shift of two channels"
-    name = site.array("records", np.concatenate(records, axis=1).astype(np.int32), "int32_t", note)
+    name = site.array(f"records{tag}", np.concatenate(records, axis=1).astype(np.int32), "int32_t", note)
     tile = ("tile" if r.narrow else "tile_wide") + ("_relu_dsp" if _flat_halves(r) else "_dsp")
     used = (tile, _sums(r.narrow))
     site.kernels.update(dict.fromkeys(used))
@@ -67,7 +67,7 @@ def _sums(narrow: bool) -> str:
 def conv(site: Site) -> list[str]:
     w = constant_weights(site)
     r = dsp.rescale(site.graph, site.node, w.astype(np.int64))
-    lines = _packed(site, r)
+    lines = packed_block(site, r)
     x, y = site.tensor(0), site.out
     rows = filled(r.weights.reshape(len(w), w.shape[1], -1)).reshape(len(w), -1)
     weights = site.array("weights", in_words(rows, r.narrow), "int32_t", site.tensor(1).name)
