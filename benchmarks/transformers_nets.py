@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 
 import torch
@@ -347,3 +348,31 @@ def build(net: str = "gpt") -> nn.Module:
 
 def example_inputs() -> tuple[Tensor, ...]:
     return _inputs[-1]
+
+
+def answers(net: str, out: str, count: int) -> None:
+    """Write `count` samples of each input (x0, x1, ...) and the network's outputs for each (y0, y1, ...)."""
+    import numpy as np
+
+    module = build(net)
+    generator = torch.Generator().manual_seed(2)
+    samples = []
+    for _ in range(count):
+        drawn = [torch.randn(t.shape, generator=generator) for t in example_inputs()]
+        ids = [torch.randint(0, WORDS, t.shape, generator=generator) for t in example_inputs()]
+        sample = [r if t.is_floating_point() else i for t, r, i in zip(example_inputs(), drawn, ids, strict=True)]
+        if net == "bert":
+            sample[1] = (torch.arange(LENGTH) < torch.randint(6, LENGTH + 1, (1,), generator=generator)).long()[None]
+        if net == "decision":
+            sample[3] = torch.randint(0, 26, (1, 1), generator=generator) + torch.arange(6)[None]
+        samples.append(sample)
+    with torch.no_grad():
+        made = [module(*sample) for sample in samples]
+    outputs = [m if isinstance(m, tuple) else (m,) for m in made]
+    arrays = {f"x{i}": torch.stack(column).numpy() for i, column in enumerate(zip(*samples, strict=True))}
+    arrays |= {f"y{i}": torch.stack(column).numpy() for i, column in enumerate(zip(*outputs, strict=True))}
+    np.savez(out, **{name: a.astype(np.int32) if a.dtype == np.int64 else a for name, a in arrays.items()})
+
+
+if __name__ == "__main__":
+    answers(sys.argv[1], sys.argv[2], int(sys.argv[3]))
