@@ -1,8 +1,9 @@
 """ONNX's own node tests, for the operators edgekit covers, through every engine it writes for.
 
-A case counts when every operator in it is covered, its data and results are float32, int32, int64 or bool tensors of rank at most 4, and it is
-not in tests/conformance/exclusions.toml (with a reason). Weights and attribute-like inputs (axes, shapes, pads, clip bounds,
-statistics) are frozen to the test's values as initializers, as files exported for inference have them.
+A case counts when every operator in it is covered, its data and results are float, int32, int64 or bool tensors of rank
+at most 4, and it is not in tests/conformance/exclusions.toml (with a reason). Weights and attribute-like inputs (axes,
+shapes, pads, clip bounds, indices, statistics), and what they are computed from, are frozen to the test's values as
+initializers, as files exported for inference have them.
 
     python -m benchmarks.onnx_nodes [--engine reference|onnx|tflite|c] [--case NAME] [--json] [--failures]
 """
@@ -38,10 +39,11 @@ from edgekit.passes.simplify import simplify
 
 EXCLUSIONS = Path(__file__).parent.parent / "tests" / "conformance" / "exclusions.toml"
 ATOL = 1e-6  # the tests' own 1e-7 is below float32 resolution of values around 1, summed in another order
-# Types of data and results that count; edgekit holds int64 in 32 bits.
-JUDGED = (np.float32, np.int32, np.int64, np.bool_)
+# Types of data and results that count; edgekit holds float64 and int64 in 32 bits.
+JUDGED = (np.float32, np.float64, np.int32, np.int64, np.bool_)
 # How many leading inputs are data; absent: all of them.
 DATA_INPUTS = {
+    **dict.fromkeys(["GRU", "LSTM", "RNN", "GroupNormalization", "InstanceNormalization", "LayerNormalization"], 1),
     **dict.fromkeys(["CenterCropPad", "Col2Im", "ConvTranspose", "Resize", "Upsample"], 1),
     **dict.fromkeys(["BatchNormalization", "Cast", "Clip", "Conv", "Dropout", "Expand", "Gather", "Gemm", "MatMul"], 1),
     **dict.fromkeys(["PRelu", "Pad", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Reshape", "Slice"], 1),
@@ -49,6 +51,8 @@ DATA_INPUTS = {
     **dict.fromkeys(["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare"], 1),
     **dict.fromkeys(["RMSNormalization", "Compress", "ReverseSequence", "Trilu"], 1),
 }
+# How many outputs are for inference; the others are for training, and are not asked for.
+RESULTS = {"Dropout": 1, "LayerNormalization": 1}
 # Frozen inputs in between.
 FROZEN = {"ConstantOfShape": (0,), "If": (0,), "Range": (0, 1, 2), "Scatter": (1,), "ScatterElements": (1,), "ScatterND": (1,)}
 
@@ -86,6 +90,12 @@ def _case(test: Any) -> Case | None:
     if any(not isinstance(value, np.ndarray | np.generic) for value in (*inputs, *outputs)):
         return None
     data, frozen = _split_inputs(model)
+    extra = {name for node in nodes for name in node.output[RESULTS.get(node.op_type, len(node.output)) :]}
+    asked = [i for i, value in enumerate(model.graph.output) if value.name not in extra]
+    results = [model.graph.output[i] for i in asked]
+    del model.graph.output[:]
+    model.graph.output.extend(results)
+    outputs = [outputs[i] for i in asked]
     by_name = {v.name: np.asarray(a) for v, a in zip(model.graph.input, inputs, strict=True)}
     judged = [*(by_name[n] for n in data), *outputs]
     if not data or any(a.dtype not in JUDGED or a.ndim > 4 or a.size == 0 for a in judged):

@@ -118,6 +118,6 @@ def samples(graph: Graph, op: str) -> list[dict[str, Array]]:
     def inside(x: Array) -> Array:
         if x.dtype != np.float32 or op not in DOMAINS:
             return x
-        return np.tanh(x) * x.dtype.type(0.9) if high == 1.0 else np.abs(x) + x.dtype.type(low + 0.1)
+        return np.asarray(np.tanh(x) * x.dtype.type(0.9) if high == 1.0 else np.abs(x) + x.dtype.type(low + 0.1))
 
     return [{name: inside(x) for name, x in feeds.items()} for feeds in random_feeds(graph, 2)]

@@ -70,7 +70,7 @@ def _operands(w: Writer, node: Node) -> tuple[str, list[str]]:
 
 def function(w: Writer, node: Node) -> None:
     layout, values = _operands(w, node)
-    attrs = {name: float(_get(node, name)) for name in op_of(node).attrs}
+    attrs: dict[str, Any] = {name: float(_get(node, name)) for name in op_of(node).attrs}
     w.put(_y(w, node), layout, FUNCTIONS[node.op], values, **attrs)
 
 
@@ -235,7 +235,7 @@ def broadcast(w: Writer, node: Node) -> None:
 def cumsum(w: Writer, node: Node) -> None:
     y = _y(w, node)
     axis = w.initializer(np.asarray(int(_get(node, "axis")), np.int64), f"{y.name}/axis")
-    flags = {name: int(bool(_get(node, name))) for name in ("exclusive", "reverse")}
+    flags: dict[str, Any] = {name: int(bool(_get(node, name))) for name in ("exclusive", "reverse")}
     w.put(y, OWN, "CumSum", [w.real(str(node.inputs[0])), axis], **flags)
 
 

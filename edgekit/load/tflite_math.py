@@ -104,7 +104,8 @@ def zeros_like(b: Builder, op: FileOp) -> None:
 
 def range_of(b: Builder, op: FileOp) -> None:
     start, limit, step = (const_of(b, op, i, what) for i, what in enumerate(("the start", "the limit", "the step")))
-    b.set_const(op.outputs[0], np.arange(start.reshape(()), limit.reshape(()), step.reshape(()), dtype=start.dtype))
+    ends = (start.reshape(()).item(), limit.reshape(()).item(), step.reshape(()).item())
+    b.set_const(op.outputs[0], np.arange(*ends).astype(start.dtype))
 
 
 def add_n(b: Builder, op: FileOp) -> None:

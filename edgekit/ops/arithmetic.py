@@ -48,20 +48,21 @@ BINARY: dict[str, Callable[[Array, Array], Array]] = {
     "SQUARED_DIFFERENCE": lambda a, b: (a - b) * (a - b),
 }
 
+KINDS: dict[str, frozenset[str]] = {
+    "ATAN2": frozenset({"float32"}),
+    "FLOOR_DIV": frozenset({"float32", "int32"}),
+    "FLOOR_MOD": frozenset({"float32", "int32"}),
+    "POW": frozenset({"float32", "int32", "int8"}),
+    "SQUARED_DIFFERENCE": frozenset({"float32", "int32", "int8"}),
+}
+
 
 def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
     a, b = take(node, inputs, 2)
     exponent = node.op == "POW" and a.dtype == "int8" and b.dtype == "float32"
     if a.dtype != b.dtype and not exponent:
         fail(node, f"inputs are of different dtypes, {a.dtype} and {b.dtype}")
-    kinds = (
-        {"float32"}
-        if node.op == "ATAN2"
-        else {"float32", "int32", "int8"}
-        if node.op in {"SQUARED_DIFFERENCE", "POW"}
-        else {"float32", "int32"}
-    )
-    if a.dtype not in kinds:
+    if a.dtype not in KINDS[node.op]:
         fail(node, f"is not defined for {a.dtype}")
     return [(broadcast_shapes(node, a.shape, b.shape), a.dtype)]
 

@@ -22,17 +22,17 @@ SELU_ALPHA, SELU_GAMMA = 1.67326319217681884765625, 1.05070102214813232421875
 def erf(x: Array) -> Array:
     """The error function, computed in float64."""
     values = np.fromiter(map(_erf, x.reshape(-1).tolist()), np.float64, x.size)
-    return values.reshape(x.shape).astype(x.dtype)
+    return np.asarray(values.reshape(x.shape), x.dtype)
 
 
 def softplus(x: Array) -> Array:
     """log(1 + exp(x)), without overflow."""
-    return np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
 
 
 def _shrink(x: Array, a: Mapping[str, Any]) -> Array:
     limit, bias = x.dtype.type(a["lambd"]), x.dtype.type(a["bias"])
-    return np.where(x < -limit, x + bias, np.where(x > limit, x - bias, x.dtype.type(0)))
+    return np.asarray(np.where(x < -limit, x + bias, np.where(x > limit, x - bias, x.dtype.type(0))))
 
 
 def _gelu(x: Array, a: Mapping[str, Any]) -> Array:
@@ -41,7 +41,7 @@ def _gelu(x: Array, a: Mapping[str, Any]) -> Array:
         inner = np.tanh(x.dtype.type(np.sqrt(2 / np.pi)) * (x + x.dtype.type(0.044715) * x * x * x))
     else:
         inner = erf(x / x.dtype.type(np.sqrt(2)))
-    return x.dtype.type(0.5) * x * (1 + inner)
+    return np.asarray(x.dtype.type(0.5) * x * (1 + inner))
 
 
 def _silu(x: Array) -> Array:
@@ -51,7 +51,7 @@ def _silu(x: Array) -> Array:
 
 def _selu(x: Array, a: Mapping[str, Any]) -> Array:
     below = x.dtype.type(a["alpha"]) * np.expm1(np.minimum(x, 0))
-    return x.dtype.type(a["gamma"]) * np.where(x > 0, x, below)
+    return np.asarray(x.dtype.type(a["gamma"]) * np.where(x > 0, x, below))
 
 
 def _celu(x: Array, a: Mapping[str, Any]) -> Array:

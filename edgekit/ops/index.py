@@ -1,4 +1,4 @@
-"""Operators that find, place and repeat values: ARG_MAX, TOPK_V2, ONE_HOT, GATHER_ND, SCATTER_ND, TILE, BROADCAST_TO, CUMSUM."""
+"""ARG_MAX, ARG_MIN, TOPK_V2, ONE_HOT, GATHER_ND, SCATTER_ND, TILE, BROADCAST_TO and CUMSUM."""
 
 from __future__ import annotations
 

@@ -49,14 +49,16 @@ def functions() -> Graph:
     parts += [one("GATHER_ND", {"x": x, "i": np.array([[0, 2], [0, 0]], np.int32)}), one("ARG_MAX", {"x": x}, axis=2)]
     parts += [one("SCATTER_ND", {"i": np.array([[1], [3]], np.int32), "x": ((2, 3), "float32")}, shape=(5, 3))]
     parts += [one("ONE_HOT", {"i": ((1, 3), "int32")}, depth=4, axis=2, on=2.0, off=-1.0)]
-    tensors, nodes, inputs, outputs = {}, [], [], []
+    tensors: dict[str, Tensor] = {}
+    nodes: list[Node] = []
+    inputs: list[str] = []
+    outputs: list[str] = []
     for number, part in enumerate(parts):
         new = {n: f"{part.nodes[0].op}_{number}_{n}" for n in part.tensors}
         tensors |= {new[n]: Tensor(new[n], t.shape, t.dtype, t.data) for n, t in part.tensors.items()}
-        nodes += [
-            Node(n.op, tuple(new[str(i)] for i in n.inputs), tuple(new[o] for o in n.outputs), n.attrs, n.op)
-            for n in part.nodes
-        ]
+        (node,) = part.nodes
+        ins, outs = (tuple(new[str(n)] for n in names) for names in (node.inputs, node.outputs))
+        nodes.append(Node(node.op, ins, outs, node.attrs, node.op))
         inputs += [new[n] for n in part.inputs]
         outputs += [new[n] for n in part.outputs]
     return build("functions", inputs, outputs, nodes, tensors)

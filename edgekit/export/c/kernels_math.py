@@ -22,7 +22,8 @@ UNARY_F32: dict[str, tuple[str, tuple[str, ...]]] = {
     "exp_f32": ("expf(v)", ()),
     "floor_f32": ("floorf(v)", ()),
     "gelu_f32": (
-        "0.5f * v * (1.0f + (approximate != 0.0f ? tanhf(0.7978845608f * (v + 0.044715f * v * v * v)) : erff(0.7071067812f * v)))",
+        "0.5f * v * (1.0f + (approximate != 0.0f ? tanhf(0.7978845608f * (v + 0.044715f * v * v * v)) "
+        ": erff(0.7071067812f * v)))",
         ("approximate",),
     ),
     "log_f32": ("logf(v)", ()),

@@ -125,7 +125,8 @@ def _flat_places(b: Builder, ids: str, shape: Shape, axis: int) -> Array | str:
     step = int(np.prod(shape[axis + 1 :]))
     indices = b.array(ids)
     if indices is not None:
-        return base + positive(indices, np.asarray(shape[axis])) * step
+        places: Array = base + positive(indices, np.asarray(shape[axis])) * step
+        return places
     found = wrapped(b, b.tensor(ids), shape[axis])
     if step != 1:
         found = b.one("MUL", [found, b.constant(np.asarray([step], np.int32), "step")])
@@ -226,7 +227,7 @@ def scatter_nd(b: Builder, c: Call) -> list[str]:
     places: Array | str
     if indices is not None:
         last = positive(indices, shape[:depth]).reshape(count, depth)
-        places = np.ravel_multi_index(tuple(last.T), shape[:depth])
+        places = np.asarray(np.ravel_multi_index(tuple(last.T), shape[:depth]))
     else:
         parts = b.emit("SPLIT", [b.tensor(ids)], outputs=depth, axis=len(index_shape) - 1, sizes=(1,) * depth)
         total = wrapped(b, parts[0], shape[0])
