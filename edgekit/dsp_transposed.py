@@ -13,7 +13,7 @@ from edgekit.ops.spatial import Residue, residues, spread_of
 
 @dataclass(frozen=True)
 class Part:
-    """One residue: output row and column it starts at, how many it has of them, its taps and their weights int64[O, ky, kx, I]."""
+    """One residue: the output row and column it starts at, how many of each, its taps, their weights int64[O, ky, kx, I]."""
 
     start: tuple[int, int]
     size: tuple[int, int]
@@ -37,7 +37,7 @@ def parts(graph: Graph, node: Node) -> Iterator[Part]:
 
 def room(part: Part) -> int:
     """Bytes that the packed convolution of a residue needs: a tile of windows, and a strip to put one together."""
-    _, kh, kw, depth = part.weights.shape
+    _, kh, kw, depth = (int(n) for n in part.weights.shape)
     run = padded(kw * depth)
     return 2 * PIXELS * kh * run + padded((PIXELS - 1) * depth + run)
 
