@@ -138,15 +138,25 @@ def test_kernels_on_the_emulated_core(opt: str, each: int) -> None:
     for op, sizes, strides in KINDS.values():
         for _ in range(each):
             net.outputs += layer(net, op, pick(net.rng, sizes), pick(net.rng, strides), net.rng)
-    # A window of as many rows as an image's row has bytes, and as a row of its own: operands of equal value.
-    for shape, size in (((1, 9, 5, 1), (5, 2)), ((1, 8, 4, 1), (4, 4))):
-        x = net.input(shape, Quant.per_tensor(0.1))
-        net.outputs += net.op("CONV_2D", [x, weights(net, (9, *size, 1), 0)[0], bias(net, 9)], Quant.per_tensor(0.5))
     graph = net.graph()
     model = compile_c(graph, "net", isa="mve")
     assert {s.kernel for s in model.program.steps} >= KINDS.keys()
     data = [feeds(graph, np.random.default_rng(0))]
     made = emulate(model.files, model.interface, find_target(BOARD), data, toolchain="gcc", opt=opt).outputs[0]
+    same(graph, reference.run(graph, data[0]), made)
+
+
+@needs_tools
+def test_operands_of_equal_value() -> None:
+    """As many rows in a window as bytes in an image's row: where a compiler knows that, it may put both in one register."""
+    net = Net("int8", np.random.default_rng(0), extreme=False)
+    x = net.input((1, 19, 10, 1), Quant.per_tensor(0.1))
+    w = weights(net, (9, 10, 4, 1), 0)
+    net.outputs += net.op("CONV_2D", [x, w[0], bias(net, 9)], Quant.per_tensor(float(w[1].max() * 20)), pad=(4, 5, 1, 1))
+    graph = net.graph()
+    model = compile_c(graph, "net", isa="mve")
+    data = [feeds(graph, np.random.default_rng(0))]
+    made = emulate(model.files, model.interface, find_target(BOARD), data, toolchain="gcc").outputs[0]
     same(graph, reference.run(graph, data[0]), made)
 
 
