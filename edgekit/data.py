@@ -348,13 +348,23 @@ def _check_batch(graph: Graph) -> None:
 
 def _check_row_shape(row: Shape, graph: Graph, name: str, where: str) -> None:
     expected = source_shape(graph, name)
+    if graph.states:  # a sample is a sequence: time, then one step after another
+        if len(row) < 2 or 0 in row:
+            raise BadData(f"{where}: input '{name}' needs sequences, got {list(row)} a sample", _sequence(expected))
+        row = row[1:]
     if row != expected and [n for n in row if n != 1] != [n for n in expected if n != 1]:
         raise BadData(
             f"{where}: input '{name}' needs samples of shape {list(expected[1:])}, got {list(row)}",
             "data is given in the source model's layout"
             if sorted(row) == sorted(expected[1:])
+            else _sequence(expected)
+            if graph.states
             else f"give one array of shape [n, {', '.join(map(str, expected[1:]))}], a sample a row",
         )
+
+
+def _sequence(expected: Shape) -> str:
+    return f"the network carries states: give arrays of shape [n, time, {', '.join(map(str, expected[1:]))}]"
 
 
 def _meaning(dtype: np.dtype[Any], graph: Graph, name: str, scale: Scale | None, where: str) -> Scale | None:
@@ -377,8 +387,9 @@ def _meaning(dtype: np.dtype[Any], graph: Graph, name: str, scale: Scale | None,
 
 
 def _to_sample(row: Array, graph: Graph, name: str, meaning: Scale | None, index: int) -> Array:
-    """One sample of source_shape: float32, or the input's own integers (ids, or data already quantized)."""
-    tensor, shape = graph[name], source_shape(graph, name)
+    """One sample of source_shape (a sequence of such, for a graph with states): float32, or the input's own integers (ids, or data already quantized)."""
+    tensor = graph[name]
+    shape = ((-1,) if graph.states else ()) + source_shape(graph, name)
     array = np.asarray(row)
     kind = NUMPY_DTYPES[tensor.dtype]
     if meaning is not None:

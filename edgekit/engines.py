@@ -81,8 +81,10 @@ def _litert(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]:
 def _onnx(graph: Graph, feeds: Feeds, target: Target) -> tuple[Outputs, str]:
     from edgekit.bench.ort import run_onnx
     from edgekit.export.onnx import export_onnx
+    from edgekit.export.onnx_recurrent import as_integers, as_reals
 
-    return run_onnx(export_onnx(graph), feeds), _tool("onnxruntime")
+    made = run_onnx(export_onnx(graph), [as_reals(graph, feed) for feed in feeds])
+    return [as_integers(graph, outputs) for outputs in made], _tool("onnxruntime")
 
 
 ENGINES: dict[str, Engine] = {

@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from edgekit import metrics, reference
+from edgekit import metrics, reference, states
 from edgekit.boundary import from_outputs, to_feeds
 from edgekit.data import Dataset
 from edgekit.errors import BadData, EdgekitError
@@ -19,7 +19,13 @@ BATCH = 16  # samples the reference runs at once: enough to amortise Python, lit
 
 
 def outputs(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> Iterator[dict[str, Array]]:
-    """The outputs of every sample: real numbers, source layout, batch 1. Batches where the graph can be rebatched."""
+    """The outputs of every sample: real numbers, source layout, batch 1. Batches where the graph can be rebatched.
+
+    A graph with states takes sequences; its answer is the last step's.
+    """
+    if graph.states:
+        yield from (from_outputs(graph, states.run(graph, sample)[-1]) for sample in samples)
+        return
     try:
         wide: Graph | None = rebatch(graph, BATCH)
     except EdgekitError:

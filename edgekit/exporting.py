@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from edgekit import __version__, ledger, reference
+from edgekit import states
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadModel, DoesNotFit
@@ -160,7 +161,7 @@ def golden(graph: Graph, data: Dataset | None, count: int = GOLDEN) -> list[tupl
     if data is None:
         feeds = random_feeds(graph, count)
     else:
-        feeds = [to_feeds(graph, data[i]) for i in range(min(count, len(data)))]
+        feeds = [to_feeds(graph, states.frames(graph, data[i])[0]) for i in range(min(count, len(data)))]
     return [(feed, reference.run(graph, feed)) for feed in feeds]
 
 

@@ -19,6 +19,7 @@ from edgekit.errors import BadConfig, BadData, BadModel
 from edgekit.graph import NUMPY_DTYPES, Array, Graph, InputContract, State, build, check
 
 METADATA = "edgekit.states"
+INTEGER = "/int"  # what the readers of files add to the name of a value's integer form
 Sample = Mapping[str, Array]
 
 
@@ -120,6 +121,14 @@ def carry(graph: Graph, pairs: Mapping[str, str], inits: Mapping[str, Array] | N
     return made.with_history("states " + ", ".join(f"{a}={b}" for a, b in pairs.items()))
 
 
+def alike(source: Graph, graph: Graph) -> Graph:
+    """The model that `graph` was made from with the same states, where it has them as inputs and outputs of the same names."""
+    pairs = {s.input.removesuffix(INTEGER): s.output.removesuffix(INTEGER) for s in graph.states}
+    if source.states or any(a not in source.inputs or b not in source.outputs for a, b in pairs.items()):
+        return source
+    return carry(source, pairs, keep=graph.outputs)
+
+
 def told(graph: Graph) -> list[dict[str, Any]]:
     """The graph's states as JSON, for the metadata of a file that has them as inputs and outputs."""
     return [
@@ -168,7 +177,7 @@ def restored(graph: Graph, stored: str | Sequence[Any] | None) -> Graph:
     if not stored:
         return graph
     try:
-        entries = json.loads(stored) if isinstance(stored, str) else stored
+        entries: Sequence[Any] = json.loads(stored) if isinstance(stored, str) else stored
         pairs = {str(e["input"]): str(e["output"]) for e in entries}
         keep = [str(e["output"]) for e in entries if e["shown"]]
         inits: dict[str, Array] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,9 @@ from edgekit import reference, states
 from edgekit.bench.host_c import run_c
 from edgekit.bench.tflm import run_tflm
 from edgekit.boundary import to_feeds
+from edgekit.data import open_data
 from edgekit.errors import BadConfig, BadData, BadModel
+from edgekit.evaluate import outputs
 from edgekit.export.c import compile_c
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
@@ -23,6 +27,7 @@ from edgekit.ops import infer
 from edgekit.passes.legalize import legalize
 from edgekit.passes.quantize import quantize
 from edgekit.passes.simplify import simplify
+from edgekit.verify import verify_model
 from tests.passes.test_recurrent import net
 
 STEPS = 9
@@ -83,7 +88,11 @@ def cells(op: str) -> Graph:
     return states.carry(net(op, True, steps=1), {"h0": "h"} | ({"c0": "c"} if op == "LSTM" else {}))
 
 
-NETS = {"convolution": lambda: streaming_convolution()[0], "cache": key_value_cache, "LSTM": lambda: cells("LSTM")}
+NETS: dict[str, Callable[[], Graph]] = {
+    "convolution": lambda: streaming_convolution()[0],
+    "cache": key_value_cache,
+    "LSTM": lambda: cells("LSTM"),
+}
 
 
 def sequences(graph: Graph, count: int) -> list[dict[str, Array]]:
@@ -211,3 +220,35 @@ def test_damaged_metadata_is_refused() -> None:
     for text in ("{", '[{"input": "none", "output": "y", "shown": false, "init": [0]}]', "[1]"):
         with pytest.raises(BadModel, match=r"edgekit\.states"):
             states.restored(net("LSTM", True), text)
+
+
+def test_verify_steps_through_sequences() -> None:
+    """Every step on every engine, and the generated code's own carrying; a wrong first value shows."""
+    graph = cells("LSTM")
+    data = sequences(graph, 2)
+    integer = quantize(graph, data)
+    report = verify_model(integer, ["c", "onnx"], data, against=graph)
+    assert report.samples == 2 * STEPS
+    assert report.row("c").status == "exact"
+    assert report.passed
+    wrong = State("h0", "h", integer.states[0].init + np.int8(50))
+    other = replace(integer, states=(wrong, *integer.states[1:]))
+    worse = verify_model(other, ["c"], data, against=graph).row("against").sqnr
+    best = report.row("against").sqnr
+    assert worse is not None
+    assert best is not None
+    assert worse < best - 6
+
+
+def test_data_with_a_time_axis(tmp_path: Any) -> None:
+    graph = cells("GRU")
+    rng = np.random.default_rng(0)
+    path = tmp_path / "d.npz"
+    np.savez(path, x=rng.normal(size=(3, STEPS, 1, 6)).astype(np.float32), y=np.array([0, 1, 2]))
+    dataset = open_data(path, graph)
+    assert [s["x"].shape for s in dataset] == [(STEPS, 1, 1, 6)] * 3
+    answers = list(outputs(graph, dataset))
+    np.testing.assert_allclose(answers[0]["z"], states.run(graph, dataset[0])[-1]["z"])
+    np.savez(path, x=np.zeros((3, 1, 1, 5), np.float32))
+    with pytest.raises(BadData, match="time"):
+        open_data(path, graph)

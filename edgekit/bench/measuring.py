@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from edgekit import breakdown, evaluate, ledger, ops
 from edgekit.bench import cycles
 from edgekit.bench.emulate import emulate
+from edgekit import states
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.budget import Unreachable, for_board
 from edgekit.data import Dataset
@@ -145,7 +146,9 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build)
         fit = for_board(prepared, target.ram, ram_budget=build.ram_budget, isa=isa)
         model = compile_program(fit.program, "model")
         files, iface = model.files, model.interface
-        feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [to_feeds(prepared, sample) for sample in feed]
+        feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [
+            to_feeds(prepared, frame) for sample in feed for frame in states.frames(prepared, sample)
+        ]
         by_step = build.details or build.per_op
         run = emulate(files, iface, target, feeds, toolchain=build.toolchain, opt=build.opt, per_op=by_step, flash_cache=cache)
     except EdgekitError as error:

@@ -33,7 +33,8 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
     """The serialized ModelProto.
 
     keep: intermediate tensors to add as outputs, by graph name; in the Graph's layout and dtype (int8 when quantized).
-    States are inputs and outputs behind the graph's own. What Q/DQ cannot say (input contract, history, states) goes to metadata_props `edgekit.*`. Raises Unsupported, listing every
+    States are inputs and outputs behind the graph's own. What Q/DQ cannot say (input contract, history, states) goes to
+    metadata_props `edgekit.*`. Raises Unsupported, listing every
     node, for what ONNX cannot spell; BadConfig for an unknown name in `keep`.
     """
     from edgekit.export.onnx_ops import WRITERS

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit import fixedpoint
 from edgekit.errors import Unsupported
 from edgekit.export.onnx import OWN, Writer
 from edgekit.graph import Array, Graph, Node, Tensor, const
@@ -32,6 +33,26 @@ def real_states(graph: Graph) -> Graph:
         t = graph[name]
         tensors[name] = const(name, t.real()) if t.is_const else Tensor(name, t.shape, "float32")
     return replace(graph, tensors=tensors) if states else graph
+
+
+def as_reals(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:
+    """Feeds of the graph as its file takes them: 16-bit states are real numbers there."""
+    held = real_states(graph)
+    return {n: fixedpoint.dequantize(a, *_affine(graph[n])) if held[n].dtype != graph[n].dtype else a for n, a in feeds.items()}
+
+
+def as_integers(graph: Graph, outputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The file's outputs as the graph gives them."""
+    held = real_states(graph)
+    return {
+        n: fixedpoint.quantize(a, *_affine(graph[n]), graph[n].dtype) if held[n].dtype != graph[n].dtype else a
+        for n, a in outputs.items()
+    }
+
+
+def _affine(t: Tensor) -> tuple[Array, Array]:
+    assert t.quant is not None
+    return t.quant.broadcast(len(t.shape))
 
 
 def _is_wide(t: Tensor) -> bool:

@@ -24,7 +24,8 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
 
     Input and output names are kept, with a signature; names=True keeps the inner ones too. The input contract travels in
     the metadata `edgekit`; states are inputs and outputs behind
-    the graph's own, which the application carries from run to run. Raises Unsupported listing every node that TFLite cannot spell (see `tflite_problems`).
+    the graph's own, which the application carries from run to run. Raises Unsupported listing every node that TFLite cannot
+    spell (see `tflite_problems`).
     """
     carried = states.told(graph)
     graph = states.expose(graph)
@@ -59,7 +60,8 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
     inputs, outputs = [place(graph[n]) for n in graph.inputs], [place(graph[n]) for n in graph.outputs]
     packer.metadata(MIN_RUNTIME, min_runtime(versions).encode().ljust(16, b"\0"))
     title = name or graph.name
-    packer.metadata(METADATA, json.dumps(extra(graph, title) | ({"states": carried} if carried else {}), separators=(",", ":"), sort_keys=True).encode())
+    more = extra(graph, title) | ({"states": carried} if carried else {})
+    packer.metadata(METADATA, json.dumps(more, separators=(",", ":"), sort_keys=True).encode())
     signature = (SIGNATURE, list(zip(graph.inputs, inputs, strict=True)), list(zip(graph.outputs, outputs, strict=True)))
     return packer.finish(title, inputs, outputs, signature)
 

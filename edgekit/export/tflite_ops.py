@@ -31,7 +31,7 @@ class Refused(Exception):
 @dataclass(frozen=True)
 class Written:
     """A builtin operator. inputs: Graph names, new constants, or None; options: the schema's object and its union tag.
-    A new tensor without data is a variable one. outputs: those written (default all); intermediates: tensors of the operator's own."""
+    A new tensor without data is a variable one. outputs: those written (default all); intermediates: the operator's own."""
 
     code: str
     inputs: tuple[str | Tensor | None, ...]

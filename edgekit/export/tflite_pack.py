@@ -36,7 +36,7 @@ class Packer:
         return self.where[data]
 
     def tensor(self, tensor: Tensor, name: str, variable: bool = False) -> int:
-        """The tensor's index. variable: it keeps its value between runs. Nameless constants with the same content are one tensor."""
+        """The tensor's index; nameless constants of one content are one tensor. variable: it keeps its value between runs."""
         data = b"" if tensor.data is None else np.ascontiguousarray(tensor.data).tobytes()
         key: tuple[object, ...] = ()
         if tensor.data is not None and not name:

@@ -254,6 +254,19 @@ def _product(
     return place, dict(node.attrs)
 
 
+def _cell(
+    node: Node, places: list[Place | None], shapes: list[Shape], outputs: list[Shape], batch: int, n: int
+) -> tuple[Place, dict[str, Any]]:
+    """LSTM, GRU and RNN: samples lie along axis 0 of the sequence, and of first states."""
+    known = {p for p in places if p is not None}
+    states = [i for i in (4, 5) if i < len(places) and node.inputs[i] is not None and len(shapes[i]) == 2]
+    if known != {Place(0)} or places[0] is None:
+        raise Mixes("has its samples along another axis than 0")
+    if any(places[i] is None for i in states):
+        raise Mixes("starts from a state that is the same constant for every sample")
+    return Place(0), dict(node.attrs)
+
+
 def _pad(
     node: Node, places: list[Place | None], shapes: list[Shape], outputs: list[Shape], batch: int, n: int
 ) -> tuple[Place, dict[str, Any]]:
@@ -349,6 +362,7 @@ _WINDOWS: Sequence[str] = (
     *("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
 )
 RULES: dict[str, Rule] = {
+    **dict.fromkeys(("LSTM", "GRU", "RNN"), _cell),
     **dict.fromkeys(_WINDOWS, _window),
     **dict.fromkeys("MEAN SUM REDUCE_MAX REDUCE_MIN REDUCE_PROD REDUCE_ANY REDUCE_ALL".split(), _reduce),
     **dict.fromkeys(("ARG_MAX", "ARG_MIN", "TOPK_V2", "CUMSUM", "ONE_HOT"), _own_axis),

@@ -20,6 +20,7 @@ from edgekit.load.tflite import load_tflite
 from edgekit.ops import infer
 from edgekit.passes.legalize import legalize
 from edgekit.passes.quantize import Choice, choose, observe, quantize, wanted
+from edgekit.passes.rebatch import rebatch
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 
@@ -160,3 +161,13 @@ def test_weights_that_are_computed_stay_float() -> None:
     integer = quantize(fed, data, io="float")
     assert next(n for n in integer.nodes if n.op == "LSTM").source == "cell"
     assert integer[next(n for n in integer.nodes if n.op == "LSTM").outputs[0]].dtype == "float32"
+
+
+@pytest.mark.parametrize("op", GATES)
+def test_a_batch_is_as_many_runs(op: str) -> None:
+    graph = net(op, True)
+    data = samples(graph, 3)
+    wide = reference.run(rebatch(graph, 3), {n: np.concatenate([d[n] for d in data]) for n in graph.inputs})
+    for name in graph.outputs:
+        each = np.concatenate([reference.run(graph, d)[name] for d in data])
+        np.testing.assert_allclose(wide[name], each, rtol=1e-5, atol=1e-6)

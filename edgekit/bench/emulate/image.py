@@ -48,6 +48,7 @@ class Image:
 def harness(iface: Interface, family: str = "arm") -> str:
     """main(): hands out the addresses of the static form's inputs and outputs, then runs the model at every READY."""
     ports = "\n".join(f"    port({p.pointer}());" for p in (*iface.inputs, *iface.outputs))
+    reset = f"\n    {iface.reset_static}();" if iface.stateful else ""
     first = ARCHES[family].argument
     return f"""\
 #include "{iface.header}"
@@ -60,7 +61,7 @@ static void port(const void *address)
 
 int main(void)
 {{
-{ports}
+{ports}{reset}
     for (;;) {{
         __asm__ volatile("{breakpoint_text(family, READY)}" : : : "memory");
         register int32_t status __asm__("{first}") = {iface.run_static}();

@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edgekit.errors import BadModel, Unsupported
+from edgekit.errors import BadModel
 from edgekit.graph import Array, Graph
 from edgekit.passes.quantize import masks
 from edgekit.passes.quantize.apply import IO, apply
 from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, wanted
 from edgekit.passes.quantize.observe import Observations, observe
+from edgekit.passes.quantize.recurrent import narrowed
 from edgekit.passes.quantize.sqnr import LayerSqnr, layer_sqnr
 
 __all__ = [
@@ -95,7 +96,9 @@ def describe(graph: Graph, choice: Choice, samples: int) -> QuantReport:
     islands = tuple(
         (n.op, n.source or n.outputs[0], choice.islands[n.outputs[0]]) for n in graph.nodes if n.outputs[0] in choice.islands
     )
-    requantizes = tuple((name, choice.activations[name][0], group[0]) for name, group in choice.requantize.items())
+    idle = set(choice.wide) - narrowed(graph, choice.wide)
+    moved = {name: group for name, group in choice.requantize.items() if name not in idle}
+    requantizes = tuple((name, choice.activations[name][0], group[0]) for name, group in moved.items())
     flushed = tuple((name, len(channels), _channels(graph, name)) for name, channels in choice.flushed.items())
     return QuantReport(choice, islands, requantizes, flushed, samples)
 

@@ -7,7 +7,7 @@ only re-arrange it are wide, too, so that it can be handed on; every other reade
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -67,13 +67,23 @@ def _wide(graph: Graph, islands: Mapping[str, str], barred: set[str]) -> set[str
     return wide
 
 
+def narrowed(graph: Graph, wide: Collection[str]) -> set[str]:
+    """The wide values that some node reads in int8."""
+    found: set[str] = set()
+    for node in graph.nodes:
+        kept = {first for _, first, _, kind in ties(node) if kind == "int16"}
+        if node.outputs[0] not in wide or op_of(node).quant != "same":
+            found |= {n for n in node.inputs if n in wide and n not in kept and n is not None}
+    return found
+
+
 def weight_scales(node: Node, weight: Tensor, floor: Array) -> Array:
     """float64[rows]: largest |weight| / 127 of each gate, or row by row, but at least `floor`."""
     entry = op_of(node).recurrent
     assert entry is not None
-    rows = np.maximum(np.abs(weight.real().astype(np.float64)).max(axis=1) / 127, floor)
+    rows: Array = np.maximum(np.abs(weight.real().astype(np.float64)).max(axis=1) / 127, floor)
     if entry.gates:
-        return np.repeat(rows.reshape(entry.gates, -1).max(axis=1), len(rows) // entry.gates)
+        rows = np.repeat(rows.reshape(entry.gates, -1).max(axis=1), len(rows) // entry.gates)
     return rows
 
 

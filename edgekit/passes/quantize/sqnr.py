@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from edgekit import fixedpoint, metrics, reference
+from edgekit import fixedpoint, metrics, reference, states
 from edgekit.boundary import to_feeds
 from edgekit.errors import BadData
 from edgekit.graph import Array, Graph, Tensor
@@ -44,17 +44,15 @@ def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[
     count = 0
     for sample in samples:
         count += 1
-        floats = reference.run(float_graph, to_feeds(float_graph, sample), inner)
-        integers = reference.run(int8_graph, to_feeds(int8_graph, sample), list(pairs.values()))
-        floats |= {n: a for n, a in to_feeds(float_graph, sample).items() if n not in floats}
-        exact = {own: _stored(floats[name], int8_graph[own]) for own, name in origins.items()}
-        for name, own in pairs.items():
-            truth = floats[name].astype(np.float64)
-            power[name] += float(np.sum(truth**2))
-            noise["cumulative"][name] += _error(truth, integers[own], int8_graph[own])
-            if own in alone_too:
-                result = reference.run_node(int8_graph, makers[own], exact)[makers[own].outputs.index(own)]
-                noise["isolated"][name] += _error(truth, result, int8_graph[own])
+        for floats, integers in _runs(float_graph, int8_graph, sample, inner, list(pairs.values())):
+            exact = {own: _stored(floats[name], int8_graph[own]) for own, name in origins.items()}
+            for name, own in pairs.items():
+                truth = floats[name].astype(np.float64)
+                power[name] += float(np.sum(truth**2))
+                noise["cumulative"][name] += _error(truth, integers[own], int8_graph[own])
+                if own in alone_too:
+                    result = reference.run_node(int8_graph, makers[own], exact)[makers[own].outputs.index(own)]
+                    noise["isolated"][name] += _error(truth, result, int8_graph[own])
     if not count:
         raise BadData("there are no samples to compare on")
     layers = []
@@ -64,6 +62,18 @@ def layer_sqnr(float_graph: Graph, int8_graph: Graph, samples: Iterable[Mapping[
         alone = metrics.decibels(power[name], noise["isolated"][name]) if own in alone_too else None
         layers.append(LayerSqnr(name, node.op, sources[name].source or name, together, alone))
     return sorted(layers, key=lambda layer: layer.cumulative)
+
+
+def _runs(
+    float_graph: Graph, int8_graph: Graph, sample: Mapping[str, Array], inner: Sequence[str], own: Sequence[str]
+) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
+    """(values of the float graph, of the integer graph) after every step of a sample, inputs and states included."""
+    before, after = states.start(float_graph), states.start(int8_graph)
+    for frame in states.frames(float_graph, sample):
+        fed = to_feeds(float_graph, frame) | before
+        floats, before = states.step(float_graph, to_feeds(float_graph, frame), before, inner)
+        integers, after = states.step(int8_graph, to_feeds(int8_graph, frame), after, own)
+        yield {**fed, **floats}, integers
 
 
 def _pairs(float_graph: Graph, int8_graph: Graph) -> dict[str, str]:
