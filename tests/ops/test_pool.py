@@ -44,3 +44,15 @@ def test_integer_equals_tflm(op: str) -> None:
         attrs = {"filter": kernel, "stride": stride, "pad": pad, "activation": str(rng.choice(FUSED))}
         graph = one_node(op, [x], [x.quant], attrs)
         agree(graph, feeds_for(graph, rng))
+
+
+@pytest.mark.parametrize("size", [(97, 130), (224, 224)])
+def test_large_areas_equal_tflm(size: tuple[int, int]) -> None:
+    """Sums of tens of thousands of integers, all of one sign among them."""
+    rng = np.random.default_rng(size[0])
+    x = Tensor("x", (1, *size, 3), "int8", None, Quant.per_tensor(0.05, -128))
+    feeds = {"x": rng.integers(-128, 128, x.shape).astype(np.int8)}
+    feeds["x"][..., 1], feeds["x"][..., 2] = 127, -127
+    agree(one_node("AVERAGE_POOL_2D", [x], [x.quant], {"filter": size}), feeds)
+    for quant in (x.quant, Quant.per_tensor(0.031, 5)):
+        agree(one_node("MEAN", [x], [quant], {"axes": (1, 2), "keep_dims": True}), feeds)
