@@ -125,3 +125,16 @@ def test_one_shape_settles_all_inputs_of_the_same_names() -> None:
         load_onnx(model)
     assert "'mask' has a dynamic shape" in caught.value.message
     assert "--shape ids=1,16 --shape mask=1,16" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("node", "why"),
+    [
+        (helper.make_node("Squeeze", ["x"], ["y"], axes=[0]), "has no attribute 'axes'"),
+        (helper.make_node("Relu", ["x", "x"], ["y"]), "has 2 inputs, the operator of opset 17 takes 1"),
+    ],
+)
+def test_a_node_that_breaks_its_definition_is_refused(node: onnx.NodeProto, why: str) -> None:
+    """Passing over what is not understood would give another answer than the one meant."""
+    with pytest.raises(BadModel, match=why):
+        load_onnx(onnx_bytes([node], (1, 1, 4), {}))

@@ -37,6 +37,7 @@ from edgekit.load.onnx import (
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
 from edgekit.load.onnx.qdq_recurrent import read_cells
+from edgekit.load.onnx.schema import complaint
 from edgekit.load.onnx.shapes import input_shapes
 
 __all__ = ["COVERED", "load_onnx"]
@@ -171,6 +172,8 @@ class _Reader:
         if not (node.domain in ("", "ai.onnx") or node.domain.startswith(OWN_DOMAIN) or node.op_type in qdq.HANDLERS):
             self.problem(call, f"it belongs to '{node.domain}'", "export with standard ONNX operators only")
             return
+        if wrong := complaint(node, self.opset):
+            raise BadModel(f"{call.source}: {wrong}", RESAVE)
         if any(n in self.broken for n in node.input):
             self.broken |= set(node.output)
             return
