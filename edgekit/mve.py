@@ -1,7 +1,7 @@
 """Which nodes the kernels for Helium (Arm's M-profile vector extension) take, and their scratch.
 
-They take int8 convolutions, dense layers and additions with any rescale; groups, depth multipliers and computed weights run
-the plain kernels. `laned` is the choice, `rescale` what a layer does with its sums.
+They take int8 convolutions, dense layers and additions with any rescale, and average pools; groups, depth multipliers of more
+than one channel and computed weights run the plain kernels. `laned` is the choice, `rescale` what a layer does with its sums.
 """
 
 from __future__ import annotations
@@ -72,18 +72,18 @@ def laned(graph: Graph, node: Node) -> tuple[str, int] | None:
     b = graph.tensor(node.inputs[2]) if len(node.inputs) > 2 else None
     if x is None or w is None or w.data is None or (b is not None and b.data is None) or 0 in (*x.shape, *w.shape, *y.shape):
         return None
-    if node.op == "DEPTHWISE_CONV_2D":
+    if node.op == "DEPTHWISE_CONV_2D" and x.shape[3] > 1:
         return _depthwise(node, x, w, y)
-    row = 4 * min(rounded(w.shape[0], LANES), CHANNELS)
+    row = 4 * min(rounded(y.shape[-1], LANES), CHANNELS)
     if node.op == "FULLY_CONNECTED":
         return "dense_mve_s8", row
-    if w.shape[3] != x.shape[3]:
+    if node.op == "CONV_2D" and w.shape[3] != x.shape[3]:
         return None
     sums = 4 * CHANNELS * (PIXELS - 1) + row
     stride, pad = tuple(attr(node, TABLE[node.op], "stride")), tuple(attr(node, TABLE[node.op], "pad"))
-    if w.shape[1:3] == (1, 1) and stride == (1, 1) and not any(pad):
+    if node.op == "CONV_2D" and w.shape[1:3] == (1, 1) and stride == (1, 1) and not any(pad):
         return "conv_1x1_mve_s8", sums
-    return "conv_mve_s8", sums + PIXELS * w.shape[1] * w.shape[2] * w.shape[3]
+    return "conv_mve_s8", sums + PIXELS * w.shape[1] * w.shape[2] * x.shape[3]
 
 
 def _depthwise(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[str, int] | None:

@@ -41,6 +41,8 @@ def _laned(site: Site, r: mve.Rescale, bias: Array) -> list[str]:
 
 def conv(site: Site) -> list[str]:
     w = constant_weights(site)
+    if site.node.op == "DEPTHWISE_CONV_2D":  # of one channel: a convolution
+        w = w.transpose(3, 1, 2, 0)
     r = mve.rescale(site.graph, site.node, w.astype(np.int64))
     lines = _laned(site, r, in_blocks(r.bias))
     x, y = site.tensor(0), site.out

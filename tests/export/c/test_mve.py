@@ -106,6 +106,18 @@ def test_kernels_equal_the_reference(kernel: str) -> None:
     compare(graph, np.random.default_rng(1))
 
 
+def test_a_depthwise_layer_of_one_channel_is_a_convolution() -> None:
+    net = Net("int8", np.random.default_rng(4))
+    for out in (1, 8, 21):
+        x = net.input((2, 9, 7, 1), Quant.per_tensor(0.1, 3))
+        w = weights(net, (1, 4, 3, out), 3)
+        quant = Quant.per_tensor(float(w[1].max() * 30), -5)
+        net.outputs += net.op("DEPTHWISE_CONV_2D", [x, w[0], bias(net, out)], quant, stride=(2, 1), pad=(1, 2, 1, 0))
+    graph = net.graph()
+    assert [s.kernel for s in compile_c(graph, "net", isa="mve").program.steps] == ["conv_mve_s8"] * 3
+    compare(graph, np.random.default_rng(0))
+
+
 @pytest.mark.parametrize("family", ["conv", "depthwise", "dense", "arithmetic", "pool"])
 def test_extreme_layers(family: str) -> None:
     """Sums that wrap, groups, large multipliers, windows larger than the image."""
