@@ -150,6 +150,11 @@ def packed(graph: Graph, node: Node) -> tuple[str, int] | None:
     if x is None or w is None or w.data is None or (b is not None and b.data is None) or 0 in (*x.shape, *y.shape):
         return None
     if node.op == "FULLY_CONNECTED":
+        assert w.quant is not None
+        centred = w.data.astype(np.int64) - w.quant.zero_point.reshape(-1, 1)
+        rows, tidy = x.elements // w.shape[1], w.shape[1] % 4 == 0 and centred.min() >= -128 and centred.max() <= 127
+        if rows >= PIXELS and tidy and rescale(graph, node, centred).exact:
+            return "dense_rows_dsp_s8", 2 * PIXELS * w.shape[1]  # rows side by side, as pixels are
         return "dense_dsp_s8", padded(w.shape[1]) if w.shape[1] % 4 else 0
     if not rescale(graph, node, by_channel(node, w.data)).exact:
         return None

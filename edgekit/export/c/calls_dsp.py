@@ -116,6 +116,16 @@ def dense(site: Site) -> list[str]:
     return [*lines, site.call("dense_dsp_s8", site.x(), *sizes, "&q", function, scratch, site.y())]
 
 
+def dense_rows(site: Site) -> list[str]:
+    """A dense layer of many rows: a 1x1 convolution whose pixels they are."""
+    r = dsp.rescale(site.graph, site.node, centred_weights(site))
+    lines = packed_block(site, r)
+    weights = site.array("weights", in_words(r.weights, r.narrow), "int32_t", site.tensor(1).name)
+    count, depth = r.weights.shape
+    sizes = (site.tensor(0).elements // depth, depth, weights, count)
+    return [*lines, site.call("conv_1x1_dsp_s8", site.x(), *sizes, "&q", site.scratch, site.y())]
+
+
 def add(site: Site) -> list[str]:
     p = add_params(site.node, site.tensor(0), site.tensor(1), site.out)
     order = dsp.add_order(site.graph, site.node)
@@ -139,5 +149,6 @@ CALLS: dict[str, Callable[[Site], list[str]]] = {
     "conv_1x1_dsp_s8": conv,
     "depthwise_dsp_s8": depthwise,
     "dense_dsp_s8": dense,
+    "dense_rows_dsp_s8": dense_rows,
     "add_dsp_s8": add,
 }

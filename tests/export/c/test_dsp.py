@@ -73,8 +73,8 @@ def compare(graph: Graph, rng: Rng, const_input: bool = False) -> None:
         found = run_c(model.files, model.interface, data, sanitize=True, form=form)
         for fed, actual in zip(data, found, strict=True):
             for name, expected in reference.run(graph, fed).items():
-                node = next(n for n in graph.nodes if name in n.outputs)
-                np.testing.assert_array_equal(actual[name], expected, err_msg=f"{node.op} {dict(node.attrs)}")
+                made = [f"{n.op} {dict(n.attrs)}" for n in graph.nodes if name in n.outputs]
+                np.testing.assert_array_equal(actual[name], expected, err_msg=f"{name}: {made}")
 
 
 @pytest.mark.parametrize("kernel", KINDS)
