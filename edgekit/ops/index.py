@@ -44,6 +44,11 @@ def _others(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tenso
     return [[(x.name, i), *((y.name, i) for y in outputs)] for i in range(len(x.shape)) if i != axis]
 
 
+def _none(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> Groups:
+    """No axis can lose indices: others count them."""
+    return []
+
+
 # ARG_MAX, ARG_MIN ---------------------------------------------------------------------------------------------------
 
 
@@ -270,9 +275,19 @@ OPS: tuple[Op, ...] = (
         integer_one_hot,
         {"depth": REQUIRED, "axis": REQUIRED, "on": 1.0, "off": 0.0, "dtype": "float32"},
         ids=(0,),
+        coupled=_none,
     ),
-    Op("GATHER_ND", infer_gather_nd, real_gather_nd, _as_real(real_gather_nd), {}, "same", ids=(1,)),
-    Op("SCATTER_ND", infer_scatter_nd, real_scatter_nd, integer_scatter_nd, {"shape": REQUIRED}, "same", ids=(0,)),
+    Op("GATHER_ND", infer_gather_nd, real_gather_nd, _as_real(real_gather_nd), {}, "same", ids=(1,), coupled=_none),
+    Op(
+        "SCATTER_ND",
+        infer_scatter_nd,
+        real_scatter_nd,
+        integer_scatter_nd,
+        {"shape": REQUIRED},
+        "same",
+        ids=(0,),
+        coupled=_none,
+    ),
     Op("TILE", infer_tile, real_tile, _as_real(real_tile), {"multiples": REQUIRED}, "same", coupled=coupled_tile),
     Op(
         "BROADCAST_TO",

@@ -90,10 +90,15 @@ def test_an_absent_optional_input_may_be_none() -> None:
         ops.infer(Node("CONV_2D", ("x", None), ("y",), {}, "n"), [x, None])
 
 
+IN_FLOAT = set(
+    "ATAN2 BATCH_NORM FLOOR_DIV FLOOR_MOD LOGICAL_AND LOGICAL_NOT LOGICAL_OR REDUCE_ALL REDUCE_ANY REDUCE_PROD".split()
+)
+
+
 def test_every_op_has_a_complete_entry() -> None:
     for name, entry in ops.TABLE.items():
         assert entry.name == name
         assert entry.coupled is not None
         assert (entry.quant == "fixed") == bool(entry.fixed)
-        # What is folded or stays with ids has no integer meaning; everything else has one.
-        assert (entry.integer is None) == (name in {"BATCH_NORM", "CAST"})
+        # What is folded, stays with ids and conditions, or stays in float has no integer meaning; everything else has one.
+        assert (entry.integer is None) == (name in IN_FLOAT), name
