@@ -17,5 +17,11 @@ def recurrent_kernel(node: Node, ins: Sequence[Tensor | None], y: Tensor, isa: s
     if x is None or x.dtype != y.dtype:
         return None
     if y.dtype == "int8" and y.quant is not None:
-        return (f"{stem}_s8" if isa == "plain" else f"{stem}_dsp_s8"), small * units
+        if isa == "plain":
+            return f"{stem}_s8", small * units
+        return f"{stem}_dsp_s8", _words(small * units) + max(_words(n) if n % 4 else 0 for n in (x.shape[2], units))
     return (f"{stem}_f32", 4 * wide * units) if all(t is None or t.dtype == "float32" for t in ins) else None
+
+
+def _words(nbytes: int) -> int:
+    return (nbytes + 3) // 4 * 4

@@ -44,8 +44,9 @@ def float_net(op: str, rng: np.random.Generator, state: bool = False, **attrs: A
     return node_of(op, inputs, {}, **attrs)
 
 
-def int8_net(op: str, rng: np.random.Generator, state: bool = False, sizes: tuple[int, ...] = (), **attrs: Any) -> Graph:
-    batch, steps, width, units = sizes or tuple(int(rng.integers(1, n)) for n in (4, 6, 19, 14))
+def int8_net(op: str, rng: np.random.Generator, state: bool = False, most: int = 3000, **attrs: Any) -> Graph:
+    """most: size of biases, in steps."""
+    batch, steps, width, units = (int(rng.integers(1, n)) for n in (4, 6, 19, 14))
     gates = GATES[op]
     rows = gates * units
     x = Tensor(
@@ -68,7 +69,7 @@ def int8_net(op: str, rng: np.random.Generator, state: bool = False, sizes: tupl
 
     w, r = weights("w", width), weights("r", units)
     assert x.quant is not None and w.quant is not None and r.quant is not None
-    b = bias("b", rng.integers(-3000, 3001, rows), x.quant.scale * w.quant.scale)
+    b = bias("b", rng.integers(-most, most + 1, rows), x.quant.scale * w.quant.scale)
     inputs: list[Tensor | None] = [x, w, r, b]
     shape = (batch, units)
     wide = Tensor("h0" if op == "GRU" else "c0", shape, "int16", None, state16)

@@ -39,6 +39,7 @@ def compare(graph: Graph, isa: str, form: Form) -> None:
 def test_int8(isa: str, form: Form) -> None:
     rng = np.random.default_rng(len(isa))
     graphs = [int8_net(op, rng, state=state, reverse=state, **attrs) for op, attrs in CASES for state in (False, True)]
+    graphs += [int8_net(op, rng, most=1 << 24, **attrs) for op, attrs in CASES]  # sums beyond 2**23
     compare(together(graphs), isa, form)
 
 

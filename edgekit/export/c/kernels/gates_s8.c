@@ -2,8 +2,9 @@
 /* y[gates][rows] = x[depth] . w[gates][rows][depth], rescaled (q: one a gate), to what y holds when `adding`; sums and totals
    saturate. In each gate two rows' weights lie in turn (an odd last one by itself). */
 static void ek_gates_s8(const int8_t *x, int32_t depth, const int8_t *w, int32_t gates, int32_t rows, const ek_quantized *q,
-                        int32_t adding, int16_t *y)
+                        int32_t adding, int8_t *spare, int16_t *y)
 {
+    (void)spare;
     for (; gates > 0; --gates, ++q) {
         for (int32_t o = 0; o < rows; o += 4) {
             const int32_t count = rows - o < 4 ? rows - o : 4;

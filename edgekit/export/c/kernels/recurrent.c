@@ -1,7 +1,8 @@
 /* needs: quantized */
-/* A recurrent layer: batch, steps, inputs, units; `input` and `recurrent` say how each gate's product is rescaled. */
+/* A recurrent layer: batch, steps, inputs, units; `input` and `recurrent` say how each gate's product is rescaled; `last`:
+   the last gate's rows of r. */
 typedef struct {
-    const int8_t *w, *r;
+    const int8_t *w, *r, *last;
     const ek_quantized *input, *recurrent;
     const uint16_t *sigmoid;
     int32_t batch, steps, width, units, reverse;
