@@ -22,9 +22,10 @@ from edgekit.schedule import Program, Segment, Sharing, schedule, share
 # What a budget keeps free for the stack of the generated code. On Cortex-M4 with cascades 400 to 520 bytes were measured with
 # clang and gcc, of the plain kernels on M0+ and M4 up to 780.
 STACKS = {"plain": 832, "dsp": 640, "mve": 832}
-# Layers of one cascade at most; cascades of a network at most; of how many choices of layers calls of more rows are tried.
-LONGEST, MOST, REFINED = 24, 4, 8
-ROWS, SLACKS = (1, 2, 3, 4, 6, 8, 12, 16), (0, 1, 2, 4, 8)
+# Layers of one cascade at most; cascades of a network at most; of how many choices of layers calls of more rows are tried; how
+# many are judged exactly where none fits.
+LONGEST, MOST, REFINED, JUDGED = 24, 4, 4, 12
+ROWS, SLACKS = (1, 2, 3, 4, 6, 8, 12), (0, 1, 2, 4)
 
 
 class Unreachable(DoesNotFit):
@@ -37,10 +38,12 @@ class Unreachable(DoesNotFit):
 
 @dataclass(frozen=True)
 class _Choice:
-    """Cascades, the bytes at the fullest moment, and the estimated instructions that they cost."""
+    """Cascades, the bytes at the fullest moment, what is over the limit summed over all moments, and the estimated
+    instructions that they cost."""
 
     segments: tuple[Segment, ...]
     need: int
+    excess: float
     cost: int
 
 
@@ -118,22 +121,25 @@ class _Search:
         for _ in range(MOST):
             now = self._shared(done)
             totals, _ = fullness(now.graph, now.root, now.last, now.moves, [n for _, n in now.kernels])
-            tried: list[_Choice] = []
-            for segment in self._around(done, totals):
-                # What is larger than the smallest so far is of no interest, whether it fits or not.
-                most = max(self.limit, smallest.need if smallest is not None else int(totals.max()))
-                choice = self._judged(done, segment, most)
-                if choice is not None:
-                    tried.append(choice)
-                    smallest = min((choice, *([smallest] if smallest else [])), key=lambda c: (c.need, c.cost))
-            if not tried:
+            floors = _floors(now)
+            found = [(segment, *self._bounds(segment, done, floors)) for segment in self._around(done, totals)]
+            if not found:
                 break
-            fitting = sorted((c for c in tried if c.need <= self.limit), key=lambda c: c.cost)
+            fitting: list[_Choice] = []
+            for segment, need, _ in sorted(found, key=lambda f: self._cascade(f[0]).extra):
+                if need <= self.limit and (choice := self._judged(done, segment)).need <= self.limit:
+                    fitting.append(choice)
+                    if len(fitting) == REFINED:
+                        break
             if fitting:
-                finer = [self._refined(done, c) for c in fitting[:REFINED]]
-                yield from sorted((*finer, *fitting[:1]), key=lambda c: c.cost)
-                break
-            done = min(tried, key=self._excess).segments
+                finer = [self._refined(choice) for choice in fitting]
+                yield from sorted((*finer, fitting[0]), key=lambda choice: choice.cost)
+                return
+            lean = sorted(found, key=lambda f: (f[1], self._cascade(f[0]).extra))[:JUDGED]
+            even = sorted(found, key=lambda f: (f[2], self._cascade(f[0]).extra))[:JUDGED]
+            tried = [self._judged(done, segment) for segment in dict.fromkeys(f[0] for f in (*lean, *even))]
+            smallest = min((*tried, *([smallest] if smallest else [])), key=lambda choice: (choice.need, choice.cost))
+            done = min(tried, key=lambda choice: (choice.excess, choice.cost)).segments
         if smallest is not None:
             yield smallest
 
@@ -176,30 +182,52 @@ class _Search:
             self.built[segment] = cascade_of(self.graph, self.kernels, *at, segment.rows, segment.slack)
         return self.built[segment]
 
-    def _judged(self, done: Sequence[Segment], segment: Segment, most: int) -> _Choice | None:
-        """None when it needs more than `most` by its windows alone."""
-        if self._cascade(segment).scratch > most:
-            return None
+    def _bounds(self, segment: Segment, done: Sequence[Segment], floors: Array) -> tuple[int, float]:
+        """Least bytes at the fullest moment, least sum of what is over the limit at any, with one more segment: what the other
+        nodes hold at least, and its windows with its whole inputs or outputs."""
+        cascade = self._cascade(segment)
+        inside = max(sum(self.graph[n].nbytes for n in names) for names in (cascade.inputs, cascade.outputs))
+        places = [k for k, (first, last) in enumerate(self._positions(done)) if segment.first <= first and last <= segment.last]
+        needs = np.append(np.delete(floors, places), cascade.scratch + inside)
+        return int(needs.max()), float(np.maximum(needs - self.limit, 0).sum())
+
+    def _judged(self, done: Sequence[Segment], segment: Segment) -> _Choice:
+        self._cascade(segment)
         segments = tuple(sorted((*done, segment), key=lambda s: s.first))
         now = self._shared(segments)
-        return _Choice(segments, now.crowd[0], sum(c.extra for c in now.cascades.values()))
-
-    def _excess(self, choice: _Choice) -> tuple[float, int]:
-        """How much is over the limit, summed over all moments, and the cost."""
-        now = self._shared(choice.segments)
         totals, _ = fullness(now.graph, now.root, now.last, now.moves, [n for _, n in now.kernels])
-        return float(np.maximum(totals - self.limit, 0).sum()), choice.cost
+        excess = float(np.maximum(totals - self.limit, 0).sum())
+        return _Choice(segments, now.crowd[0], excess, sum(c.extra for c in now.cascades.values()))
 
-    def _refined(self, done: Sequence[Segment], choice: _Choice) -> _Choice:
+    def _refined(self, choice: _Choice) -> _Choice:
         """The same layers with more rows a call, or more room in the windows, as far as the limit allows."""
-        segment = next(s for s in choice.segments if s not in done)
+        for place in range(len(choice.segments)):
+            choice = self._finer(choice, place)
+        return choice
+
+    def _finer(self, choice: _Choice, place: int) -> _Choice:
+        segment, others = choice.segments[place], choice.segments[:place] + choice.segments[place + 1 :]
         heights = [self.graph[n.outputs[0]].shape[1] for n in self.graph.nodes[segment.first : segment.last + 1]]
         ways = {tuple(min(r, h) for h in heights) for r in ROWS}
         ways |= {tuple(min(h, max(1, r * h // heights[-1])) for h in heights) for r in ROWS}
         finer = [replace(segment, rows=rows, slack=slack) for rows in ways for slack in SLACKS]
         costs = [(found.extra, s.slack, s.rows, s) for s in finer if (found := self._cascade(s)).scratch <= self.limit]
         for *_, better in sorted(costs, key=lambda entry: entry[:3]):
-            made = self._judged(done, better, self.limit)
-            if made is not None and made.need <= self.limit:
+            if (made := self._judged(others, better)).need <= self.limit:
                 return made
         return choice
+
+
+def _floors(now: Sharing) -> Array:
+    """int64[nodes]: bytes that memory must hold at each node, were every output to take the place of what dies there."""
+    graph, root = now.graph, now.root
+    born = dict.fromkeys(graph.inputs, -1)
+    born |= {n: k for k, node in enumerate(graph.nodes) for n in node.outputs if root[n] == n}
+    spans = [(at, now.last.get(n, at), graph[n].nbytes) for n, at in born.items()]
+    least = [scratch for _, scratch in now.kernels]
+    for k in range(len(least)):
+        across = sum(size for at, end, size in spans if at < k < end)
+        dying = sum(size for at, end, size in spans if at < k == end)
+        made = sum(size for at, _, size in spans if at == k)
+        least[k] += across + max(dying, made)
+    return np.array(least, np.int64)

@@ -19,7 +19,7 @@ from edgekit.ledger import planned
 from edgekit.memory import plan, run_program
 from edgekit.schedule import Program, schedule
 from edgekit.target import find_target
-from tests.export.c.nets import feeds
+from tests.export.c.nets import Net, feeds, weights
 from tests.test_cascade import stack
 
 
@@ -63,6 +63,22 @@ def test_the_least_budget_is_named_and_can_be_met() -> None:
     assert plan(fitted(graph, ram_budget=least)).peak + STACKS["plain"] <= least
     with pytest.raises(Unreachable):
         fitted(graph, ram_budget=least - 16)
+
+
+def test_two_full_places_apart_get_a_cascade_each() -> None:
+    net = Net("int8", np.random.default_rng(0), extreme=False)
+    x = net.input((1, 20, 20, 4))
+    for _ in range(2):
+        for channels in (16, 4):
+            w, _ = weights(net, (channels, 3, 3, net.of(x).shape[3]), 0)
+            x = net.op("CONV_2D", [x, w, None], net.quant(0.3), pad=(1, 1, 1, 1))[0]
+        x = net.op("TRANSPOSE", [x], net.of(x).quant, perm=(0, 2, 1, 3))[0]
+    graph = net.graph([x])
+    program = fitted(graph, ram_budget=plan(schedule(graph)).peak * 6 // 10 + STACKS["plain"])
+    assert cascades(program) == [2, 2]
+    data = feeds(program.graph, np.random.default_rng(0))
+    for name, value in run_program(program, data).items():
+        np.testing.assert_array_equal(value, reference.run(program.graph, data)[name])
 
 
 def test_a_board_that_is_too_small_for_whole_layers_gets_rows() -> None:
