@@ -113,8 +113,8 @@ def line_of(row: dict[str, Any], full: bool) -> str:
     stage = "" if row["status"] == "converted" else row.get("stage", "")
     exact = {True: "same", False: "close", None: ""}[row.get("exact")]
     text = (
-        f"{row['name']:<24}{row['status']:<13}{stage:<16}{row.get('nodes', 0):>6}{db(row.get('float_db')):>8}{db(row.get('int8_db')):>8}"
-        f"{exact:>6}{row.get('islands', 0):>4}{seconds:>7.1f}s"
+        f"{row['name']:<24}{row['status']:<13}{stage:<16}{row.get('nodes', 0):>6}"
+        f"{db(row.get('float_db')):>8}{db(row.get('int8_db')):>8}{exact:>6}{row.get('islands', 0):>4}{seconds:>7.1f}s"
     )
     said = row.get("said", "").strip().splitlines()
     if not said:

@@ -31,6 +31,10 @@ from edgekit.pipeline import prepare
 CALIBRATION, JUDGED = 8, 2
 LEAST_FLOAT_DB = 60.0  # against the file's own engine; a wrong operator gives less than 20
 LEAST_INTEGER_DB = 15.0  # where that engine computes in integers of its own rounding
+# ONNX Runtime's names of input types, as NumPy's; edgekit narrows the wide ones.
+CAST = {f"tensor({name})": name for name in ("int64", "int32", "uint8", "int8", "bool", "float16")} | {
+    "tensor(double)": "float64"
+}
 Samples = Sequence[Mapping[str, Array]]
 
 
@@ -162,11 +166,9 @@ def own_engine(path: Path, graph: Graph, judged: Samples) -> list[dict[str, Arra
     options.log_severity_level = 4
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     kinds = {i.name: i.type for i in session.get_inputs()}
-    cast = {"tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(float)": np.float32, "tensor(bool)": np.bool_,
-            "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}  # fmt: skip
     answers = []
     for sample in judged:
-        fed = {n: np.ascontiguousarray(sample[n]).astype(cast.get(kinds[n], np.float32)) for n in kinds}
+        fed: dict[str, Array] = {n: np.ascontiguousarray(sample[n]).astype(CAST.get(kinds[n], "float32")) for n in kinds}
         answers.append(dict(zip(graph.outputs, session.run(None, fed), strict=True)))
     return answers
 

@@ -17,7 +17,7 @@ SIZE = 96
 
 def main(spec: str, out: str) -> None:
     import numpy as np
-    import tensorflow as tf
+    import tensorflow as tf  # type: ignore[import-untyped,unused-ignore]
 
     name, mode = spec.split(":")
     tf.keras.utils.set_random_seed(0)

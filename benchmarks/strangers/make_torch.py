@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ TEXT = {
 }
 VISION = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128}
 # Through PyTorch's older exporter, at this opset: as many files in the wild are made, and where the newer one fails.
-LEGACY = {"ssdlite320_mobilenet_v3_large": 13, "EncodecEncoder": 17, "T5EncoderModel": 14, "skresnet18": 11, "AlbertModel": 14}
+LEGACY = {"ssdlite320_mobilenet_v3_large": 13, "EncodecModel": 17, "T5EncoderModel": 14, "skresnet18": 11, "AlbertModel": 14}
 HYBRID = {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1]}
 
 _DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
@@ -66,152 +66,119 @@ class First(torch.nn.Module):
         return tuple(result[name] for name in self.wanted)
 
 
-def ids(count: int = 16) -> torch.Tensor:
-    return torch.arange(count).reshape(1, count) % 100
+@dataclass(frozen=True)
+class Recipe:
+    """A class of transformers: its configuration, the outputs kept, and the shape of its input (of ids when of rank 2
+    and `ids`). part: the module of it that is the network; bare: it takes and gives plain tensors. fixed: arguments."""
+
+    config: str
+    changes: dict[str, Any]
+    outputs: tuple[str, ...] = ("last_hidden_state",)
+    shape: tuple[int, ...] = (1, 16)
+    ids: bool = False
+    part: str = ""
+    bare: bool = False
+    fixed: dict[str, Any] = field(default_factory=dict)
+
+
+EAGER = {"attn_implementation": "eager"}
+LOGITS = ("logits",)
+IMAGE = (1, 3, 64, 64)
+SOUND = {**VISION, "vocab_size": 32, "conv_dim": [32] * 7, "num_conv_pos_embedding_groups": 4}
+MOBILE = {**TEXT, "embedding_size": 32, "intra_bottleneck_size": 32, "hidden_size": 64}
+T5 = {"vocab_size": 128, "d_model": 64, "d_kv": 16, "d_ff": 128, "num_layers": 2, "num_heads": 4}
+GPT2 = {"vocab_size": 128, "n_positions": 64, "n_embd": 64, "n_layer": 2, "n_head": 4, **EAGER}
+WHISPER = {
+    "vocab_size": 128,
+    "d_model": 64,
+    "max_source_positions": 100,
+    "encoder_layers": 2,
+    "decoder_layers": 1,
+    "encoder_attention_heads": 4,
+    "decoder_attention_heads": 4,
+    "encoder_ffn_dim": 128,
+    "decoder_ffn_dim": 128,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "decoder_start_token_id": 1,
+}
+GAN = {"model_in_dim": 40, "upsample_initial_channel": 32, "upsample_rates": [4, 4], "upsample_kernel_sizes": [8, 8]}
+SWIN = {"image_size": 32, "embed_dim": 24, "depths": [2, 2], "num_heads": [2, 2], "window_size": 8, "upscale": 2}
+DEPTH = {
+    **VISION,
+    "num_hidden_layers": 4,
+    "image_size": 64,
+    "patch_size": 16,
+    "backbone_out_indices": [0, 1, 2, 3],
+    "neck_hidden_sizes": [16, 24, 32, 48],
+    "fusion_hidden_size": 32,
+}
+SERIES = {
+    "num_input_channels": 3,
+    "context_length": 64,
+    "patch_length": 8,
+    "patch_stride": 8,
+    "d_model": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "ffn_dim": 64,
+    "prediction_length": 16,
+}
+YOLO = {**VISION, "image_size": [64, 64], "num_detection_tokens": 8, "use_mid_position_embeddings": False}
+POSE = {"image_size": [64, 48], "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "out_indices": [2]}
+TRANSFORMERS: dict[str, Recipe] = {
+    "BertModel": Recipe("BertConfig", {**TEXT, **EAGER}, ("last_hidden_state", "pooler_output"), ids=True),
+    "AlbertModel": Recipe("AlbertConfig", {**TEXT, "embedding_size": 32}, ids=True),
+    "MobileBertModel": Recipe("MobileBertConfig", MOBILE, ids=True),
+    "SqueezeBertModel": Recipe("SqueezeBertConfig", {**TEXT, "embedding_size": 64}, ids=True),
+    "T5EncoderModel": Recipe("T5Config", T5, ids=True),
+    "GPT2LMHeadModel": Recipe("GPT2Config", GPT2, LOGITS, ids=True, fixed={"use_cache": False}),
+    "LlamaForCausalLM": Recipe(
+        "LlamaConfig", {**TEXT, "num_key_value_heads": 2, **EAGER}, LOGITS, ids=True, fixed={"use_cache": False}
+    ),
+    "Wav2Vec2ForCTC": Recipe("Wav2Vec2Config", SOUND, LOGITS, (1, 8000)),
+    "WhisperModel": Recipe("WhisperConfig", WHISPER, shape=(1, 80, 200), part="encoder"),
+    "ASTForAudioClassification": Recipe("ASTConfig", {**VISION, "num_mel_bins": 64, "max_length": 96}, LOGITS, (1, 96, 64)),
+    "EncodecModel": Recipe(
+        "EncodecConfig",
+        {"num_filters": 8, "hidden_size": 32, "upsampling_ratios": [4, 2, 2]},
+        shape=(1, 1, 1600),
+        part="encoder",
+        bare=True,
+    ),
+    "SpeechT5HifiGan": Recipe("SpeechT5HifiGanConfig", GAN, shape=(1, 20, 40), bare=True),
+    "SegformerForSemanticSegmentation": Recipe(
+        "SegformerConfig", {**HYBRID, "num_attention_heads": [1, 1, 2, 4], "decoder_hidden_size": 32}, LOGITS, IMAGE
+    ),
+    "YolosForObjectDetection": Recipe("YolosConfig", YOLO, ("logits", "pred_boxes"), IMAGE),
+    "VitPoseForPoseEstimation": Recipe(
+        "VitPoseConfig",
+        {"backbone_config": ("VitPoseBackboneConfig", POSE), "num_labels": 17, "use_simple_decoder": False},
+        ("heatmaps",),
+        (1, 3, 64, 48),
+    ),
+    "Swin2SRForImageSuperResolution": Recipe("Swin2SRConfig", SWIN, ("reconstruction",), (1, 3, 32, 32)),
+    "DPTForDepthEstimation": Recipe("DPTConfig", DEPTH, ("predicted_depth",), IMAGE),
+    "PatchTSTForPrediction": Recipe("PatchTSTConfig", SERIES, ("prediction_outputs",), (1, 64, 3)),
+}
 
 
 def transformers_net(name: str) -> Net:
     """(network, example inputs) of one class of transformers, small configuration."""
-    import transformers as t
+    import transformers
 
-    any_t: Any = t
-
-    def small(config: str, **changes: Any) -> Any:
-        return getattr(any_t, config)(**changes)
-
-    image = torch.zeros(1, 3, 64, 64)
-    hidden, logits = ("last_hidden_state",), ("logits",)
-    eager = {"attn_implementation": "eager"}
-    recipes: Mapping[str, Callable[[], Net]] = {
-        "BertModel": lambda: (
-            First(any_t.BertModel(small("BertConfig", **TEXT, **eager)), ("last_hidden_state", "pooler_output")),
-            (ids(),),
-        ),
-        "AlbertModel": lambda: (First(any_t.AlbertModel(small("AlbertConfig", embedding_size=32, **TEXT)), hidden), (ids(),)),
-        "MobileBertModel": lambda: (
-            First(
-                any_t.MobileBertModel(
-                    small("MobileBertConfig", **{**TEXT, "embedding_size": 32, "intra_bottleneck_size": 32, "hidden_size": 64})
-                ),
-                hidden,
-            ),
-            (ids(),),
-        ),
-        "SqueezeBertModel": lambda: (
-            First(any_t.SqueezeBertModel(small("SqueezeBertConfig", **TEXT, embedding_size=64)), hidden),
-            (ids(),),
-        ),
-        "T5EncoderModel": lambda: (
-            First(any_t.T5EncoderModel(small("T5Config", vocab_size=128, d_model=64, d_kv=16, d_ff=128, num_layers=2, num_heads=4)), hidden),
-            (ids(),),
-        ),
-        "GPT2LMHeadModel": lambda: (
-            First(
-                any_t.GPT2LMHeadModel(small("GPT2Config", vocab_size=128, n_positions=64, n_embd=64, n_layer=2, n_head=4, **eager)),
-                logits,
-                use_cache=False,
-            ),
-            (ids(),),
-        ),
-        "LlamaForCausalLM": lambda: (
-            First(any_t.LlamaForCausalLM(small("LlamaConfig", **TEXT, num_key_value_heads=2, **eager)), logits, use_cache=False),
-            (ids(),),
-        ),
-        "Wav2Vec2ForCTC": lambda: (
-            First(
-                any_t.Wav2Vec2ForCTC(
-                    small("Wav2Vec2Config", **{**VISION, "vocab_size": 32, "conv_dim": [32] * 7, "num_conv_pos_embedding_groups": 4})
-                ),
-                logits,
-            ),
-            (torch.zeros(1, 8000),),
-        ),
-        "WhisperEncoder": lambda: (
-            First(
-                any_t.WhisperModel(
-                    small("WhisperConfig", vocab_size=128, d_model=64, encoder_layers=2, decoder_layers=1, encoder_attention_heads=4,
-                          decoder_attention_heads=4, encoder_ffn_dim=128, decoder_ffn_dim=128, max_source_positions=100,
-                          pad_token_id=0, bos_token_id=1, eos_token_id=2, decoder_start_token_id=1)
-                ).encoder,
-                hidden,
-            ),
-            (torch.zeros(1, 80, 200),),
-        ),
-        "ASTForAudioClassification": lambda: (
-            First(any_t.ASTForAudioClassification(small("ASTConfig", **VISION, num_mel_bins=64, max_length=96)), logits),
-            (torch.zeros(1, 96, 64),),
-        ),
-        "EncodecEncoder": lambda: (
-            any_t.EncodecModel(small("EncodecConfig", num_filters=8, hidden_size=32, upsampling_ratios=[4, 2, 2])).encoder,
-            (torch.zeros(1, 1, 1600),),
-        ),
-        "SpeechT5HifiGan": lambda: (
-            any_t.SpeechT5HifiGan(
-                small("SpeechT5HifiGanConfig", model_in_dim=40, upsample_initial_channel=32, upsample_rates=[4, 4], upsample_kernel_sizes=[8, 8])
-            ),
-            (torch.zeros(1, 20, 40),),
-        ),
-        "SegformerForSemanticSegmentation": lambda: (
-            First(
-                any_t.SegformerForSemanticSegmentation(
-                    small("SegformerConfig", **HYBRID, num_attention_heads=[1, 1, 2, 4], decoder_hidden_size=32)
-                ),
-                logits,
-            ),
-            (image,),
-        ),
-        "YolosForObjectDetection": lambda: (
-            First(
-                any_t.YolosForObjectDetection(
-                    small("YolosConfig", **VISION, image_size=[64, 64], num_detection_tokens=8, use_mid_position_embeddings=False)
-                ),
-                ("logits", "pred_boxes"),
-            ),
-            (image,),
-        ),
-        "VitPoseForPoseEstimation": lambda: (
-            First(
-                any_t.VitPoseForPoseEstimation(
-                    small("VitPoseConfig", backbone_config=small(
-                        "VitPoseBackboneConfig", image_size=[64, 48], hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-                        out_indices=[2]), num_labels=17, use_simple_decoder=False)
-                ),
-                ("heatmaps",),
-            ),
-            (torch.zeros(1, 3, 64, 48),),
-        ),
-        "SuperPointKeypointDecoder": lambda: (_superpoint(any_t), (torch.zeros(1, 128, 12, 16),)),
-        "Swin2SRForImageSuperResolution": lambda: (
-            First(
-                any_t.Swin2SRForImageSuperResolution(
-                    small("Swin2SRConfig", image_size=32, embed_dim=24, depths=[2, 2], num_heads=[2, 2], window_size=8, upscale=2)
-                ),
-                ("reconstruction",),
-            ),
-            (torch.zeros(1, 3, 32, 32),),
-        ),
-        "DPTForDepthEstimation": lambda: (
-            First(
-                any_t.DPTForDepthEstimation(
-                    small("DPTConfig", **{**VISION, "num_hidden_layers": 4}, image_size=64, patch_size=16, backbone_out_indices=[0, 1, 2, 3],
-                          neck_hidden_sizes=[16, 24, 32, 48], fusion_hidden_size=32)
-                ),
-                ("predicted_depth",),
-            ),
-            (image,),
-        ),
-        "PatchTSTForPrediction": lambda: (
-            First(
-                any_t.PatchTSTForPrediction(
-                    small("PatchTSTConfig", num_input_channels=3, context_length=64, patch_length=8, patch_stride=8, d_model=32,
-                          num_hidden_layers=2, num_attention_heads=4, ffn_dim=64, prediction_length=16)
-                ),
-                ("prediction_outputs",),
-            ),
-            (torch.zeros(1, 64, 3),),
-        ),
-    }  # fmt: skip
-    return recipes[name]()
+    library: Any = transformers
+    if name == "SuperPointKeypointDecoder":
+        return _superpoint(library), (torch.zeros(1, 128, 12, 16),)
+    recipe = TRANSFORMERS[name]
+    changes = {k: getattr(library, v[0])(**v[1]) if isinstance(v, tuple) else v for k, v in recipe.changes.items()}
+    net = getattr(library, name)(getattr(library, recipe.config)(**changes))
+    if recipe.part:
+        net = getattr(net, recipe.part)
+    shape = recipe.shape
+    example = torch.arange(shape[1]).reshape(shape) % 100 if recipe.ids else torch.zeros(shape)
+    return net if recipe.bare else First(net, recipe.outputs, **recipe.fixed), (example,)
 
 
 def _nothing() -> None:

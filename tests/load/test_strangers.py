@@ -8,10 +8,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import reference
-from edgekit.boundary import to_feeds
+from edgekit.boundary import from_outputs, to_feeds
 from edgekit.errors import BadData, BadModel, Unsupported
 from edgekit.load.onnx import load_onnx
 from edgekit.load.tflite import load_tflite
+from edgekit.passes.quantize import quantize
 from edgekit.pipeline import prepare
 from tests.load.tflite_maker import O, T, constant, make
 
@@ -138,3 +139,13 @@ def test_a_node_that_breaks_its_definition_is_refused(node: onnx.NodeProto, why:
     """Passing over what is not understood would give another answer than the one meant."""
     with pytest.raises(BadModel, match=why):
         load_onnx(onnx_bytes([node], (1, 1, 4), {}))
+
+
+def test_scores_that_are_all_but_equal_can_be_quantized() -> None:
+    """The multiplier of an int8 softmax has no right shift: a finer step of its input is not to be had, nor needed."""
+    nodes = [helper.make_node("Mul", ["x", "s"], ["h"]), helper.make_node("Softmax", ["h"], ["y"], axis=-1)]
+    graph = prepare(load_onnx(onnx_bytes(nodes, (1, 8), {"s": np.array(1e-8, np.float32)})), "c")
+    samples = [{"x": RNG.normal(size=(1, 8)).astype(np.float32)} for _ in range(3)]
+    integer = quantize(graph, samples)
+    y = from_outputs(integer, reference.run(integer, to_feeds(integer, samples[0])))["y"]
+    np.testing.assert_array_equal(y, np.full((1, 8), 0.125, np.float32))

@@ -26,6 +26,7 @@ from edgekit.passes.quantize.recurrent import bias_floor, ties, weight_scales, w
 
 SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (highest) value there is", not a range to hold
 SMALLEST_SCALE = 2.0**-40
+FINEST_SCORES = 2.0**-24  # times beta: the step of a softmax's input; its multiplier has no right shift
 LARGEST_BIAS = 1 << 30  # leaves the accumulator as much again for the products
 
 # Least output scale / largest input scale: TFLM refuses larger multipliers (add.cc, sub.cc: twice the input scale over
@@ -180,10 +181,16 @@ def _never_zero(divisor: Tensor) -> bool:
 
 
 def _too_fine(graph: Graph, groups: Groups, activations: Mapping[str, Affine]) -> dict[str, tuple[float, float]]:
-    """Outputs whose scale is too fine for the kernel's multipliers (results that cancel out), with a range that is not."""
-    widened = {}
+    """Values whose scale is too fine for a kernel's multipliers, with a range that is not: results that cancel out, scores
+    of a softmax that are all but equal."""
+    widened: dict[str, tuple[float, float]] = {}
     for node in graph.nodes:
         name = node.outputs[0]
+        if node.op == "SOFTMAX" and name not in groups.islands and node.inputs[0] in activations:
+            least, root = FINEST_SCORES / node.attrs.get("beta", 1.0), groups._find(str(node.inputs[0]))
+            if activations[str(node.inputs[0])][0] < least:
+                widened |= {n: (-128 * least, 128 * least) for n in groups.sources if groups._find(n) == root}
+            continue
         if node.op not in FINEST_OUTPUT or name not in groups.sources or name in groups.islands:
             continue
         least = FINEST_OUTPUT[node.op] * max(activations[n][0] for n in node.inputs if n is not None)
