@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -259,6 +260,8 @@ class Conformer(nn.Module):
 class Whisper(nn.Module):
     """Two convolutions over a spectrogram, sinusoidal places, an encoder; a causal decoder over it."""
 
+    places: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.c1, self.c2 = nn.Conv1d(20, WIDTH, 3, padding=1), nn.Conv1d(WIDTH, WIDTH, 3, stride=2, padding=1)
@@ -371,7 +374,8 @@ def answers(net: str, out: str, count: int) -> None:
     outputs = [m if isinstance(m, tuple) else (m,) for m in made]
     arrays = {f"x{i}": torch.stack(column).numpy() for i, column in enumerate(zip(*samples, strict=True))}
     arrays |= {f"y{i}": torch.stack(column).numpy() for i, column in enumerate(zip(*outputs, strict=True))}
-    np.savez(out, **{name: a.astype(np.int32) if a.dtype == np.int64 else a for name, a in arrays.items()})
+    narrow: dict[str, Any] = {name: a.astype(np.int32) if a.dtype == np.int64 else a for name, a in arrays.items()}
+    np.savez(out, **narrow)
 
 
 if __name__ == "__main__":

@@ -42,10 +42,6 @@ def einsum(b: Builder, c: Call) -> list[str]:
         if len(set(labels)) != len(labels):
             raise Cannot(f"'{equation}' takes a diagonal", "take the diagonal with Gather")
     values = [b.tensor(n) for n in names]
-    sizes = {}
-    for value, labels in zip(values, operands, strict=True):
-        for label, size in zip(labels, b.tensors[value].shape, strict=True):
-            sizes[label] = max(size, sizes.get(label, 1))
     value, labels = values[0], operands[0]
     for i, (other, more) in enumerate(zip(values[1:], operands[1:], strict=True)):
         later = {*out, *"".join(operands[i + 2 :])}
