@@ -34,7 +34,10 @@ def open_model(model: str | Path | Graph, **load_options: Any) -> Source:
     if isinstance(model, Graph):
         return Source(model.name, "", model)
     graph = load(str(model), **load_options)
-    digest = hashlib.sha256(model_file(model).read_bytes())
+    digest = hashlib.sha256()
+    path = model_file(model)
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
+        digest.update(file.read_bytes())
     if load_options.get("weights"):
         digest.update(Path(load_options["weights"]).read_bytes())
     return Source(str(model), digest.hexdigest(), graph)

@@ -49,7 +49,7 @@ def cli_command(function: Callable[..., Any]) -> click.Command:
 model_argument = click.argument("model", metavar="MODEL")
 
 
-LOAD = ("weights", "args", "shapes", "python", "outputs", "states")
+LOAD = ("weights", "args", "shapes", "python", "outputs", "states", "fixed", "trust")
 
 
 def load_options(function: F) -> F:
@@ -62,14 +62,22 @@ def load_options(function: F) -> F:
                 "--shape", "shapes", metavar="INPUT=N,...", multiple=True, help="Fix a dynamic input: input=1,3,96,96."
             ),
             click.option(
-                "--state", "states", metavar="INPUT=OUTPUT", multiple=True, help="Feed this input from that output of the run before."
+                "--state",
+                "states",
+                metavar="INPUT=OUTPUT",
+                multiple=True,
+                help="Feed this input from that output of the run before.",
             ),
             click.option(
                 "--outputs", metavar="NAME,...", help="Cut the network at these values (before non-maximum suppression, say)."
             ),
             click.option(
-                "--python", metavar="PATH", help="A Python that has what a PyTorch file imports; used to read it only."
+                "--set", "fixed", metavar="INPUT=VALUE", multiple=True, help="Fix an input of an ONNX file for good: sr=16000."
             ),
+            click.option(
+                "--python", metavar="PATH", help="A Python with PyTorch or TensorFlow and what the model's file imports."
+            ),
+            click.option("--trust", is_flag=True, help="Run the code that a Keras file holds (Lambda layers, custom classes)."),
         ]
     ):
         function = option(function)
@@ -80,13 +88,15 @@ def given(options_of_command: dict[str, Any]) -> dict[str, Any]:
     """Take the load options out of a command's; those given are returned as the API takes them. Raises click.BadParameter."""
     load = {key: options_of_command.pop(key) for key in LOAD}
     options: dict[str, Any] = {}
-    options |= {key: load[key] for key in ("weights", "python") if load[key]}
+    options |= {key: load[key] for key in ("weights", "python", "trust") if load[key]}
     if load["outputs"]:
         from edgekit.load.cut import cut_at
 
         options["outputs"] = cut_at(load["outputs"])
     if load["states"]:
         options["states"] = dict(_pair(text, "--state", "INPUT=OUTPUT") for text in load["states"])
+    if load["fixed"]:
+        options["fixed"] = dict(_pair(text, "--set", "INPUT=VALUE") for text in load["fixed"])
     if load["args"]:
         options["args"] = dict(_pair(text, "--arg", "KEY=VALUE") for text in load["args"])
     if load["shapes"]:

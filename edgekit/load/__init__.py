@@ -10,7 +10,11 @@ from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import REMAKE, Graph, Shape, check
 from edgekit.ops import infer
 
-KINDS = "an .onnx, .tflite or .pt2 file, or file.py:function that returns a torch.nn.Module"
+KINDS = (
+    "an .onnx, .tflite, .keras, .h5, .pt2 or TorchScript file, a SavedModel folder, "
+    "or file.py:function that returns a torch.nn.Module"
+)
+NAMES = {"onnx": "ONNX files", "tflite": "TFLite files", "keras": "Keras models", "torch": "PyTorch networks"}
 
 
 def load(
@@ -23,32 +27,48 @@ def load(
     python: str | Path | None = None,
     outputs: Sequence[str] | None = None,
     states: Mapping[str, str] | None = None,
+    fixed: Mapping[str, str] | None = None,
+    trust: bool = False,
 ) -> Graph:
     """The model as a checked Graph.
 
     source: a path, or "file.py:function". shapes: {input: shape} for dynamic axes (and for the inputs of a PyTorch file
     without example_inputs()). outputs: values to cut the network at, instead of its own outputs.
-    states: {input: output} that the network carries from run to run (see `edgekit.states`). weights, args, python: for
-    PyTorch files only (see `load_torch`). Raises BadModel for a missing, damaged or unknown file, Unsupported listing all
+    states: {input: output} that the network carries from run to run (see `edgekit.states`). fixed: {input: its value, as
+    text} of inputs that become constants (ONNX). weights, args: for PyTorch files only (see `load_torch`); python: for
+    these and Keras. trust: run code that a Keras file or SavedModel holds. Raises BadModel for a missing, damaged or unknown file, Unsupported listing all
     operators that cannot be read, BadConfig for options that do not apply.
     """
     kind = recognise(source)
+    useless = [
+        flag
+        for flag, value, kinds in (
+            ("--weights", weights, ("torch",)),
+            ("--arg", args, ("torch",)),
+            ("--python", python, ("torch", "keras")),
+            ("--trust", trust, ("keras",)),
+            ("--set", fixed, ("onnx",)),
+        )
+        if value and kind not in kinds
+    ]
+    if useless:
+        raise BadConfig(f"{', '.join(useless)} is not for {NAMES[kind]}, as '{source}' is", "leave it out")
     if kind == "torch":
         from edgekit.load.torch import load_torch
 
         graph = load_torch(source, weights=weights, args=args, shapes=shapes, name=name, python=python, outputs=outputs)
+    elif kind == "keras":
+        from edgekit.load.keras import load_keras
+
+        graph = load_keras(source, name=name, shapes=shapes, python=python, outputs=outputs, trust=trust)
+    elif kind == "tflite":
+        from edgekit.load.tflite import load_tflite
+
+        graph = load_tflite(source, name=name, shapes=shapes, outputs=outputs)
     else:
-        useless = [flag for flag, value in (("--weights", weights), ("--arg", args), ("--python", python)) if value]
-        if useless:
-            raise BadConfig(f"{', '.join(useless)} is for PyTorch files, '{source}' is {kind}", "leave it out")
-        if kind == "tflite":
-            from edgekit.load.tflite import load_tflite
+        from edgekit.load.onnx import load_onnx
 
-            graph = load_tflite(source, name=name, shapes=shapes, outputs=outputs)
-        else:
-            from edgekit.load.onnx import load_onnx
-
-            graph = load_onnx(source, name=name, shapes=shapes, outputs=outputs)
+        graph = load_onnx(source, name=name, shapes=shapes, outputs=outputs, fixed=fixed)
     graph = inferred(graph)
     if not states:
         return graph
@@ -58,14 +78,15 @@ def load(
 
 
 def recognise(source: str | Path) -> str:
-    """ "onnx", "tflite" or "torch". Raises BadModel, saying what the file seems to be, when it is none of them."""
+    """ "onnx", "tflite", "keras" (SavedModels too) or "torch". Raises BadModel, saying what the file seems to be, when it is none of them."""
     text = str(source)
     path = Path(text)
     if text.rpartition(":")[0].endswith(".py") or path.suffix == ".py":
         return "torch"
     if path.is_dir():
-        inside = "a SavedModel, which is not read yet" if (path / "saved_model.pb").exists() else "a folder"
-        raise BadModel(f"'{path}' is {inside}", f"give {KINDS}")
+        if (path / "saved_model.pb").is_file():
+            return "keras"
+        raise BadModel(f"'{path}' is a folder, and no SavedModel (it holds no saved_model.pb)", f"give {KINDS}")
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -75,6 +96,8 @@ def recognise(source: str | Path) -> str:
         raise BadModel(f"'{path}' is empty", "the copy or download failed; fetch it again")
     if head[4:8] == b"TFL3":
         return "tflite"
+    if head[:8] == b"\x89HDF\r\n\x1a\n":
+        return "keras"
     if head[:4] == b"PK\x03\x04":
         return _recognise_zip(path)
     if looks_like_onnx(head):
@@ -84,7 +107,7 @@ def recognise(source: str | Path) -> str:
 
 def _recognise_zip(path: Path) -> str:
     """A zip: .pt2, or what a person may take for a model."""
-    from edgekit.load.pt2 import what_it_is
+    from edgekit.load.pt2 import is_torchscript, what_it_is
 
     try:
         with zipfile.ZipFile(path) as archive:
@@ -96,7 +119,9 @@ def _recognise_zip(path: Path) -> str:
     if "archive_format" in inner:
         raise BadModel(f"'{path}' is a torch.export archive with another suffix", f"rename it to {path.stem}.pt2")
     if any(n in {"config.json", "model.weights.h5"} for n in (*inner, path.name)):
-        raise BadModel(f"'{path}' is a Keras model, which is not read yet", "convert it to .tflite with TensorFlow's converter")
+        return "keras"
+    if is_torchscript(path):
+        return "torch"
     if any(n.startswith("code/") for n in inner) or "data.pkl" in inner:
         raise BadModel(f"'{path}' is no model that can be read as it is", what_it_is(inner))
     raise BadModel(f"'{path}' is a zip archive that holds no model", f"give {KINDS}")
@@ -135,8 +160,6 @@ def _varint(data: bytes, at: int) -> tuple[int | None, int]:
 
 def _guess(path: Path, head: bytes) -> str:
     """What a file that is no model seems to be."""
-    if head[:8] == b"\x89HDF\r\n\x1a\n":
-        return "an HDF5 file (Keras), which is not read yet"
     if head[:2] == b"\x80\x02" or head[:1] == b"\x80":
         return "a pickle, which is never loaded"
     if path.suffix == ".onnx":

@@ -43,10 +43,20 @@ def inspect_pt2(path: Path) -> None:
         raise BadModel(f"'{path}' holds what is not loaded: " + "; ".join(dict.fromkeys(problems)), RESAVE)
 
 
+def is_torchscript(path: Path) -> bool:
+    """Whether the file is what torch.jit.save writes: a zip with code/ and constants.pkl."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            inner = [n.partition("/")[2] for n in archive.namelist()]
+    except (OSError, zipfile.BadZipFile, ValueError):
+        return False
+    return "constants.pkl" in inner and "data.pkl" in inner and any(n.startswith("code/") for n in inner)
+
+
 def what_it_is(inner: list[str]) -> str:
     """How to go on with a zip that is no .pt2: TorchScript, or weights."""
     if any(n.startswith("code/") for n in inner):
-        return "it is TorchScript, which is not read yet: give the Python file that builds the network, or " + RESAVE
+        return "it is TorchScript: give it the suffix .pt"
     if "data.pkl" in inner:
         return "it holds weights or a pickled module: give the code that builds the network, file.py:function --weights FILE"
     return RESAVE

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import importlib.util
 import inspect
+import itertools
 import json
 import os
 import re
@@ -56,6 +57,8 @@ def export(job: Mapping[str, Any], onnx_path: Path) -> dict[str, Any]:
             f"PyTorch models need {error.name}, which is not installed", 'pip install "edgekit[torch]"', "MissingTool"
         ) from None
     source = Path(job["source"])
+    if job.get("torchscript"):
+        return export_script(source, job.get("shapes") or {}, onnx_path)
     if source.suffix == ".pt2":
         program = guarded(source, f"loading '{source}'", lambda: torch.export.load(source))
         to_onnx(program, (), {}, None, onnx_path, source)
@@ -384,6 +387,60 @@ def to_onnx(
         for value, name in zip(inputs, names, strict=True):
             value.name = name
     program.save(path)
+
+
+def export_script(source: Path, shapes: Mapping[str, Sequence[int]], path: Path) -> dict[str, Any]:
+    """A TorchScript archive through the exporter that traces it (the newer one takes no TorchScript)."""
+    import torch
+
+    net = guarded(source, f"loading '{source}'", lambda: torch.jit.load(str(source), map_location="cpu"))
+    net.eval()
+    arguments = [a for a in net.forward.schema.arguments if a.name != "self"]
+    odd = [f"{a.name}: {a.type}" for a in arguments if str(a.type) != "Tensor" and not a.has_default_value()]
+    if odd:
+        raise Refusal(f"'{source}' takes {', '.join(odd)}", "script a module whose inputs are tensors")
+    names = [a.name for a in arguments]
+    unknown = [name for name in shapes if name not in names]
+    if unknown:
+        raise Refusal(f"the network has no input '{unknown[0]}'", f"its inputs are {listed(names)}", "BadConfig")
+    absent = [a.name for a in arguments if a.name not in shapes and not a.has_default_value()]
+    if absent:
+        options = " ".join(f"--shape {name}=1,3,224,224" for name in absent)
+        raise Refusal(f"TorchScript does not say what the inputs of '{source}' look like", f"add {options} (with its sizes)")
+    given = names[: max((names.index(name) for name in shapes), default=-1) + 1]
+    skipped = [name for name in given if name not in shapes]
+    if skipped:
+        raise Refusal(f"no shape for input '{skipped[0]}'", f"add --shape {skipped[0]}=1,...", "BadConfig")
+    args = script_inputs(net, [tuple(int(n) for n in shapes[name]) for name in given], source)
+    guarded(
+        source,
+        f"exporting '{source}'",
+        lambda: torch.onnx.export(net, args, str(path), dynamo=False, input_names=given, do_constant_folding=True),
+    )
+    kinds = {str(a.dtype) for a in args} - {"torch.float32"}
+    return {"contract": {}, "notes": ["TorchScript"] + (["its ids were taken to be int64"] if kinds else [])}
+
+
+def script_inputs(net: Any, shapes: Sequence[Sequence[int]], source: Path) -> tuple[Any, ...]:
+    """Zeros that the network runs on: float32, or int64 where only ids will do (an embedding says so by failing)."""
+    import torch
+
+    first: Exception | None = None
+    for kinds in itertools.product((torch.float32, torch.int64), repeat=min(len(shapes), 4)):
+        padded = (*kinds, *[torch.float32] * (len(shapes) - len(kinds)))
+        args = tuple(torch.zeros(tuple(shape), dtype=kind) for shape, kind in zip(shapes, padded, strict=True))
+        try:
+            with torch.no_grad():
+                net(*args)
+        except Exception as error:  # whatever the network raises
+            first = first or error
+        else:
+            return args
+    lines = [line.strip() for line in str(first).splitlines() if line.strip()]
+    sizes = ", ".join(str(list(shape)) for shape in shapes)
+    raise Refusal(
+        f"'{source}' does not run on inputs of {sizes}: {lines[-1] if lines else first!r}", "check the --shape options"
+    )
 
 
 def guarded(source: Path, doing: str, action: Callable[[], Any]) -> Any:

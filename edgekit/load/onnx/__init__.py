@@ -23,6 +23,7 @@ from edgekit.load.onnx import (
     attention,
     choice,
     compute,
+    control,
     einsum,
     fold,
     index,
@@ -78,10 +79,12 @@ def load_onnx(
     name: str | None = None,
     shapes: Mapping[str, tuple[int, ...]] | None = None,
     outputs: Sequence[str] | None = None,
+    fixed: Mapping[str, str] | None = None,
 ) -> Graph:
     """Read an ONNX file (path or bytes).
 
     name: of the Graph; default the file's stem. outputs: values to cut the graph at, instead of its own.
+    fixed: {input: its value as text}: the input becomes a constant (see `control.fix`).
     shapes: {input name: its static shape}, overriding the file's. A symbolic batch (axis 0) becomes 1; any other symbolic
     dimension must be given. Wide types narrow: int64 to int32, float64 and float16 to float32. Raises BadModel for a damaged file, Unsupported listing every node that cannot be handled.
     """
@@ -89,6 +92,8 @@ def load_onnx(
     if outputs is not None:
         _cut(model, outputs)
     model = modernize(model)
+    if fixed:
+        control.fix(model, fixed, shapes or {})
     reader = _Reader(model, folder, dict(shapes or {}))
     return reader.read(name or stem)
 
