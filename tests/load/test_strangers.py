@@ -26,7 +26,7 @@ def onnx_bytes(nodes: list[onnx.NodeProto], shape: tuple[int, ...], held: dict[s
     initializers = [numpy_helper.from_array(v, k) for k, v in held.items()]
     told = [x, *(helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in initializers)]
     graph = helper.make_graph(nodes, "g", told, [y], initializers)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3).SerializeToString()
+    return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=3).SerializeToString())
 
 
 def test_a_slope_vector_before_opset_7_belongs_to_the_channels() -> None:
@@ -109,7 +109,7 @@ def sized(*inputs: tuple[str, list[str | int | None]]) -> bytes:
     ins = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs]
     outs = [helper.make_tensor_value_info(name + "_y", TensorProto.FLOAT, None) for name, _ in inputs]
     graph = helper.make_graph(nodes, "g", ins, outs)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+    return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString())
 
 
 def test_the_batch_of_a_state_is_not_its_first_axis() -> None:
