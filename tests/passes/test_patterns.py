@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -25,7 +26,7 @@ class Pieces:
     def __init__(self, shape: tuple[int, ...]) -> None:
         self.shape, self.nodes, self.consts = shape, list[onnx.NodeProto](), list[onnx.TensorProto]()
 
-    def __call__(self, op: str, *inputs: str | float | Array | list[int], **attrs: object) -> str:
+    def __call__(self, op: str, *inputs: str | float | Array | list[int], **attrs: Any) -> str:
         names = []
         for value in inputs:
             if not isinstance(value, str):
