@@ -28,7 +28,7 @@ from typing import Any
 
 HERE = Path(__file__).parent
 MEMORY = 10 << 30
-MAKE_S, JUDGE_S = 300, 300
+MAKE_S, JUDGE_S = 300, 600
 SHARE = 0.75
 
 
@@ -96,7 +96,7 @@ def judged(name: str, path: Path, kind: str, more: Sequence[str]) -> dict[str, A
                 preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)),
             )  # fmt: skip
         except subprocess.TimeoutExpired:
-            return {**failed, "said": f"it took more than {JUDGE_S} s"}
+            return {**failed, "status": "no time", "said": f"it took more than {JUDGE_S} s"}
         if not out.is_file():
             return {**failed, "said": f"the process ended with {done.returncode}: {done.stderr[-1500:]}"}
         row: dict[str, Any] = json.loads(out.read_text())
@@ -159,7 +159,9 @@ def main() -> int:
         rows.append(row)
         if not options.json:
             print(line_of(row, options.full), flush=True)
-    count = {s: sum(r["status"] == s for r in rows) for s in ("converted", "refused", "WRONG", "CRASH", "unavailable")}
+    count = {
+        s: sum(r["status"] == s for r in rows) for s in ("converted", "refused", "WRONG", "CRASH", "no time", "unavailable")
+    }
     if options.json:
         print(json.dumps({"count": count, "rows": rows}))
     else:

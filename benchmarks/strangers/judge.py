@@ -41,7 +41,7 @@ Samples = Sequence[Mapping[str, Array]]
 @dataclass
 class Row:
     """One model. status: "converted", "refused" (an EdgekitError: `said`), "WRONG" (an answer differs: `said`), "CRASH" (a
-    traceback, a signal, no memory or no time: `said`), "unavailable" (the file or its package is not here).
+    traceback, a signal or no memory: `said`), "no time", "unavailable" (the file or its package is not here).
 
     stage: the step that ended it. float_db: the reference against the file's own engine, worst output, over real outputs
     (integer outputs must be equal). int8_db: the integer graph against the float one, worst output, on made-up inputs that were
