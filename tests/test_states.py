@@ -155,9 +155,9 @@ def test_quantized_states_in_every_format(name: str) -> None:
         equal(wanted, run_c(model.files, model.interface, fed, sanitize=True, form=form, period=STEPS))
 
 
-@pytest.mark.parametrize("name", ["convolution", "cache"])
+@pytest.mark.parametrize("name", [*NETS, "GRU"])
 def test_tflite_has_states_as_inputs_and_outputs(name: str) -> None:
-    graph = legalize(simplify(NETS[name](), "deploy"), "tflm")
+    graph = legalize(simplify(NETS[name]() if name in NETS else cells(name), "deploy"), "tflm")
     data = sequences(graph, 3)
     integer = quantize(graph, data)
     file = export_tflite(integer)

@@ -98,6 +98,7 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "SUM": (48, 1),
     "TANH": (16, 0),
     "TRANSPOSE": (0, 0),
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": (1024, 24),  # OpDataLSTM: four gates' and three products' parameters, an upper bound
 }
 UNKNOWN = (256, 64)
 CMSIS_EXTRA = {"AVERAGE_POOL_2D": 16, "FULLY_CONNECTED": 32, "MAX_POOL_2D": 16}
@@ -157,6 +158,7 @@ def plan_arena(model: Graph | bytes, core: str = "m4", kernels: Literal["cmsis",
 def persistent(file: FileModel, kernels: str, mve: bool) -> int:
     """Bytes at the top of the arena, without inputs and outputs."""
     total = BASE + EVAL_TENSOR * len(file.tensors) + NODE * len(file.ops)
+    total += sum(up(prod(t.shape) * DTYPE_BYTES[t.dtype]) for t in file.tensors if t.variable)
     for op in file.ops:
         data, params = PERSISTENT.get(op.code, UNKNOWN)
         total += up(data + (CMSIS_EXTRA.get(op.code, 0) if kernels == "cmsis" else 0)) + params
@@ -182,6 +184,9 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
         # Index and axis lists; MEAN and SUM of integers also keep 32-bit sums.
         sums = [4 * prod(tensors[op.outputs[0]].shape)] if op.code in {"MEAN", "SUM"} and x.dtype != "float32" else []
         return [4 * len(x.shape), 4 * prod(tensors[op.inputs[1]].shape), *sums]
+    if op.code == "UNIDIRECTIONAL_SEQUENCE_LSTM":
+        cell = tensors[op.inputs[19]]
+        return [prod(cell.shape) * DTYPE_BYTES[cell.dtype]] * 4
     if kernels != "cmsis" or x is None or x.dtype != "int8":
         return []
     if op.code == "AVERAGE_POOL_2D":

@@ -171,3 +171,22 @@ def test_a_batch_is_as_many_runs(op: str) -> None:
     for name in graph.outputs:
         each = np.concatenate([reference.run(graph, d)[name] for d in data])
         np.testing.assert_allclose(wide[name], each, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("op", GATES)
+@pytest.mark.parametrize("state", [False, True])
+def test_a_few_steps_run_in_plain_operators(op: str, state: bool) -> None:
+    """What TFLite has no builtin for: the same numbers, and the same bits on TFLM."""
+    for attrs in ({"reset_after": True}, {"reset_after": False}) if op == "GRU" else ({},):
+        graph = net(op, state, steps=3, reverse=state, **attrs)
+        flat = legalize(graph, "tflm")
+        data = samples(graph, 4)
+        for sample in data:
+            ours = reference.run(flat, sample)
+            for name, value in reference.run(graph, sample).items():
+                np.testing.assert_allclose(ours[name], value, atol=1e-5, err_msg=name)
+        integer = quantize(flat, data)
+        fed = [to_feeds(integer, d) for d in data[:2]]
+        for one, theirs in zip(fed, run_tflm(export_tflite(integer), fed), strict=True):
+            for name, value in reference.run(integer, one).items():
+                np.testing.assert_array_equal(value, theirs[name])

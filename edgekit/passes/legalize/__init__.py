@@ -13,7 +13,7 @@ from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node
 from edgekit.ops import TABLE
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.legalize import functions, lower, norms, rank, recurrent, transposed, windows
+from edgekit.passes.legalize import functions, lower, norms, rank, recurrent, steps, transposed, windows
 from edgekit.passes.simplify import clean, fuse, settle
 
 # Engine -> the operators it has (of the op table). "c" and "onnx" have all that have an integer meaning.
@@ -58,7 +58,7 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
     draft = Draft(graph)
     rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine], whole), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
     if engine in SAME_OR_VALID:
-        rules += [recurrent.lstm, windows.same_or_valid, transposed.transpose_conv, functions.on_reals(engine, whole), functions.looked_up(engine)]
+        rules += [steps.unroll, recurrent.lstm, windows.same_or_valid, transposed.transpose_conv, functions.on_reals(engine, whole), functions.looked_up(engine)]
         rules += [_only({"CUMSUM"}, functions.cumsum), _only({"SCATTER_ND"}, functions.scatter)] if whole else []
         rules += [_only({"ATAN2"}, functions.same_shapes)]
     if engine == "tflm":
@@ -103,11 +103,9 @@ def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, s
         if types is not None and first is not None and first.dtype not in types:
             found.append((where, f"{engine} has no {node.op} of {first.dtype}", "float32"))
             continue
-        if node.op in _NO_RNN - ENGINE_OPS[engine]:
-            found.append((where, f"{engine} has no {node.op} over a sequence", "an LSTM; or --format c, which has it whole"))
+        if engine in SAME_OR_VALID and (why := steps.refused(graph, node, engine)):
+            found.append((where, why, "an LSTM over the whole sequence; or --format c, which has them all"))
             continue
-        if engine in SAME_OR_VALID and (why := recurrent.refused(graph, node)):
-            found.append((where, f"it {why}: {engine}'s LSTM starts from zero and shows neither h nor c", "--format c"))
         if node.op not in ENGINE_OPS[engine]:
             found.append((where, f"{engine} has no {node.op}", "another activation" if node.op in LOWERINGS else ""))
             continue
