@@ -6,6 +6,8 @@ from edgekit.dsp import packed
 from edgekit.dsp_transposed import packed_transposed
 from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node, Tensor
+from edgekit.kernel_choice_audio import OPS as AUDIO
+from edgekit.kernel_choice_audio import audio_kernel
 from edgekit.kernel_choice_math import ELEMENTWISE as MATH_ELEMENTWISE
 from edgekit.kernel_choice_math import math_kernel
 from edgekit.kernel_choice_recurrent import SCRATCH as RECURRENT
@@ -67,6 +69,8 @@ def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
     x = ins[0]
     if x is None or not {x.dtype, out.dtype} <= SUFFIX.keys():
         return None
+    if node.op in AUDIO:
+        return audio_kernel(node, x)
     if node.op in _MOVES:
         return (f"move_{SUFFIX[out.dtype]}", 0) if all(t is None or t.dtype == out.dtype for t in ins) else None
     if node.op == "GATHER":

@@ -359,7 +359,7 @@ def _repeats(
 
 _WINDOWS: Sequence[str] = (
     *("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "AVERAGE_POOL_2D", "MAX_POOL_2D"),
-    *("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH"),
+    *("RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "DEPTH_TO_SPACE", "SPACE_TO_DEPTH", "STFT"),
 )
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _cell),
@@ -369,7 +369,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("TILE", "BROADCAST_TO"), _repeats),
     **dict.fromkeys(("CONCATENATION", "SPLIT"), _along),
     "FULLY_CONNECTED": _dense,
-    **dict.fromkeys(("SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION"), _softmax),
+    **dict.fromkeys(("SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION", "FILTER_BANK"), _softmax),
     **dict.fromkeys(("LAYER_NORM", "RMS_NORM", "GROUP_NORM"), _normalised),
     "BATCH_MATMUL": _product,
     "PAD": _pad,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit.errors import Unsupported
 from edgekit.export.c import (
+    calls_audio,
     calls_dsp,
     calls_dsp_transposed,
     calls_f32,
@@ -27,7 +28,7 @@ from edgekit.graph import Graph
 from edgekit.memory import Plan
 from edgekit.schedule import BufferView, KernelCall, Operand, Program
 
-CALLS = calls_rnn.CALLS | calls_math.CALLS | calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS | calls_f32.CALLS | calls_norm.CALLS | calls_spatial.CALLS | calls_dsp_transposed.CALLS
+CALLS = calls_audio.CALLS | calls_rnn.CALLS | calls_math.CALLS | calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS | calls_f32.CALLS | calls_norm.CALLS | calls_spatial.CALLS | calls_dsp_transposed.CALLS
 
 
 @dataclass(frozen=True)

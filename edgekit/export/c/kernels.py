@@ -25,7 +25,7 @@ TYPES = {
     "f32": "float",
 }
 # Kernels made from one text for several element types.
-GENERIC = ("move", "copy", "fill", "gather", "max_pool_2d", "resize_nearest")
+GENERIC = ("stft", "move", "copy", "fill", "gather", "max_pool_2d", "resize_nearest")
 EXTREMES = {"maximum": {"WORD": "larger", "SIGN": ">"}, "minimum": {"WORD": "smaller", "SIGN": "<"}}
 REDUCED = {"reduce_max": {"WORD": "largest", "SIGN": ">"}, "reduce_min": {"WORD": "smallest", "SIGN": "<"}}
 SUMS = {"add_s8": {"OP": "add", "SIGN": "+"}, "sub_s8": {"OP": "sub", "SIGN": "-"}}
