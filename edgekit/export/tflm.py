@@ -84,6 +84,7 @@ ADD_METHODS = {
     "SUM": "AddSum",
     "TANH": "AddTanh",
     "TRANSPOSE": "AddTranspose",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM",
     "TRANSPOSE_CONV": "AddTransposeConv",
 }
 # Builtin -> (most axes of its first data input, for real numbers only).

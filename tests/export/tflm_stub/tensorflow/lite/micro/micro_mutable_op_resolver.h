@@ -47,6 +47,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddSum() { return Count(); }
   TfLiteStatus AddTanh() { return Count(); }
   TfLiteStatus AddTranspose() { return Count(); }
+  TfLiteStatus AddUnidirectionalSequenceLSTM() { return Count(); }
 
  private:
   TfLiteStatus Count() { return ++count_ <= tOpCount ? kTfLiteOk : kTfLiteError; }
