@@ -16,7 +16,7 @@ import onnx
 
 from edgekit import contract as contracts
 from edgekit import ops, states
-from edgekit.errors import BadModel, Unsupported
+from edgekit.errors import BadModel, EdgekitError, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
 from edgekit.load.cut import chosen
 from edgekit.load.onnx import (
@@ -39,7 +39,7 @@ from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
 from edgekit.load.onnx.qdq_recurrent import read_cells
 from edgekit.load.onnx.schema import complaint
-from edgekit.load.onnx.shapes import input_shapes
+from edgekit.load.onnx.shapes import expected_tensors, input_shapes
 
 __all__ = ["COVERED", "load_onnx"]
 
@@ -104,6 +104,7 @@ class _Reader:
         self.opset = opset_of(model)
         self.problems: list[tuple[str, str, str]] = []
         self.broken: set[str] = set()  # values that nodes with problems would have made
+        self.expected: dict[str, Tensor] | None = None  # what ONNX's shape inference says of values, once it was asked
         graph = model.graph
         self.live = _live_nodes(graph)
         uses: dict[str, int] = {}
@@ -180,7 +181,7 @@ class _Reader:
         if wrong := complaint(node, self.opset):
             raise BadModel(f"{call.source}: {wrong}", RESAVE)
         if any(n in self.broken for n in node.input):
-            self.broken |= set(node.output)
+            self.follow(call, node)
             return
         unknown = [n for n in node.input if n and n not in b.values and n not in b.consts]
         if unknown:
@@ -293,6 +294,26 @@ class _Reader:
             for table in tables:
                 if value.name in table:
                     table[out] = table[value.name]
+
+    def follow(self, call: Call, node: onnx.NodeProto) -> None:
+        """Behind a node with a problem: would this one be refused as well, whatever that one gives?"""
+        b, first = self.b, call.input(0)
+        alone = first in self.broken and not any(n in self.broken for n in node.input[1:])
+        self.broken |= set(node.output)
+        if first is None or not alone or node.op_type not in HANDLERS:
+            return
+        if self.expected is None:
+            self.expected = expected_tensors(self.model, {n: b.tensors[n].shape for n in b.values if n in b.tensors})
+        if first not in self.expected:
+            return
+        b.tensors.setdefault(first, self.expected[first])
+        b.values[first] = first
+        try:
+            HANDLERS[node.op_type](b, call)
+        except Cannot as refusal:
+            self.problem(call, refusal.why, refusal.fix)
+        except (EdgekitError, ValueError, IndexError, KeyError, TypeError, AssertionError, ArithmeticError):
+            return  # only what is surely refused is told
 
     def problem(self, call: Call, why: str, fix: str) -> None:
         self.problems.append((call.source, why, fix))

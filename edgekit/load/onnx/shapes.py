@@ -8,10 +8,12 @@ from typing import Any
 import onnx
 
 from edgekit.errors import BadModel
-from edgekit.graph import Shape
+from edgekit.graph import NUMPY_DTYPES, Shape, Tensor
+from edgekit.load.onnx.builder import NARROW
 
 # A size without a name is unique; in the table of sizes it is None.
 Dim = int | str | None
+LARGEST = 1 << 30  # bytes of a model that is copied for shape inference
 
 
 def input_shapes(values: Sequence[onnx.ValueInfoProto], given: Mapping[str, Shape]) -> dict[str, Shape]:
@@ -52,6 +54,32 @@ def input_shapes(values: Sequence[onnx.ValueInfoProto], given: Mapping[str, Shap
         flags = " ".join(flag for _, _, flag in open_ones)
         raise BadModel("\n  ".join(text for _, text, _ in open_ones), f"fix it with {flags}, or the sizes you need")
     return result
+
+
+def expected_tensors(model: onnx.ModelProto, known: Mapping[str, Shape]) -> dict[str, Tensor]:
+    """{value: shape and dtype} by ONNX's shape inference, for values of known sizes. known: shapes of the graph's inputs."""
+    if model.ByteSize() > LARGEST:
+        return {}
+    asked = onnx.ModelProto()
+    asked.CopyFrom(model)
+    for value in asked.graph.input:
+        if value.name in known:
+            kept = value.type.tensor_type.elem_type
+            value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kept, known[value.name]))
+    try:
+        told = onnx.shape_inference.infer_shapes(asked, data_prop=True).graph.value_info
+    except Exception:  # it is only asked for a better message
+        return {}
+    found = {}
+    for value in told:
+        kind = value.type.tensor_type
+        dims = [_dim(d) for d in kind.shape.dim]
+        if kind.elem_type and kind.HasField("shape") and all(isinstance(d, int) and d > 0 for d in dims):
+            dtype = str(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+            dtype = NARROW.get(dtype, dtype)
+            if dtype in NUMPY_DTYPES:
+                found[value.name] = Tensor(value.name, tuple(d for d in dims if isinstance(d, int)), dtype)
+    return found
 
 
 def _dim(d: onnx.TensorShapeProto.Dimension) -> Dim:
