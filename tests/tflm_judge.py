@@ -22,6 +22,7 @@ TYPES = {
     "int8": schema.TensorType.INT8,
     "int16": schema.TensorType.INT16,
     "int32": schema.TensorType.INT32,
+    "int64": schema.TensorType.INT64,
     "bool": schema.TensorType.BOOL,
 }
 FUSED = {

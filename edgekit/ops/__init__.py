@@ -27,6 +27,7 @@ from edgekit.ops import (
     resize,
     spatial,
 )
+from edgekit.ops.int16 import wide
 from edgekit.ops.op import REQUIRED, Op, attr
 from edgekit.ops.tables import unary_table
 
@@ -53,7 +54,7 @@ FAMILIES = (
     resize,
     spatial,
 )
-TABLE: dict[str, Op] = {op.name: op for family in FAMILIES for op in family.OPS}
+TABLE: dict[str, Op] = {op.name: wide(op) for family in FAMILIES for op in family.OPS}
 
 
 def op_of(node: Node) -> Op:

@@ -10,7 +10,7 @@ from edgekit import fixedpoint
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.activation import infer_softmax, leading_axes
 from edgekit.ops.op import Op, broadcast_shapes, fail, given, take
-from edgekit.ops.requant import int8_quant, scale_of, zero_of
+from edgekit.ops.requant import data_quant, int8_quant, scale_of, zero_of
 
 
 def flips(node: Node) -> tuple[bool, bool]:
@@ -43,21 +43,25 @@ def real_matmul(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def matmul_requant(node: Node, a: Tensor, b: Tensor, y: Tensor) -> tuple[int, int]:
-    """(multiplier, shift) of BATCH_MATMUL on int8."""
-    scales = [scale_of(int8_quant(node, t)) for t in (a, b, y)]
+    """(multiplier, shift) of BATCH_MATMUL."""
+    scales = [scale_of(data_quant(node, t)) for t in (a, b, y)]
     return fixedpoint.quantize_multiplier(scales[0] * scales[1] / scales[2])
 
 
 def integer_matmul(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """int8: exact sums of products of the centred values, one rescale."""
+    """Exact sums of products of the centred values, one rescale; sums are of 32 bits (int16: of 64)."""
     (a, b), (ta, tb) = given(inputs, 2), given(ins, 2)
     a, b = _factors(node, a, b)
     # float64 holds sums of up to 2**37 products of 9-bit numbers exactly, and multiplies faster than int64.
-    x, w = (q.astype(np.float64) - zero_of(int8_quant(node, t)) for q, t in ((a, ta), (b, tb)))
-    sums = fixedpoint.wrap_int32(np.matmul(x, w).astype(np.int64))
-    scaled = fixedpoint.multiply_by_quantized_multiplier(sums, *matmul_requant(node, ta, tb, outs[0]))
+    x, w = (q.astype(np.float64) - zero_of(data_quant(node, t)) for q, t in ((a, ta), (b, tb)))
+    sums, requant = np.matmul(x, w).astype(np.int64), matmul_requant(node, ta, tb, outs[0])
+    if outs[0].dtype == "int16":
+        scaled = fixedpoint.multiply_by_quantized_multiplier_int64(sums, *requant)
+        return [np.clip(scaled, -32768, 32767).astype(np.int16)]
+    sums = fixedpoint.wrap_int32(sums)
+    scaled = fixedpoint.multiply_by_quantized_multiplier(sums, *requant)
     return [np.clip(scaled + zero_of(int8_quant(node, outs[0])), -128, 127).astype(np.int8)]
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.fixedpoint import multiply_by_quantized_multiplier, wrap_int32
-from edgekit.graph import Array, Node, Shape, Tensor
+from edgekit.fixedpoint import multiply_by_quantized_multiplier, multiply_by_quantized_multiplier_int64, wrap_int32
+from edgekit.graph import NUMPY_DTYPES, Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
 from edgekit.ops.op import Op, fail, given, optional, take, whole_numbers
-from edgekit.ops.requant import activation_range, conv_requant, int8_quant, zero_of
+from edgekit.ops.requant import activation_range, conv_requant, data_quant, zero_of
 from edgekit.ops.windows import CHUNK_ELEMENTS, output_size, padded, patches, taps
 
 ATTRS: Mapping[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "pad": (0, 0, 0, 0), "activation": "NONE"}
@@ -121,28 +121,37 @@ def exact_dtype(weights: Array, reach: int) -> type[np.floating]:
     return np.float32 if largest < 1 << 24 else np.float64
 
 
+def reach_of(x: Tensor) -> int:
+    """The largest |q - zero point| that x can hold."""
+    return 32768 if x.dtype == "int16" else 255
+
+
 def finish(node: Node, sums: Array, bias: Array | None, requant: tuple[Array, Array], y: Tensor) -> Array:
-    """int8 outputs from exact sums (a float array of whole numbers): bias, rescale a channel, zero point, clamp."""
-    quant = int8_quant(node, y)
+    """Outputs from exact sums (a float array of whole numbers): bias, rescale a channel, zero point, clamp. int8 ones have a
+    bias and sums of 32 bits, int16 ones of 64."""
+    quant = data_quant(node, y)
     total = sums.astype(np.int64)
     if bias is not None:
-        total = wrap_int32(total + bias)
-    scaled = multiply_by_quantized_multiplier(total, *requant) + zero_of(quant)
-    clamped: Array = np.clip(scaled, *activation_range(fused_of(node), quant)).astype(np.int8)
+        if (bias.dtype == np.int64) != (y.dtype == "int16"):
+            fail(node, f"its bias is {bias.dtype} beside {y.dtype} values")
+        total = total + bias if y.dtype == "int16" else wrap_int32(total + bias)
+    rescale = multiply_by_quantized_multiplier_int64 if y.dtype == "int16" else multiply_by_quantized_multiplier
+    scaled = rescale(total, *requant) + zero_of(quant)
+    clamped: Array = np.clip(scaled, *activation_range(fused_of(node), quant)).astype(NUMPY_DTYPES[y.dtype])
     return clamped
 
 
 def integer_conv(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """int8 x, int8 w (symmetric, one scale or one a channel), int32 bias; exact sums, modulo 2**32."""
+    """int8 w (symmetric, one scale or one a channel); int8 x and int32 bias, exact sums modulo 2**32; or int16 and int64."""
     (x, w), bias = given(inputs, 2), optional(inputs, 2)
     tx, tw = given(ins, 2)
     requant = conv_requant(node, tx, tw, outs[0])
     dense = node.op == "CONV_2D"
-    kind = exact_dtype(w if dense else w.reshape(-1, w.shape[3]).T, 255)
+    kind = exact_dtype(w if dense else w.reshape(-1, w.shape[3]).T, reach_of(tx))
     win = window_of(node, w.shape)
-    centred = padded(x.astype(kind) - kind(zero_of(int8_quant(node, tx))), win.pad, 0)
+    centred = padded(x.astype(kind) - kind(zero_of(data_quant(node, tx))), win.pad, 0)
     sums = (correlate if dense else correlate_depthwise)(centred, w.astype(kind), win)
     return [finish(node, sums, bias, requant, outs[0])]
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
-from edgekit.ops.conv import exact_dtype, finish
+from edgekit.ops.conv import exact_dtype, finish, reach_of
 from edgekit.ops.op import Op, fail, given, optional, take
-from edgekit.ops.requant import dense_requant, int8_quant, zero_of
+from edgekit.ops.requant import data_quant, dense_requant, zero_of
 
 
 def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
@@ -41,14 +41,14 @@ def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 
 
 def integer(node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Array]:
-    """int8 x and w (one scale, or one an output), int32 bias; exact sums, modulo 2**32."""
+    """int8 w (one scale, or one an output); int8 x and int32 bias, exact sums modulo 2**32; or int16 and int64."""
     (x, w), bias = given(inputs, 2), optional(inputs, 2)
     tx, tw = given(ins, 2)
     requant = dense_requant(node, tx, tw, outs[0])
     assert tw.quant is not None
     centred = w.astype(np.int64) - tw.quant.zero_point.reshape(-1, 1)
-    kind = exact_dtype(centred, 255)
-    flat = x.reshape(-1, w.shape[1]).astype(kind) - kind(zero_of(int8_quant(node, tx)))
+    kind = exact_dtype(centred, reach_of(tx))
+    flat = x.reshape(-1, w.shape[1]).astype(kind) - kind(zero_of(data_quant(node, tx)))
     return [finish(node, flat @ centred.astype(kind).T, bias, requant, outs[0]).reshape(out_shape(node, x, w))]
 
 

@@ -12,11 +12,10 @@ from edgekit.fixedpoint import (
     rounding_divide_by_pot,
     saturating_rounding_doubling_high_mul,
 )
-from edgekit.graph import Array, Node, Shape, Tensor
+from edgekit.graph import NUMPY_DTYPES, Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
 from edgekit.ops.op import Op, broadcast_shapes, fail, given, same_axes, take
 from edgekit.ops.requant import add_params, mul_params
-
 
 
 def divide(a: Array, b: Array) -> Array:
@@ -57,7 +56,7 @@ def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def integer_add(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """ADD and SUB on int8, through 20 extra bits."""
+    """ADD and SUB, through 20 extra bits (int16: 15)."""
     ta, tb = given(ins, 2)
     p = add_params(node, ta, tb, outs[0])
     sides = [
@@ -65,17 +64,18 @@ def integer_add(
         for q, zero, multiplier, shift in zip(given(inputs, 2), p.zeros, p.multipliers, p.shifts, strict=True)
     ]
     total = multiply_by_quantized_multiplier(BINARY[node.op](sides[0], sides[1]), p.out_multiplier, p.out_shift) + p.out_zero
-    return [np.clip(total, *p.clamp).astype(np.int8)]
+    return [np.clip(total, *p.clamp).astype(NUMPY_DTYPES[outs[0].dtype])]
 
 
 def integer_mul(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """MUL on int8: the product of the centred inputs, rescaled."""
+    """MUL: the product of the centred inputs, rescaled."""
     ta, tb = given(ins, 2)
     p = mul_params(node, ta, tb, outs[0])
     a, b = (q.astype(np.int64) - zero for q, zero in zip(given(inputs, 2), p.zeros, strict=True))
-    return [np.clip(multiply_by_quantized_multiplier(a * b, p.multiplier, p.shift) + p.out_zero, *p.clamp).astype(np.int8)]
+    scaled = multiply_by_quantized_multiplier(a * b, p.multiplier, p.shift) + p.out_zero
+    return [np.clip(scaled, *p.clamp).astype(NUMPY_DTYPES[outs[0].dtype])]
 
 
 def integer_div(

@@ -84,7 +84,11 @@ def _interpolated(size: Array, bits: int, most: int) -> Array:
 
 def sigmoid16(x: Array, power: int) -> Array:
     """sigmoid(x * 2**power) * 2**15, int64 in 0..32767. x: int16 values of any shape."""
-    steps = _steps(x, power)
+    return sigmoid_steps(_steps(x, power))
+
+
+def sigmoid_steps(steps: Array) -> Array:
+    """The same of a number of steps of 1 / (24 * 512)."""
     value = _interpolated(np.abs(steps), 9, 0x7FFF << 10)
     half = 1 << 9
     return np.where(steps >= 0, value + half, (1 << 25) - value + half - 1) >> 10
@@ -92,7 +96,11 @@ def sigmoid16(x: Array, power: int) -> Array:
 
 def tanh16(x: Array, power: int) -> Array:
     """tanh(x * 2**power) * 2**15, int64 in -32768..32767. x: int16 values of any shape."""
-    steps = _steps(x, power)
+    return tanh_steps(_steps(x, power))
+
+
+def tanh_steps(steps: Array) -> Array:
+    """The same of a number of steps of 1 / (24 * 512)."""
     value = _interpolated(np.abs(steps), 8, 0xFFFF << 8)
     middle, half = 1 << 23, 1 << 7
     return np.where(steps >= 0, value - middle + half, middle - value + half - 1) >> 8

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.graph import Array, Node, Shape, Tensor
+from edgekit.fixedpoint import integer_range
+from edgekit.graph import NUMPY_DTYPES, Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
 from edgekit.ops.conv import Window
 from edgekit.ops.op import REQUIRED, Op, fail, given, take, whole_numbers
-from edgekit.ops.requant import activation_range, int8_quant
+from edgekit.ops.requant import activation_range, data_quant
 from edgekit.ops.windows import output_size, padded, taps
 
 ATTRS: Mapping[str, Any] = {"filter": REQUIRED, "stride": (1, 1), "pad": (0, 0, 0, 0), "activation": "NONE"}
@@ -81,20 +82,21 @@ def real_max(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def integer_average(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """int8, one scale in and out: sum / count, halves away from zero."""
+    """One scale in and out: sum / count, halves away from zero."""
     (x,), win = given(inputs), window_of(node)
     total, count = window_sum(x.astype(np.int64), win), window_count(x, win)
     half = count // 2
     mean = np.where(total > 0, (total + half) // count, -((half - total) // count))
-    return [np.clip(mean, *activation_range(fused_of(node), int8_quant(node, outs[0]))).astype(np.int8)]
+    return [np.clip(mean, *activation_range(fused_of(node), data_quant(node, outs[0]))).astype(NUMPY_DTYPES[outs[0].dtype])]
 
 
 def integer_max(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """int8, one scale in and out."""
-    largest = window_max(given(inputs)[0], window_of(node), -128)
-    return [np.clip(largest, *activation_range(fused_of(node), int8_quant(node, outs[0]))).astype(np.int8)]
+    """One scale in and out."""
+    kind, clamp_range = outs[0].dtype, activation_range(fused_of(node), data_quant(node, outs[0]))
+    largest = window_max(given(inputs)[0], window_of(node), integer_range(kind)[0])
+    return [np.clip(largest, *clamp_range).astype(NUMPY_DTYPES[kind])]
 
 
 def coupled(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from edgekit.fixedpoint import multiply_by_quantized_multiplier
-from edgekit.graph import Array, Node, Shape, Tensor
+from edgekit.fixedpoint import integer_range, multiply_by_quantized_multiplier
+from edgekit.graph import NUMPY_DTYPES, Array, Node, Shape, Tensor
 from edgekit.ops.op import REQUIRED, Op, axis_of, fail, given, take
 from edgekit.ops.requant import reduce_params
 
@@ -52,11 +52,12 @@ def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
 def integer_sum(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """MEAN and SUM on int8."""
+    """MEAN and SUM."""
     (x,), p = given(inputs), reduce_params(node, given(ins)[0], outs[0])
     total = np.asarray(x.sum(axis=axes_of(node), keepdims=bool(node.attrs.get("keep_dims", False)), dtype=np.int64))
     scaled = multiply_by_quantized_multiplier(total - p.zero * p.count, p.multiplier, p.shift) + p.out_zero
-    return [np.clip(scaled, -128, 127).astype(np.int8)]
+    kind = outs[0].dtype
+    return [np.clip(scaled, *integer_range(kind)).astype(NUMPY_DTYPES[kind])]
 
 
 def integer_extreme(

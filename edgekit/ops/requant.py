@@ -49,6 +49,11 @@ def int8_quant(node: Node, tensor: Tensor) -> Quant:
     return quant
 
 
+def data_quant(node: Node, tensor: Tensor) -> Quant:
+    """The Quant of a value of one scale that is int8 or int16 (the latter: see `ops.int16`). Raises BadModel for others."""
+    return quant_of(node, tensor) if tensor.dtype == "int16" else int8_quant(node, tensor)
+
+
 def activation_range(activation: str, quant: Quant) -> tuple[int, int]:
     """(lowest, highest) integer a fused activation lets through, in the output's `quant`."""
     low, high = fixedpoint.integer_range(quant.dtype)
@@ -70,7 +75,7 @@ def dense_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, A
     """(multipliers int64[O], shifts int64[O]) of FULLY_CONNECTED, whose weights may have a zero point."""
     if w.quant is None:
         fail(node, f"weights '{w.name}' have no Quant")
-    real = scale_of(int8_quant(node, x)) * w.quant.scale.astype(np.float64) / scale_of(int8_quant(node, y))
+    real = scale_of(data_quant(node, x)) * w.quant.scale.astype(np.float64) / scale_of(data_quant(node, y))
     return fixedpoint.quantize_multipliers(np.broadcast_to(real, (y.shape[-1],)))
 
 
@@ -89,9 +94,9 @@ class AddParams:
 
 
 def add_params(node: Node, a: Tensor, b: Tensor, y: Tensor) -> AddParams:
-    """ADD and SUB on int8. An output scale below 2**-19 of the inputs' is more than TFLM takes."""
-    qa, qb, qy = (int8_quant(node, t) for t in (a, b, y))
-    left_shift = 20
+    """ADD and SUB. On int8, an output scale below 2**-19 of the inputs' is more than TFLM takes."""
+    qa, qb, qy = (data_quant(node, t) for t in (a, b, y))
+    left_shift = 15 if y.dtype == "int16" else 20
     twice = 2 * max(scale_of(qa), scale_of(qb))
     ma, ha = fixedpoint.quantize_multiplier(scale_of(qa) / twice)
     mb, hb = fixedpoint.quantize_multiplier(scale_of(qb) / twice)
@@ -114,8 +119,8 @@ class MulParams:
 
 
 def mul_params(node: Node, a: Tensor, b: Tensor, y: Tensor) -> MulParams:
-    """MUL and DIV on int8."""
-    qa, qb, qy = (int8_quant(node, t) for t in (a, b, y))
+    """MUL and DIV."""
+    qa, qb, qy = (data_quant(node, t) for t in (a, b, y))
     product = scale_of(qb) * scale_of(qy)
     real = scale_of(qa) / product if node.op == "DIV" else scale_of(qa) * scale_of(qb) / scale_of(qy)
     multiplier, shift = fixedpoint.quantize_multiplier(real)
@@ -146,8 +151,8 @@ class ReduceParams:
 
 
 def reduce_params(node: Node, x: Tensor, y: Tensor) -> ReduceParams:
-    """MEAN and SUM on int8. MEAN's 1 / count is folded into the multiplier by an integer division, as TFLM does."""
-    qx, qy = int8_quant(node, x), int8_quant(node, y)
+    """MEAN and SUM. MEAN's 1 / count is folded into the multiplier by an integer division, as TFLM does."""
+    qx, qy = data_quant(node, x), data_quant(node, y)
     count = int(np.prod([x.shape[a] for a in node.attrs["axes"]], dtype=np.int64))
     multiplier, shift = requantize_params(node, x, y)
     if node.op == "MEAN":

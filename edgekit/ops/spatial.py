@@ -11,10 +11,10 @@ import numpy as np
 
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
-from edgekit.ops.conv import exact_dtype, finish
+from edgekit.ops.conv import exact_dtype, finish, reach_of
 from edgekit.ops.move import moved
 from edgekit.ops.op import REQUIRED, Op, fail, given, optional, take, whole_numbers
-from edgekit.ops.requant import conv_requant, int8_quant, zero_of
+from edgekit.ops.requant import conv_requant, data_quant, zero_of
 
 Groups = list[list[tuple[str, int]]]
 
@@ -109,12 +109,12 @@ def real_transpose_conv(node: Node, inputs: Sequence[Array | None]) -> list[Arra
 def integer_transpose_conv(
     node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]
 ) -> list[Array]:
-    """int8 x, int8 w (symmetric, one scale or one an output channel), int32 bias; exact sums, modulo 2**32."""
+    """As `conv.integer_conv`."""
     (x, w), bias = given(inputs, 2), optional(inputs, 2)
     tx, tw = given(ins, 2)
     requant = conv_requant(node, tx, tw, outs[0])
-    kind = exact_dtype(w, 255)
-    centred = x.astype(kind) - kind(zero_of(int8_quant(node, tx)))
+    kind = exact_dtype(w, reach_of(tx))
+    centred = x.astype(kind) - kind(zero_of(data_quant(node, tx)))
     return [finish(node, scatter(centred, w.astype(kind), spread_of(node, w.shape)), bias, requant, outs[0])]
 
 
