@@ -17,7 +17,7 @@ from edgekit.target import find_target
 
 DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
-TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "scheme", "observer", "io")
+TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "audio", "scheme", "observer", "io")
 CHOICES = {"observer": ("minmax", "percentile", "mse"), "io": ("int8", "float")}
 OPTIONS = (*TEXTS, "samples", "ram_budget", "args", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
@@ -48,6 +48,7 @@ class ModelConfig:
     split: str | None = None
     weights: str | None = None
     outputs: str | None = None
+    audio: str | None = None
     scheme: str = "int8"
     observer: Literal["minmax", "percentile", "mse"] = "minmax"
     io: Literal["int8", "float"] = "int8"
@@ -57,6 +58,11 @@ class ModelConfig:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     growth: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @property
+    def audio_file(self) -> str | None:
+        """The file of the front-end, when it is in one."""
+        return self.audio if self.audio and self.audio.endswith(".toml") else None
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -112,6 +118,8 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
     for key in ("source", "data", "eval", "weights"):
         if isinstance(texts.get(key), str):
             texts[key] = str(folder / texts[key])
+    if isinstance(texts.get("audio"), str) and texts["audio"].endswith(".toml"):
+        texts["audio"] = str(folder / texts["audio"])
     rest: dict[str, Any] = {}
     if "samples" in table:
         rest["samples"] = _typed(table, "samples", int, "a whole number", at, faults)

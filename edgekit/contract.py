@@ -69,5 +69,6 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "std": _numbers,
     "scale": lambda v: _number(v) and v > 0,
     "zero_point": lambda v: isinstance(v, int),
+    "audio": lambda v: isinstance(v, str),
     "labels": lambda v: isinstance(v, tuple) and all(isinstance(label, str) for label in v),
 }

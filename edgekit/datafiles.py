@@ -1,9 +1,8 @@
-"""Decode the files a data folder may hold (images, PCM .wav, .npy) and numeric .csv tables. See `edgekit.data`."""
+"""Decode the files a data folder may hold (images, .npy; sounds: `edgekit.sounds`) and numeric .csv tables. See `edgekit.data`."""
 
 from __future__ import annotations
 
 import csv
-import wave
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from edgekit import sounds
 from edgekit.errors import BadData, MissingTool
 from edgekit.graph import Array, InputSpec, Shape
 
@@ -76,7 +76,8 @@ def decoder(
 ) -> tuple[Callable[[Path], Array], str]:
     """(decode a file to one sample, what it does that the data's owner should know).
 
-    shape: the input's source shape. Images and sounds come back as float32 real numbers, .npy as saved.
+    shape: the input's source shape. Images and sounds come back as float32 real numbers (sounds for a front-end as int16 PCM),
+    .npy as saved.
     """
     if kind == "npy":
         return _read_npy, ""
@@ -86,15 +87,7 @@ def decoder(
         resized = [f for f in files[:16] if _image_size(f) != (width, height)]
         note = f"images are resized to {width}x{height} (bilinear)" if resized else ""
         return lambda file: _read_image(file, channels_first, height, width, channels, meaning), note
-    length = max(shape)
-    if int(np.prod(shape)) != length:
-        raise BadData(
-            f"the model takes {list(shape)}, a .wav is one row of samples",
-            "compute the features in a function and give --data file.py:function",
-        )
-    cut = any(_wav_frames(f) != length for f in files[:16])
-    note = f"sounds are cut, or padded with zeros at the end, to {length} samples" if cut else ""
-    return lambda file: _read_wav(file, length, spec, scale).reshape(shape), note
+    return sounds.decoder(files, shape, spec, scale)
 
 
 def _read_npy(file: Path) -> Array:
@@ -182,45 +175,6 @@ def _read_image(
         raise BadData(f"cannot read the image {file}: {error}") from error
     real = (pixels * meaning[0] + meaning[1]).astype(np.float32)
     return np.ascontiguousarray(real.transpose(2, 0, 1) if channels_first else real)
-
-
-# ----------------------------------------------------------------------------------------------------------- sounds
-
-
-def _wav_frames(file: Path) -> int:
-    try:
-        with wave.open(str(file), "rb") as sound:
-            return sound.getnframes()
-    except (wave.Error, EOFError, OSError) as error:
-        raise BadData(f"cannot read the sound {file}: {error}", "save it as PCM .wav (8, 16, 24 or 32 bits)") from error
-
-
-def _read_wav(file: Path, length: int, spec: InputSpec, scale: tuple[float, int] | None) -> Array:
-    """Mono PCM as float32 in [-1, 1), or scale * (q - zero point) where the contract or --data-scale says so."""
-    try:
-        with wave.open(str(file), "rb") as sound:
-            channels, width, raw = sound.getnchannels(), sound.getsampwidth(), sound.readframes(sound.getnframes())
-            if len(raw) != sound.getnframes() * channels * width:
-                raise EOFError("it is cut short")
-    except (wave.Error, EOFError, OSError) as error:
-        raise BadData(f"cannot read the sound {file}: {error}", "save it as PCM .wav (8, 16, 24 or 32 bits)") from error
-    if channels != 1:
-        raise BadData(f"{file} has {channels} channels", "mix it down to one")
-    if width == 1:
-        steps = np.frombuffer(raw, np.uint8).astype(np.int64) - 128
-    elif width == 3:
-        parts = np.frombuffer(raw, np.uint8).reshape(-1, 3).astype(np.int64)
-        steps = parts[:, 0] | parts[:, 1] << 8 | parts[:, 2] << 16
-        steps -= (steps >> 23) << 24
-    else:
-        steps = np.frombuffer(raw, "<i2" if width == 2 else "<i4").astype(np.int64)
-    if scale is None and spec.scale is not None:
-        scale = (spec.scale, spec.zero_point or 0)
-    step, zero = scale if scale is not None else (1.0 / (1 << (8 * width - 1)), 0)
-    real = np.zeros(length, np.float32)
-    kept = steps[:length]
-    real[: kept.size] = (kept - zero) * step
-    return real
 
 
 # -------------------------------------------------------------------------------------------------------------- csv

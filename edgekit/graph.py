@@ -141,6 +141,7 @@ class InputSpec:
     perm: graph input = transpose(source array, perm); None when they are the same. layout: the source's axes, e.g. "NCHW".
     mean/std: how raw pixels were normalised, per channel, for messages and generated code (None: unknown, never guessed).
     scale/zero_point: what integer source data means (real = scale * (q - zero_point)); None: integer data is refused.
+    audio: the front-end between int16 PCM and the network, as `frontend.parse` takes it.
     """
 
     kind: str = "tensor"  # tensor, image, audio, ids, table
@@ -151,6 +152,7 @@ class InputSpec:
     std: tuple[float, ...] | None = None
     scale: float | None = None
     zero_point: int | None = None
+    audio: str = ""
 
 
 @dataclass(frozen=True)

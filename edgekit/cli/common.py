@@ -49,7 +49,7 @@ def cli_command(function: Callable[..., Any]) -> click.Command:
 model_argument = click.argument("model", metavar="MODEL")
 
 
-LOAD = ("weights", "args", "shapes", "python", "outputs", "states", "fixed", "trust")
+LOAD = ("weights", "args", "shapes", "python", "outputs", "states", "fixed", "trust", "audio")
 
 
 def load_options(function: F) -> F:
@@ -67,6 +67,12 @@ def load_options(function: F) -> F:
                 metavar="INPUT=OUTPUT",
                 multiple=True,
                 help="Feed this input from that output of the run before.",
+            ),
+            click.option(
+                "--audio",
+                metavar="SPEC",
+                help="Put a front-end before it that takes int16 PCM: mfcc:rate=16000,frame=30ms,hop=20ms,mels=40,coefficients=10, "
+                "or a .toml file.",
             ),
             click.option(
                 "--outputs", metavar="NAME,...", help="Cut the network at these values (before non-maximum suppression, say)."
@@ -88,7 +94,7 @@ def given(options_of_command: dict[str, Any]) -> dict[str, Any]:
     """Take the load options out of a command's; those given are returned as the API takes them. Raises click.BadParameter."""
     load = {key: options_of_command.pop(key) for key in LOAD}
     options: dict[str, Any] = {}
-    options |= {key: load[key] for key in ("weights", "python", "trust") if load[key]}
+    options |= {key: load[key] for key in ("weights", "python", "audio", "trust") if load[key]}
     if load["outputs"]:
         from edgekit.load.cut import cut_at
 

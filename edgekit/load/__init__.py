@@ -27,6 +27,7 @@ def load(
     python: str | Path | None = None,
     outputs: Sequence[str] | None = None,
     states: Mapping[str, str] | None = None,
+    audio: str | None = None,
     fixed: Mapping[str, str] | None = None,
     trust: bool = False,
 ) -> Graph:
@@ -34,7 +35,8 @@ def load(
 
     source: a path, or "file.py:function". shapes: {input: shape} for dynamic axes (and for the inputs of a PyTorch file
     without example_inputs()). outputs: values to cut the network at, instead of its own outputs.
-    states: {input: output} that the network carries from run to run (see `edgekit.states`). fixed: {input: its value, as
+    states: {input: output} that the network carries from run to run (see `edgekit.states`). audio: a front-end to
+    put before it (see `edgekit.frontend`). fixed: {input: its value, as
     text} of inputs that become constants (ONNX). weights, args: for PyTorch files only (see `load_torch`); python: for
     these and Keras. trust: run code that a Keras file or SavedModel holds. Raises BadModel for a missing, damaged or unknown file, Unsupported listing all
     operators that cannot be read, BadConfig for options that do not apply.
@@ -70,11 +72,15 @@ def load(
 
         graph = load_onnx(source, name=name, shapes=shapes, outputs=outputs, fixed=fixed)
     graph = inferred(graph)
-    if not states:
-        return graph
-    from edgekit.states import carry
+    if states:
+        from edgekit.states import carry
 
-    return carry(graph, states)
+        graph = carry(graph, states)
+    if audio:
+        from edgekit.frontend import attach, read_spec
+
+        graph = attach(graph, read_spec(audio))
+    return graph
 
 
 def recognise(source: str | Path) -> str:

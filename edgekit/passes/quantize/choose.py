@@ -20,6 +20,7 @@ from edgekit.fixedpoint import integer_range
 from edgekit.graph import Array, Graph, Node, Tensor
 from edgekit.ops import op_of
 from edgekit.ops.op import Op
+from edgekit.passes.quantize import sound
 from edgekit.passes.quantize.observe import Observations, Observed
 from edgekit.passes.quantize.ranges import OBSERVERS
 from edgekit.passes.quantize.recurrent import bias_floor, ties, weight_scales, wide_affine, wide_values
@@ -216,6 +217,7 @@ class Groups:
         for name in self.sources:
             self._find(name)
         self.islands |= {n.outputs[0]: why for n in graph.nodes if op_of(n).recurrent and (why := why_float(graph, n))}
+        self.islands |= dict.fromkeys(sound.front_end(graph), sound.WHY)
         self.wide = wide_values(graph, self.islands)
         for node in graph.nodes:
             self._add(node)
@@ -232,7 +234,7 @@ class Groups:
         outputs = [n for n in node.outputs if self._is_real(n)]
         if not outputs and not any(self._is_real(n) for n in node.inputs):
             return  # works on ids
-        why = why_float(self.graph, node)
+        why = why_float(self.graph, node) or self.islands.get(node.outputs[0], "")
         for name in outputs:
             self._find(name)
         if why:
