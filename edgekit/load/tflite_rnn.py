@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekit.errors import BadModel
-from edgekit.graph import Array, Quant, Tensor, const, fresh
+from edgekit.graph import Array, Node, Quant, Tensor, const, fresh
 from edgekit.load.tflite_build import Builder, Refused
 from edgekit.load.tflite_file import HINT, FileOp
 
@@ -38,8 +38,6 @@ def cell(
     inputs = [x, *named[:3], states[0], named[3] if kind == "GRU" and len(named) > 3 else states[1]]
     while inputs[-1] is None:
         inputs.pop()
-    from edgekit.graph import Node
-
     names = [
         fresh(b.taken, f"{b.source(op)}/{part}") if i is None else b.file.names[i]
         for i, part in zip(outputs, "yhc", strict=False)
@@ -70,7 +68,7 @@ def joined(b: Builder, op: FileOp, positions: Sequence[int], what: str) -> Tenso
     if not integer or any(t.quant is None for t in parts):
         if integer and any(t.dtype != "int32" for t in parts):
             raise BadModel(f"{b.source(op)}: {what} have no scale", HINT)
-        data: Array = np.concatenate([t.data if integer else t.real() for t in parts])  # type: ignore[misc]
+        data: Array = np.concatenate([t.data if integer else t.real() for t in parts])
         return const(name, data)
     scales = np.concatenate([np.broadcast_to(t.quant.scale, (t.shape[0],)) for t in parts])  # type: ignore[union-attr]
     zeros = np.concatenate([np.broadcast_to(t.quant.zero_point, (t.shape[0],)) for t in parts])  # type: ignore[union-attr]

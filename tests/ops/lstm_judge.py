@@ -19,7 +19,10 @@ def lstm_file(graph: Graph) -> bytes:
     (node,) = graph.nodes
     x, w, r, b = (graph.tensor(n) for n in node.inputs[:4])
     y, c = graph[node.outputs[0]], graph[node.outputs[2]]
-    assert x is not None and w is not None and r is not None and b is not None
+    assert x is not None
+    assert w is not None
+    assert r is not None
+    assert b is not None
     model, sub = schema.ModelT(), schema.SubGraphT()
     model.version, model.buffers, model.subgraphs = 3, [schema.BufferT()], [sub]
     sub.tensors = []

@@ -68,7 +68,9 @@ def int8_net(op: str, rng: np.random.Generator, state: bool = False, most: int =
         return const(name, data.astype(np.int32), Quant.per_channel(scale, 0, "int32"))
 
     w, r = weights("w", width), weights("r", units)
-    assert x.quant is not None and w.quant is not None and r.quant is not None
+    assert x.quant is not None
+    assert w.quant is not None
+    assert r.quant is not None
     b = bias("b", rng.integers(-most, most + 1, rows), x.quant.scale * w.quant.scale)
     inputs: list[Tensor | None] = [x, w, r, b]
     shape = (batch, units)

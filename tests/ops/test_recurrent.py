@@ -31,7 +31,9 @@ def onnx_outputs(graph: Graph, fed: dict[str, Array]) -> list[Array]:
     op, order = node.op, ROWS[node.op]
     arrays = [None if t is None else t.data if t.data is not None else fed[t.name] for t in graph.input_tensors(node)]
     x, w, r, b, h0, sixth = [*arrays, None, None, None][:6]
-    assert x is not None and w is not None and r is not None
+    assert x is not None
+    assert w is not None
+    assert r is not None
     units = r.shape[1]
 
     def in_onnx(a: Array) -> Array:
@@ -166,9 +168,11 @@ def test_integer_states_of_the_wrong_scale_are_refused() -> None:
     y, h, c = graph.output_tensors(node)
     entry = ops.op_of(node)
     assert entry.integer is not None
+    given = feeds(graph, np.random.default_rng(0))
+    arrays = [None if t is None else given.get(t.name, t.data) for t in ins]
     for wrong in (
         [y, h, Tensor("c", c.shape, "int16", None, Quant.per_tensor(0.001, 0, "int16"))],
         [y, Tensor("h", h.shape, "int8", None, Quant.per_tensor(0.5, 0)), c],
     ):
         with pytest.raises(BadModel):
-            entry.integer(node, [None if t is None else feeds(graph, np.random.default_rng(0)).get(t.name, t.data) for t in ins], ins, wrong)  # fmt: skip
+            entry.integer(node, arrays, ins, wrong)

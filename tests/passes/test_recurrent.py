@@ -37,7 +37,8 @@ def net(op: str, state: bool = False, steps: int = 12, **attrs: Any) -> Graph:
     tensors += [const("b", some(rows)), const("dense", some(4, units)), const("rb", some(units))]
     tensors += [Tensor(n, (1, units), "float32") for n in (("h0", "c0") if op == "LSTM" else ("h0",)) if state]
     inputs: list[str | None] = ["x", "w", "r", "b", "h0" if state else None]
-    inputs += {"LSTM": ["c0" if state else None], "GRU": ["rb"], "RNN": []}[op]
+    sixth: dict[str, list[str | None]] = {"LSTM": ["c0" if state else None], "GRU": ["rb"], "RNN": []}
+    inputs += sixth[op]
     while inputs[-1] is None:
         inputs.pop()
     table = {t.name: t for t in tensors}
