@@ -50,8 +50,9 @@ def test_the_overlap_check_can_fail() -> None:
 
 
 def test_search_meets_the_bound_on_most_networks() -> None:
-    layouts = [plan(schedule(tangle("int8", 40, seed))) for seed in range(20)]
-    assert sum(layout.peak == layout.bound for layout in layouts) >= 18
+    over = [found.peak / found.bound for found in (plan(schedule(tangle("int8", 40, seed))) for seed in range(20))]
+    assert over.count(1) >= 15
+    assert max(over) < 1.05
 
 
 def residual() -> Graph:
