@@ -252,3 +252,27 @@ def test_data_with_a_time_axis(tmp_path: Any) -> None:
     np.savez(path, x=np.zeros((3, 1, 1, 5), np.float32))
     with pytest.raises(BadData, match="time"):
         open_data(path, graph)
+
+
+def test_a_state_that_holds_h_and_c_in_one_keeps_sixteen_bits() -> None:
+    """As voice activity detectors have it: [2, N, H], split at the start, joined at the end."""
+    cell = net("LSTM", True, steps=1)
+    m = Made(s=(2, 1, 10))
+    m.tensors |= cell.tensors
+    m.nodes.append(Node("SPLIT", ("s",), ("s0", "s1"), {"axis": 0, "sizes": (1, 1)}, "split"))
+    m.tensors |= {n: Tensor(n, (1, 1, 10), "float32") for n in ("s0", "s1")}
+    for part, name in (("s0", "h0"), ("s1", "c0")):
+        m.op("RESHAPE", [part], name, shape=(1, 10))
+    m.nodes += cell.nodes
+    for name in ("h", "c"):
+        m.op("RESHAPE", [name], f"{name}1", shape=(1, 1, 10))
+    m.op("CONCATENATION", ["h1", "c1"], "next", axis=0)
+    graph = states.carry(build("packed", ["x", "s"], ["z", "next"], m.nodes, m.tensors), {"s": "next"})
+    data = sequences(graph, 4)
+    integer = quantize(graph, data)
+    assert integer["s"].dtype == "int16"
+    assert integer["h"].dtype == "int8"
+    equal(states.run(integer, data[0]), states.run(load_onnx(export_onnx(integer)), data[0]))
+    model = compile_c(integer, "net")
+    fed = [to_feeds(integer, f) for f in states.frames(integer, data[0])]
+    equal(states.run(integer, data[0]), run_c(model.files, model.interface, fed, period=STEPS))

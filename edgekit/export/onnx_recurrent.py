@@ -23,8 +23,10 @@ CELLS = "edgekit.cells"
 def real_states(graph: Graph) -> Graph:
     """The graph with its int16 states as real numbers, as the file holds them (opset 17 quantizes to 8 bits)."""
     states: set[str] = set()
-    for nodes in (graph.nodes, graph.nodes[::-1]):  # what cells make and what is made of it; then what they are given
-        for node in nodes:
+    before = -1
+    while before != len(states):  # what cells make and are given, and whatever re-arranges it
+        before = len(states)
+        for node in graph.nodes:
             values = [n for n in (*node.inputs, *node.outputs) if n is not None and _is_wide(graph[n])]
             if op_of(node).recurrent is not None or (op_of(node).quant == "same" and not states.isdisjoint(values)):
                 states |= set(values)

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit import fixedpoint
 from edgekit.errors import BadConfig
-from edgekit.graph import Graph, Node, Quant, State, Tensor, build, const, fresh
+from edgekit.graph import NUMPY_DTYPES, Graph, Node, Quant, State, Tensor, build, const, fresh
 from edgekit.ops import op_of
 from edgekit.passes.quantize.choose import Affine, Choice
 from edgekit.passes.quantize.recurrent import ties
@@ -21,10 +21,10 @@ _REMAKE = "the choice was made for another graph; choose again"
 
 
 def apply(graph: Graph, choice: Choice, *, io: IO = "int8") -> Graph:
-    """The graph with int8 activations and weights and int32 biases, as `choice` says.
+    """The graph with integer activations, weights and biases, as `choice` says.
 
-    io: "int8" gives graph inputs and outputs of int8, "float" keeps them float32 with QUANTIZE / DEQUANTIZE at the edge.
-    Tensors keep their names; where a value exists in both forms, the other one is NAME_int8 or NAME_float.
+    io: "int8" gives graph inputs and outputs in the scheme's integers, "float" keeps them float32 with QUANTIZE / DEQUANTIZE at the edge.
+    Tensors keep their names; where a value exists in both forms, the other one is NAME_int8 (NAME_int16) or NAME_float.
     Raises BadConfig when the choice was made for another graph.
     """
     if io not in ("int8", "float"):
@@ -97,7 +97,7 @@ class _Writer:
             return name
         given_as_real = island and not (name in self.graph.inputs and self.io == "int8")
         keeps = (self.io == "float") if name in self.edge else island
-        own = name if keeps == given_as_real else self._fresh(name, "float" if given_as_real else "int8")
+        own = name if keeps == given_as_real else self._fresh(name, "float" if given_as_real else self.scheme.activations)
         if given_as_real:
             self.real[name] = own
             self.made[own] = replace(tensor, name=own)
@@ -110,7 +110,7 @@ class _Writer:
         """The int8 form of a value, quantized here if only the float form exists."""
         if name not in self.integer:
             keeps = self.io == "int8" and name in self.graph.outputs
-            own = name if keeps else self._fresh(name, "int8")
+            own = name if keeps else self._fresh(name, self.scheme.activations)
             self.made[own] = self._int8(own, self.graph[name], self._affine(name), self._kind(name))
             self._emit("QUANTIZE", self.real[name], own, name)
             self.integer[name] = own
@@ -185,6 +185,8 @@ class _Writer:
                 inputs.append(self._constant(name))
             elif name in self.choice.wide:
                 inputs.append(self._as_integer(name) if whole else self._moved(name))
+            elif whole:
+                inputs.append(self._first(name, node.outputs[0]))
             elif op.quant == "same" and name in self.choice.requantize:
                 inputs.append(self._moved(name))
             else:
@@ -240,17 +242,19 @@ class _Writer:
         return self.shared[key]
 
     def _bias(self, bias: Tensor, weight: str, source: str) -> str:
-        """round(bias / (scale of source * weight scale)), int32: a bias of its own for every node that reads it. One shorter
+        """round(bias / (scale of source * weight scale)), int32 (int64 beside int16 values): a bias of its own for every node that reads it. One shorter
         than the weights belongs to their last rows."""
         scales = np.array(_look(self.choice.weights, weight), np.float64)
         scales = scales[-bias.elements :] if scales.size > 1 else scales
         product = scales * _look(self.choice.requantize if source in self.choice.wide else self.choice.activations, source)[0]
         steps = fixedpoint.round_half_away(bias.real().astype(np.float64).reshape(-1) / product)
-        integers = np.clip(steps, fixedpoint.INT32_MIN, fixedpoint.INT32_MAX).astype(np.int32).reshape(bias.shape)
+        kind = "int64" if self.scheme.activations == "int16" else "int32"
+        wide = np.clip(steps, *((-(2.0**46), 2.0**46) if kind == "int64" else fixedpoint.integer_range(kind)))
+        integers = wide.astype(NUMPY_DTYPES[kind]).reshape(bias.shape)
         own = self._fresh(bias.name, "")
         axis = 0 if scales.size > 1 else None
         self.made[own] = const(
-            own, integers, Quant(product.astype(np.float32), np.zeros(product.size, np.int64), axis, None, "int32")
+            own, integers, Quant(product.astype(np.float32), np.zeros(product.size, np.int64), axis, None, kind)
         )
         return own
 

@@ -19,20 +19,25 @@ from edgekit.errors import BadConfig, BadModel
 from edgekit.fixedpoint import integer_range
 from edgekit.graph import Array, Graph, Node, Tensor
 from edgekit.ops import op_of
+from edgekit.ops.int16 import WIDE
 from edgekit.ops.op import Op
 from edgekit.passes.quantize import sound
 from edgekit.passes.quantize.observe import Observations, Observed
 from edgekit.passes.quantize.ranges import OBSERVERS
-from edgekit.passes.quantize.recurrent import bias_floor, ties, weight_scales, wide_affine, wide_values
+from edgekit.passes.quantize.recurrent import bias_floor, origin, ties, weight_scales, wide_affine, wide_values
 
 SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (highest) value there is", not a range to hold
 SMALLEST_SCALE = 2.0**-40
 FINEST_SCORES = 2.0**-24  # times beta: the step of a softmax's input; its multiplier has no right shift
-LARGEST_BIAS = 1 << 30  # leaves the accumulator as much again for the products
+# By activations: leaves the accumulator (32 bits; 48 in 16x8 kernels) as much again for the products.
+LARGEST_BIAS = {"int8": 1 << 30, "int16": 1 << 46}
 
 # Least output scale / largest input scale: TFLM refuses larger multipliers (add.cc, sub.cc: twice the input scale over
-# 2**20 output scales; hard_swish.cc: the input scale over 128 output scales, both below 1). A little is added for rounding.
-FINEST_OUTPUT: dict[str, float] = {"ADD": 1.001 * 2.0**-19, "SUB": 1.001 * 2.0**-19, "HARD_SWISH": 1.001 / 128}
+# 2**20 output scales, 2**15 in 16 bits; hard_swish.cc: the input scale over 128 output scales, both below 1). A little is added for rounding.
+FINEST_OUTPUT: dict[str, dict[str, float]] = {
+    "int8": {"ADD": 1.001 * 2.0**-19, "SUB": 1.001 * 2.0**-19, "HARD_SWISH": 1.001 / 128},
+    "int16": {"ADD": 1.001 * 2.0**-14, "SUB": 1.001 * 2.0**-14},
+}
 
 
 @dataclass(frozen=True)
@@ -50,7 +55,13 @@ class Scheme:
     per_channel: tuple[str, ...] = ("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV")
 
 
-SCHEMES: dict[str, Scheme] = {"int8": Scheme("int8")}
+SCHEMES: dict[str, Scheme] = {
+    "int8": Scheme("int8"),
+    # Weights are the larger error here, so dense layers have a scale an output, too.
+    "int16x8": Scheme(
+        "int16x8", activations="int16", per_channel=("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
+    ),
+}
 
 Affine = tuple[float, int]  # (scale, zero point)
 
@@ -138,6 +149,8 @@ def affine(low: float, high: float, dtype: str) -> Affine:
     """
     low, high = min(low, 0.0), max(high, 0.0)
     smallest, largest = integer_range(dtype)
+    if dtype == "int16":  # symmetric: kernels of 16 bits have no zero points
+        return max(float(np.float32(max(-low, high) / largest)), SMALLEST_SCALE) if high > low else 1.0, 0
     scale = float(np.float32((high - low) / (largest - smallest)))
     if scale < SMALLEST_SCALE:
         return 1.0, 0  # the value is always zero: any scale will do, a tiny one would overflow multipliers
@@ -145,9 +158,11 @@ def affine(low: float, high: float, dtype: str) -> Affine:
     return scale, int(min(largest, max(smallest, math.floor(zero + 0.5))))
 
 
-def why_float(graph: Graph, node: Node) -> str:
+def why_float(graph: Graph, node: Node, scheme: Scheme = SCHEMES["int8"]) -> str:
     """Why a node with float values cannot be made of integers; "" when it can."""
     op = op_of(node)
+    if scheme.activations == "int16" and node.op not in WIDE:
+        return f"{node.op} has no int16 meaning"
     if op.integer is None or op.quant == "none":
         return f"{node.op} has no int8 meaning"
     own_bias = [] if op.recurrent is None else [op.recurrent.recurrent_bias]
@@ -185,18 +200,20 @@ def _too_fine(graph: Graph, groups: Groups, activations: Mapping[str, Affine]) -
     """Values whose scale is too fine for a kernel's multipliers, with a range that is not: results that cancel out, scores
     of a softmax that are all but equal."""
     widened: dict[str, tuple[float, float]] = {}
+    kind = groups.scheme.activations
+    finest, half = FINEST_OUTPUT[kind], -integer_range(kind)[0]
     for node in graph.nodes:
         name = node.outputs[0]
-        if node.op == "SOFTMAX" and name not in groups.islands and node.inputs[0] in activations:
+        if node.op == "SOFTMAX" and kind == "int8" and name not in groups.islands and node.inputs[0] in activations:
             least, root = FINEST_SCORES / node.attrs.get("beta", 1.0), groups._find(str(node.inputs[0]))
             if activations[str(node.inputs[0])][0] < least:
                 widened |= {n: (-128 * least, 128 * least) for n in groups.sources if groups._find(n) == root}
             continue
-        if node.op not in FINEST_OUTPUT or name not in groups.sources or name in groups.islands:
+        if node.op not in finest or name not in groups.sources or name in groups.islands:
             continue
-        least = FINEST_OUTPUT[node.op] * max(activations[n][0] for n in node.inputs if n is not None)
+        least = finest[node.op] * max(activations[n][0] for n in node.inputs if n is not None)
         if activations[name][0] < least:
-            widened[name] = (-128 * least, 128 * least)
+            widened[name] = (-half * least, half * least)
     return widened
 
 
@@ -216,9 +233,10 @@ class Groups:
         self.sources: dict[str, None] = dict.fromkeys(n for n in graph.inputs if self._is_real(n))
         for name in self.sources:
             self._find(name)
-        self.islands |= {n.outputs[0]: why for n in graph.nodes if op_of(n).recurrent and (why := why_float(graph, n))}
+        self.islands |= {n.outputs[0]: why for n in graph.nodes if op_of(n).recurrent and (why := why_float(graph, n, scheme))}
         self.islands |= dict.fromkeys(sound.front_end(graph), sound.WHY)
         self.wide = wide_values(graph, self.islands)
+        self.widened: dict[str, str] = {}  # an int8 value where it is joined with wide ones -> the value that it is made of
         for node in graph.nodes:
             self._add(node)
         for state in graph.states:
@@ -234,7 +252,7 @@ class Groups:
         outputs = [n for n in node.outputs if self._is_real(n)]
         if not outputs and not any(self._is_real(n) for n in node.inputs):
             return  # works on ids
-        why = why_float(self.graph, node) or self.islands.get(node.outputs[0], "")
+        why = why_float(self.graph, node, self.scheme) or self.islands.get(node.outputs[0], "")
         for name in outputs:
             self._find(name)
         if why:
@@ -261,7 +279,11 @@ class Groups:
         whole = all(n in self.wide for n in outputs)  # moved in 16 bits
         joined = self._joined(node)
         for name in [*(n for n in reals if n is not None), *outputs]:
-            self._unite(name if whole else joined.get(name) or self._narrow(name), outputs[0])
+            if whole and name not in self.wide:
+                self.widened[f"{name} in int16"] = origin(self.graph, name, self.graph.producers())
+                self._unite(f"{name} in int16", outputs[0])
+            else:
+                self._unite(name if whole else joined.get(name) or self._narrow(name), outputs[0])
         if node.op == "PAD":
             self._bound(outputs[0], np.array([node.attrs.get("value", 0.0)]))
 
@@ -309,7 +331,7 @@ class Groups:
 
     def solve(self, sources: Mapping[str, tuple[float, float]]) -> tuple[dict[str, Affine], dict[str, Affine]]:
         """({tensor: scale and zero point}, {pinned tensor: what its movers read it in}) from the sources' ranges."""
-        plain = {self._narrow(n): n for n in self.wide}
+        plain = {self._narrow(n): n for n in self.wide} | self.widened
         for name in plain:
             self._find(name)
         members: dict[str, list[str]] = {}
@@ -332,7 +354,7 @@ class Groups:
         for root, names in members.items():
             free = held(root)
             if not self.wide.isdisjoint(names):
-                activations |= dict.fromkeys(names, wide_affine(min([0.0, *free]), max([0.0, *free])))
+                activations |= dict.fromkeys([n for n in names if n not in plain], wide_affine(min([0.0, *free]), max([0.0, *free])))
                 continue
             pinned = {n: self.pins[n] for n in names if n in self.pins}
             group = self._pin_that_holds(pinned, free)
@@ -373,7 +395,7 @@ def _weights(
             weight = graph[str(node.inputs[index])]
             if op.recurrent is not None:
                 multiplied = activations[str(node.inputs[0]) if index == next(iter(op.weights)) else node.outputs[0]][0]
-                floor = bias_floor(graph, node, index, multiplied, LARGEST_BIAS)
+                floor = bias_floor(graph, node, index, multiplied, LARGEST_BIAS[scheme.activations])
                 rows = np.maximum(weight_scales(node, weight, floor), SMALLEST_SCALE).astype(np.float32)
                 scales[weight.name] = np.maximum(scales[weight.name], rows) if weight.name in scales else rows
                 continue
@@ -399,7 +421,7 @@ def _weight_scales(
     reach = in_scale * max(in_zero - smallest, largest - in_zero)
     dead = np.abs(rows).sum(axis=1) * reach < out_scale / 2
     bias = graph.tensor(node.inputs[op.bias]) if op.bias is not None and op.bias < len(node.inputs) else None
-    floor = np.zeros(rows.shape[0]) if bias is None else np.abs(bias.real().astype(np.float64)) / (in_scale * LARGEST_BIAS)
+    floor = np.zeros(rows.shape[0]) if bias is None else np.abs(bias.real().astype(np.float64)) / (in_scale * LARGEST_BIAS[scheme.activations])
     # A dead channel is its bias alone: 1/256 of an output step is precise enough.
     wanted_scale = np.where(dead, out_scale / in_scale / 256, np.abs(rows).max(axis=1) / integer_range(scheme.weights)[1])
     found = np.maximum(wanted_scale, floor)

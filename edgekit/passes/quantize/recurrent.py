@@ -39,15 +39,33 @@ def ties(node: Node) -> list[tuple[int, str | None, str, str]]:
 def wide_values(graph: Graph, islands: Mapping[str, str]) -> set[str]:
     """The float graph's values that become int16. A state carried from run to run is wide at both ends or at neither."""
     barred: set[str] = set()
+    forced: set[str] = set()
     while True:
-        found = _wide(graph, islands, barred)
+        found = _wide(graph, islands, barred, forced)
+        joined = _joined(graph, {s.output for s in graph.states if s.input in found and s.output not in found}) - forced
+        if joined:  # what a state is joined of (h beside c, say) is widened there
+            forced |= joined
+            continue
         uneven = {n for s in graph.states if (s.input in found) != (s.output in found) for n in (s.input, s.output)}
         if uneven <= barred:
             return found
         barred |= uneven
 
 
-def _wide(graph: Graph, islands: Mapping[str, str], barred: set[str]) -> set[str]:
+def _joined(graph: Graph, names: set[str]) -> set[str]:
+    """The CONCATENATIONs that these values are, and what re-arranges them after."""
+    made, found = graph.producers(), set[str]()
+    for name in names:
+        chain: list[str] = []
+        while name in made and made[name].op in MOVES - {"CONCATENATION"}:
+            chain.append(name)
+            name = str(made[name].inputs[0])
+        if name in made and made[name].op == "CONCATENATION":
+            found |= {name, *chain}
+    return found
+
+
+def _wide(graph: Graph, islands: Mapping[str, str], barred: set[str], forced: set[str]) -> set[str]:
     made = graph.producers()
     given = {*graph.inputs, *(s.input for s in graph.states)} - barred
     wide: set[str] = set()
@@ -61,10 +79,18 @@ def _wide(graph: Graph, islands: Mapping[str, str], barred: set[str]) -> set[str
                 source = made[source].inputs[0]
             if source in given and source is not None:
                 wide.add(source)
+    wide |= forced - barred
     for node in graph.nodes:
         if node.op in MOVES and all(n in wide for n in node.inputs) and barred.isdisjoint(node.outputs):
             wide |= set(node.outputs)
     return wide
+
+
+def origin(graph: Graph, name: str, makers: Mapping[str, Node]) -> str:
+    """The value that this one is a re-arrangement of."""
+    while name in makers and makers[name].op in MOVES - {"CONCATENATION"}:
+        name = str(makers[name].inputs[0])
+    return name
 
 
 def narrowed(graph: Graph, wide: Collection[str]) -> set[str]:
