@@ -166,7 +166,7 @@ def l2(node: Node, inputs: Inputs, shapes: Sequence[Shape]) -> list[Tensor]:
 
 
 def recurrent(node: Node, inputs: Inputs, shapes: Sequence[Shape]) -> list[Tensor]:
-    """LSTM, GRU and RNN through PyTorch's own cells, whose gates stand in another order; the GRU that resets before in a loop."""
+    """LSTM, GRU and RNN through PyTorch's own cells (gates in another order); the GRU that resets before in a loop."""
     x, w, r = (present(inputs, i) for i in range(3))
     units = r.shape[1]
     bias, h, sixth = (maybe(inputs, i) for i in (3, 4, 5))
@@ -338,7 +338,8 @@ def prelu(x: Tensor, slope: Tensor) -> Tensor:
 
 
 def _selu(x: Tensor, node: Node) -> Tensor:
-    return option(node, "gamma") * torch.where(x > 0, x, option(node, "alpha") * torch.expm1(torch.clamp(x, max=0)))
+    gamma, alpha = float(option(node, "gamma")), float(option(node, "alpha"))
+    return gamma * torch.where(x > 0, x, alpha * torch.expm1(torch.clamp(x, max=0)))
 
 
 def _celu(x: Tensor, node: Node) -> Tensor:

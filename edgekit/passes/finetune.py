@@ -1,0 +1,458 @@
+"""finetune: train a Graph on data, from where it stands; the loop that pruning, distillation and QAT share.
+
+Same data, same seed, same machine: same weights, also when the run was cut off in between and started again: everything that
+the next step depends on is in the checkpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from edgekit.boundary import to_feeds
+from edgekit.data import Dataset
+from edgekit.errors import BadConfig, BadData
+from edgekit.graph import Array, Graph
+from edgekit.passes.finetune_tasks import Judge, Task, targets_of, task_of
+from edgekit.trainable import GraphModule, batch_axis, logits_of
+
+Values = Mapping[str, torch.Tensor]
+HELD = 1 << 30  # bytes of data that are kept in memory; more is read again each epoch
+WARM_UP = 0.1  # of the steps, in which the rate rises
+FLOOR = 0.02  # of the rate, at the end of the cosine
+CLIP = 5.0  # largest norm of the gradient
+TEMPERATURE = 4.0  # of the default loss against a teacher; Hinton et al. 2015, Distilling the Knowledge
+SAVE_STEPS = 200  # steps between checkpoints within an epoch
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a loss sees of a batch. outputs, taught: of the student and the teacher, with what each was asked to keep."""
+
+    feeds: Values
+    outputs: Values
+    labels: torch.Tensor | None
+    taught: Values
+    judge: Judge
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A term of the loss. function: Step -> mean over the batch. keep, teacher_keep: values inside the networks it reads.
+
+    module: what it learns of its own (a projection); trained with the network, and left out of the result.
+    """
+
+    name: str
+    function: Callable[[Step], torch.Tensor]
+    weight: float = 1.0
+    keep: tuple[str, ...] = ()
+    teacher_keep: tuple[str, ...] = ()
+    module: torch.nn.Module | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands: epoch from 1, step in it; loss so far; metric of the last judged epoch (NaN before)."""
+
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    loss: float
+    metric_name: str
+    metric: float
+
+
+@dataclass
+class Training:
+    """What came of it. losses: mean of each epoch; metrics: on the held-out part after each epoch (empty without one)."""
+
+    task: Task
+    metric_name: str
+    losses: list[float] = field(default_factory=list)
+    metrics: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    stopped_early: bool = False
+    resumed_at: int = 0
+
+
+def task_loss() -> Loss:
+    """The loss of the labels."""
+    return Loss("task", lambda s: s.judge.loss(s.outputs, s.labels, s.feeds))
+
+
+def teacher_loss(graph: Graph, teacher: Graph, temperature: float = TEMPERATURE, weight: float = 1.0) -> Loss:
+    """Against the teacher's first output: softened cross entropy for classes, mean square error for real numbers.
+
+    Hinton et al. 2015; scaled by temperature squared, so that gradients keep their size. Raises BadConfig for outputs of
+    different shapes.
+    """
+    ours, theirs = graph[graph.outputs[0]].shape, teacher[teacher.outputs[0]].shape
+    if ours[1:] != theirs[1:]:
+        raise BadConfig(
+            f"the teacher answers with {list(theirs[1:])}, the student with {list(ours[1:])}: no answer to learn from",
+            "use a teacher of the same task and classes",
+        )
+    student_at, student_kind = logits_of(graph)
+    teacher_at, teacher_kind = logits_of(teacher)
+
+    def function(step: Step) -> torch.Tensor:
+        y, wanted = step.outputs[student_at], step.taught[teacher_at].detach()
+        y, wanted = _in_source(graph, student_at, y), _in_source(teacher, teacher_at, wanted)
+        axis = step.judge.axis
+        known = step.judge.task in {"classification", "segmentation", "language"}
+        if y.shape[axis] > 1 and (known or student_kind == teacher_kind == "softmax"):
+            y, wanted = (_logarithms(v.movedim(axis, -1)).reshape(-1, v.shape[axis]) / temperature for v in (y, wanted))
+            soft = torch.log_softmax(wanted, -1)
+            return F.kl_div(torch.log_softmax(y, -1), soft, reduction="batchmean", log_target=True) * temperature**2
+        if student_kind == teacher_kind == "sigmoid":
+            return F.binary_cross_entropy_with_logits(y, torch.sigmoid(wanted))
+        return F.mse_loss(y, wanted)
+
+    return Loss("teacher", function, weight, (student_at,), (teacher_at,))
+
+
+def _in_source(graph: Graph, name: str, value: torch.Tensor) -> torch.Tensor:
+    perm = graph.contract.output(name).perm if name in graph.outputs else None
+    return value if perm is None else value.permute(perm)
+
+
+def _logarithms(y: torch.Tensor) -> torch.Tensor:
+    """Probabilities as their logarithms; logits as they are."""
+    total = y.detach().sum(-1)
+    chances = bool((y >= 0).all()) and bool(torch.allclose(total, torch.ones_like(total), atol=1e-3))
+    return torch.log(y.clamp(min=1e-7)) if chances else y
+
+
+class Feeder:
+    """Batches of a data set as tensors in the graph's layout; kept in memory where they fit.
+
+    Inputs are matched by name, or by order when the data was opened for a graph with other names.
+    """
+
+    def __init__(self, graph: Graph, dataset: Dataset, device: torch.device) -> None:
+        self.graph, self.dataset, self.device = graph, dataset, device
+        self._held: dict[str, torch.Tensor] | None = None
+        size = sum(graph[name].nbytes for name in graph.inputs) * len(dataset)
+        if size <= HELD:
+            self._held = self._read(range(len(dataset)))
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def _read(self, places: Sequence[int]) -> dict[str, torch.Tensor]:
+        rows: dict[str, list[Array]] = {name: [] for name in self.graph.inputs}
+        for place in places:
+            sample = self.dataset[place]
+            if set(sample) != set(self.graph.inputs):
+                sample = dict(zip(self.graph.inputs, sample.values(), strict=True))
+            for name, array in to_feeds(self.graph, sample).items():
+                rows[name].append(array)
+        return {name: torch.from_numpy(np.concatenate(arrays, batch_axis(self.graph, name))) for name, arrays in rows.items()}
+
+    def batch(self, places: Array) -> dict[str, torch.Tensor]:
+        if self._held is None:
+            found = self._read([int(p) for p in places])
+        else:
+            index = torch.from_numpy(np.ascontiguousarray(places, np.int64))
+            found = {n: v.index_select(batch_axis(self.graph, n), index) for n, v in self._held.items()}
+        return {name: value.to(self.device) for name, value in found.items()}
+
+    def batches(self, size: int) -> Iterator[tuple[Array, dict[str, torch.Tensor]]]:
+        """(positions, feeds) in order."""
+        for start in range(0, len(self), size):
+            places = np.arange(start, min(start + size, len(self)))
+            yield places, self.batch(places)
+
+
+@contextmanager
+def repeatable(seed: int) -> Iterator[None]:
+    """PyTorch with fixed random numbers and deterministic kernels; what was set before is set again afterwards."""
+    state, strict = torch.get_rng_state(), torch.are_deterministic_algorithms_enabled()
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.manual_seed(seed)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(strict, warn_only=warn)
+        torch.set_rng_state(state)
+
+
+def evaluate(module: GraphModule, dataset: Dataset, task: Task | None = None, batch: int = 128) -> float:
+    """The task's metric on labelled data. Raises BadData."""
+    task = task or task_of(module.graph, dataset)
+    judge, labels = Judge(module.graph, task, dataset.labels), targets_of(module.graph, dataset, task)
+    return _judged(module, judge, Feeder(module.graph, dataset, module.device), labels, batch)
+
+
+def _judged(module: GraphModule, judge: Judge, feeder: Feeder, labels: Array | None, batch: int) -> float:
+    was = module.training
+    module.eval()
+    total: Array | None = None
+    with torch.no_grad():
+        for places, feeds in feeder.batches(batch):
+            outputs = module(feeds, keep=(judge.name,))
+            if total is None:
+                judge.look(outputs)
+            added = judge.count(outputs, _rows(labels, places, module.device), feeds)
+            total = added if total is None else total + added
+    module.train(was)
+    assert total is not None
+    return judge.result(total)
+
+
+def _rows(labels: Array | None, places: Array, device: torch.device) -> torch.Tensor | None:
+    return None if labels is None else torch.from_numpy(np.ascontiguousarray(labels[places])).to(device)
+
+
+def recalibrate(module: GraphModule, dataset: Dataset, batch: int = 64, most: int = 64) -> None:
+    """Set the statistics of BATCH_NORM to the data's: the mean over up to `most` batches. In place."""
+    if not any(node.op == "BATCH_NORM" for node in module.graph.nodes):
+        return
+    was, momentum = module.training, module.momentum
+    module.train()
+    feeder = Feeder(module.graph, dataset, module.device)
+    with torch.no_grad():
+        for count, (places, feeds) in enumerate(feeder.batches(batch)):
+            if count == most or (count and len(places) < batch):
+                break
+            module.momentum = 1.0 / (count + 1)
+            module(feeds)
+    module.momentum = momentum
+    module.train(was)
+
+
+def train(
+    module: GraphModule,
+    dataset: Dataset,
+    *,
+    task: Task | None = None,
+    epochs: int = 10,
+    lr: float = 1e-3,
+    batch: int = 64,
+    seed: int = 0,
+    teacher: GraphModule | None = None,
+    losses: Sequence[Loss] | None = None,
+    checkpoint: str | Path | None = None,
+    early_stop: int | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    decay: float = 1e-4,
+) -> Training:
+    """Train in place with AdamW under a warm-up and a cosine; the module ends in evaluation mode.
+
+    task: None finds it from the labels. losses: default the task's, and against `teacher` if there is one (without labels
+    that alone). dataset.held_out is judged after each epoch; early_stop: end after so many epochs without improvement, and
+    take the best epoch's weights. checkpoint: a file that is written as training goes and continued from when it is there.
+    Raises BadData (labels, NaN), BadConfig (a checkpoint of another run, a teacher that does not fit).
+    """
+    if epochs < 0 or batch < 1 or not (lr > 0 and math.isfinite(lr)):
+        raise BadConfig(f"cannot train {epochs} epochs in batches of {batch} at a rate of {lr}")
+    task = task or task_of(module.graph, dataset, teacher is not None)
+    if task == "teacher" and teacher is None:
+        raise BadConfig("nothing to learn: no labels and no teacher", "add labels y, or name a teacher")
+    if losses is None:
+        losses = [] if task == "teacher" else [task_loss()]
+        if teacher is not None:
+            losses = [*losses, teacher_loss(module.graph, teacher.graph)]
+    if early_stop is not None and dataset.held_out is None:
+        raise BadConfig("stopping early needs samples that are held out", "--split 20%")
+    run = _Run(module, dataset, task, tuple(losses), teacher, epochs, lr, batch, seed, decay, early_stop)
+    with repeatable(seed):
+        return run.go(None if checkpoint is None else Path(checkpoint), progress)
+
+
+class _Run:
+    """One training: what stays the same in it, and what a checkpoint holds."""
+
+    def __init__(
+        self,
+        module: GraphModule,
+        dataset: Dataset,
+        task: Task,
+        losses: tuple[Loss, ...],
+        teacher: GraphModule | None,
+        epochs: int,
+        lr: float,
+        batch: int,
+        seed: int,
+        decay: float,
+        early_stop: int | None,
+    ) -> None:
+        self.module, self.losses, self.teacher = module, losses, teacher
+        self.epochs, self.lr, self.batch, self.seed, self.early_stop = epochs, lr, min(batch, len(dataset)), seed, early_stop
+        self.feeder = Feeder(module.graph, dataset, module.device)
+        self.taught = None if teacher is None else Feeder(teacher.graph, dataset, module.device)
+        self.labels = targets_of(module.graph, dataset, task)
+        self.judge = Judge(module.graph, task, dataset.labels)
+        held = dataset.held_out
+        self.held = None if held is None else Feeder(module.graph, held, module.device)
+        self.held_labels = None if held is None else targets_of(module.graph, held, task)
+        self.steps = max(1, len(dataset) // self.batch)  # the rest of each epoch's order is left out: batches of one size
+        self.extra = torch.nn.ModuleList([loss.module for loss in losses if loss.module is not None]).to(module.device)
+        wide = [p for p in (*module.parameters(), *self.extra.parameters()) if p.dim() > 1]
+        flat = [p for p in (*module.parameters(), *self.extra.parameters()) if p.dim() <= 1]
+        self.optimizer = torch.optim.AdamW([{"params": wide, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}], lr)
+        self.training = Training(task, self.judge.metric.name)
+        self.best: dict[str, torch.Tensor] | None = None
+        settings = (task, epochs, lr, self.batch, seed, decay, early_stop, [(loss.name, loss.weight) for loss in losses])
+        self.print = _fingerprint(module, dataset, teacher, settings)
+
+    def go(self, checkpoint: Path | None, progress: Callable[[Progress], None] | None) -> Training:
+        epoch, step, total = self._resume(checkpoint)
+        if self.teacher is not None:
+            self.teacher.eval()
+        self._look()
+        while epoch < self.epochs and not self.training.stopped_early:
+            # Each epoch's order is its own, so that a run can start in any.
+            order = np.random.RandomState((self.seed * 1_000_003 + epoch) % (1 << 32)).permutation(len(self.feeder))
+            self.module.train()
+            while step < self.steps:
+                value = self._step(order[step * self.batch : (step + 1) * self.batch], epoch * self.steps + step)
+                if not math.isfinite(value):
+                    raise BadData(
+                        f"the loss became {value} in epoch {epoch + 1}, step {step + 1}",
+                        f"lower the learning rate (--lr {self.lr / 10:g}), or look for broken samples",
+                    )
+                total, step = total + value, step + 1
+                if progress is not None:
+                    last = self.training.metrics[-1] if self.training.metrics else math.nan
+                    done = Progress(epoch + 1, self.epochs, step, self.steps, total / step, self.training.metric_name, last)
+                    progress(done)
+                if checkpoint is not None and step % SAVE_STEPS == 0 and step < self.steps:
+                    self._save(checkpoint, epoch, step, total)
+            self._end_epoch(epoch, total)
+            epoch, step, total = epoch + 1, 0, 0.0
+            if checkpoint is not None:
+                self._save(checkpoint, epoch, 0, 0.0)
+        if self.best is not None:
+            self.module.load_state_dict(self.best)
+        self.module.eval()
+        return self.training
+
+    def _look(self) -> None:
+        """What the untrained network's answers mean (see `Judge.look`); in evaluation mode, so that nothing changes."""
+        self.module.eval()
+        with torch.no_grad():
+            self.judge.look(self.module(self.feeder.batch(np.arange(min(8, len(self.feeder)))), keep=(self.judge.name,)))
+
+    def _rate(self, step: int) -> float:
+        """Of step 0, 1, ... of all: a linear rise, then a cosine's fall."""
+        whole = self.epochs * self.steps
+        rise = max(1, int(whole * WARM_UP))
+        if step < rise:
+            return self.lr * (step + 1) / rise
+        part = (step - rise) / max(1, whole - rise)
+        return self.lr * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * part)))
+
+    def _step(self, places: Array, number: int) -> float:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate(number)
+        feeds = self.feeder.batch(places)
+        keep = dict.fromkeys((self.judge.name, *(n for loss in self.losses for n in loss.keep)))
+        taught: Values = {}
+        if self.teacher is not None and self.taught is not None:
+            wanted = dict.fromkeys(n for loss in self.losses for n in loss.teacher_keep)
+            with torch.no_grad():
+                taught = self.teacher(self.taught.batch(places), keep=tuple(wanted))
+        seen = Step(
+            feeds, self.module(feeds, keep=tuple(keep)), _rows(self.labels, places, self.module.device), taught, self.judge
+        )
+        value = torch.stack([loss.function(seen) * loss.weight for loss in self.losses]).sum()
+        self.optimizer.zero_grad()
+        value.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_([p for group in self.optimizer.param_groups for p in group["params"]], CLIP)
+        self.optimizer.step()
+        return float(value.detach())
+
+    def _end_epoch(self, epoch: int, total: float) -> None:
+        done = self.training
+        done.losses.append(total / self.steps)
+        if self.held is None:
+            return
+        done.metrics.append(_judged(self.module, self.judge, self.held, self.held_labels, 128))
+        best = (max if self.judge.metric.higher else min)(done.metrics)
+        if self.early_stop is None:
+            return
+        if done.metrics[-1] == best and best not in done.metrics[:-1]:
+            done.best_epoch = epoch + 1
+            self.best = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+        done.stopped_early = epoch + 1 - done.best_epoch >= self.early_stop
+
+    def _resume(self, checkpoint: Path | None) -> tuple[int, int, float]:
+        """(epoch, step, loss so far) to go on from. Raises BadConfig for the checkpoint of another run."""
+        if checkpoint is None or not checkpoint.exists():
+            return 0, 0, 0.0
+        hint = "remove it to start afresh"
+        try:
+            saved: dict[str, Any] = torch.load(checkpoint, map_location=self.module.device, weights_only=True)
+            same = saved["run"] == self.print
+        except Exception as error:  # torch, zipfile, pickle and OS errors all mean an unreadable file
+            raise BadConfig(f"cannot read the checkpoint {checkpoint}: {type(error).__name__}", hint) from error
+        if not same:
+            raise BadConfig(f"the checkpoint {checkpoint} is of another run (model, data or settings differ)", hint)
+        self.module.load_state_dict(saved["module"])
+        self.extra.load_state_dict(saved["extra"])
+        self.optimizer.load_state_dict(saved["optimizer"])
+        self.best = saved["best"]
+        torch.set_rng_state(saved["random"].cpu())
+        done = self.training
+        done.losses, done.metrics = list(saved["losses"]), list(saved["metrics"])
+        done.best_epoch, done.stopped_early, done.resumed_at = saved["best_epoch"], saved["stopped_early"], saved["epoch"]
+        return saved["epoch"], saved["step"], saved["total"]
+
+    def _save(self, checkpoint: Path, epoch: int, step: int, total: float) -> None:
+        """All of it or nothing: a file beside it takes its place."""
+        done = self.training
+        state = {
+            "run": self.print,
+            "epoch": epoch,
+            "step": step,
+            "total": total,
+            "module": self.module.state_dict(),
+            "extra": self.extra.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "best": self.best,
+            "random": torch.get_rng_state(),
+            "losses": done.losses,
+            "metrics": done.metrics,
+            "best_epoch": done.best_epoch,
+            "stopped_early": done.stopped_early,
+        }
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        part = checkpoint.with_name(f"{checkpoint.name}.part")
+        with part.open("wb") as file:
+            file.write(buffer.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, checkpoint)
+
+
+def _fingerprint(module: GraphModule, dataset: Dataset, teacher: GraphModule | None, settings: object) -> str:
+    """What a run depends on: networks, masks, settings, and (by its size, labels, first and last sample) the data."""
+    digest = hashlib.sha256(repr((settings, len(dataset), dataset.rows.tolist())).encode())
+    for net in (module, teacher):
+        if net is not None:
+            digest.update(repr([(n.op, n.inputs, n.outputs, sorted(n.attrs.items())) for n in net.graph.nodes]).encode())
+            for value in (*net.state_dict().values(), *net.masks.values()):
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    if dataset.labels is not None:
+        digest.update(np.ascontiguousarray(dataset.labels).tobytes())
+    for place in (0, len(dataset) - 1):
+        for array in dataset[place].values():
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
