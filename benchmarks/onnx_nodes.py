@@ -49,7 +49,7 @@ DATA_INPUTS = {
     **dict.fromkeys(["PRelu", "Pad", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Reshape", "Slice"], 1),
     **dict.fromkeys(["Split", "Squeeze", "Tile", "Unsqueeze", "CumSum", "GatherElements", "GatherND", "OneHot", "TopK"], 1),
     **dict.fromkeys(["ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceProd", "ReduceSumSquare"], 1),
-    **dict.fromkeys(["RMSNormalization", "Compress", "ReverseSequence", "Trilu"], 1),
+    **dict.fromkeys(["RMSNormalization", "Compress", "ReverseSequence", "Trilu", "STFT", "DFT"], 1),
 }
 # How many outputs are for inference; the others are for training, and are not asked for.
 RESULTS = {"Dropout": 1, "LayerNormalization": 1}

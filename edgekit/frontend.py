@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from edgekit import mel, reference
-from edgekit.errors import BadConfig
+from edgekit.errors import BadConfig, BadData, BadModel
 from edgekit.graph import Array, Graph, InputContract, InputSpec, Node, Shape, State, Tensor, build, const, fresh
 from edgekit.ops import infer
 
@@ -105,7 +105,9 @@ class AudioSpec:
     def text(self) -> str:
         """The whole of it, as `parse` takes it."""
         given = [(f.name, getattr(self, f.name)) for f in fields(self) if f.name != "kind"]
-        keep = [f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in given if self._has(name)]
+        keep = [
+            f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in given if self._has(name)
+        ]
         return f"{self.kind}:{','.join(keep)}"
 
     def _has(self, name: str) -> bool:
@@ -136,7 +138,7 @@ def read_spec(source: str) -> AudioSpec:
 
 
 def parse(text: str) -> AudioSpec:
-    """"mfcc:rate=8000,frame=30ms,hop=20ms,mels=40,coefficients=13". Times in ms, s or samples. Raises BadConfig."""
+    """ "mfcc:rate=8000,frame=30ms,hop=20ms,mels=40,coefficients=13". Times in ms, s or samples. Raises BadConfig."""
     kind, _, rest = text.partition(":")
     pairs = [part.partition("=") for part in rest.split(",") if part.strip()]
     return _made({"kind": kind, **{k.strip(): v.strip() for k, _, v in pairs}}, text)
@@ -202,13 +204,15 @@ def _check(s: AudioSpec, where: str) -> None:
         (s.frame <= s.fft <= 1 << 16, f"fft={s.fft} is not from frame={s.frame} to 65536"),
         (s.power in (1, 2), "power is 1 or 2"),
         (not bands or s.mels >= 1, "mels is at least 1"),
-        (not bands or 0 <= s.low < s.high <= s.rate / 2, f"low={s.low:g}, high={s.high:g} are not within 0 to {s.rate / 2:g} Hz"),
+        (
+            not bands or 0 <= s.low < s.high <= s.rate / 2,
+            f"low={s.low:g}, high={s.high:g} are not within 0 to {s.rate / 2:g} Hz",
+        ),
         (s.kind != "mfcc" or 1 <= s.coefficients <= s.mels, "coefficients is from 1 to mels"),
         (s.floor > 0 or s.offset > 0, "floor or offset is above zero: the logarithm of silence is none"),
         (s.std > 0 and s.gain > 0, "std and gain are above zero"),
-        (s.length >= 0 and s.stream >= 0 and s.offset >= 0 and s.floor >= 0, "length, stream, floor and offset are not negative"),
+        (min(s.length, s.stream, s.offset, s.floor) >= 0, "length, stream, floor and offset are not negative"),
         (not s.stream or s.center == "no", "a stream has no end to pad: center=no"),
-        (not s.stream or s.span >= s.hop or s.stream >= 1, "a stream's frames are at least one hop"),
     ]
     for fine, why in faults:
         if not fine:
@@ -383,3 +387,42 @@ def _silence(s: AudioSpec) -> Array:
 def clip_spec(spec: InputSpec) -> AudioSpec | None:
     """The front-end an input's contract tells of."""
     return parse(spec.audio) if spec.audio else None
+
+
+def features_of(spec: AudioSpec, pcm: Array) -> Array:
+    """[1, frames, features] float32 of one clip of int16 samples, whatever its length. Raises BadData for one too short."""
+    if pcm.ndim != 1 or pcm.dtype != np.int16 or pcm.size + (spec.fft // 2 * 2 if spec.center != "no" else 0) < spec.span:
+        raise BadData(f"{pcm.dtype}{list(pcm.shape)} is no int16 sound of at least {spec.span} samples")
+    chain = _Chain({"pcm": Tensor("pcm", (1, pcm.size), "int16")})
+    end = _features(chain, _padded(chain, "pcm", spec), spec)
+    graph = build("features", ["pcm"], [end], chain.nodes, chain.tensors)
+    return reference.run(graph, {"pcm": pcm[None]})[end]
+
+
+def halves(graph: Graph) -> tuple[Graph, Graph]:
+    """(front-end, network) of a quantized graph with one: cut at the integers behind the features, which the front-end's last
+    node, a QUANTIZE, makes. States go with the half that makes them. Raises BadModel when there is no such place."""
+    heard: set[str] = set()
+    ends: list[Node] = []
+    for node in graph.nodes:
+        if node.op == "QUANTIZE" and node.inputs[0] in heard:
+            ends.append(node)
+        elif node.op == "STFT" or not heard.isdisjoint(n for n in node.inputs if n):
+            heard |= set(node.outputs)
+    if len(ends) != 1:
+        raise BadModel(f"'{graph.name}' has no front-end with integers behind it", "quantize a model with --audio")
+    needed, front = set(ends[0].inputs), [ends[0]]
+    for node in reversed(graph.nodes[: graph.nodes.index(ends[0])]):
+        if not needed.isdisjoint(node.outputs):
+            front.insert(0, node)
+            needed |= {n for n in node.inputs if n}
+    makers = graph.producers()
+    own = [s for s in graph.states if s.input in needed]
+    for state in own:  # what it keeps for the next run
+        if state.output in makers and makers[state.output] not in front:
+            front.insert(-1, makers[state.output])
+    rest = [n for n in graph.nodes if n not in front]
+    boundary = ends[0].outputs[0]
+    first = build(f"{graph.name}_front_end", graph.inputs, [boundary], front, graph.tensors, states=tuple(own))
+    last = tuple(s for s in graph.states if s not in own)
+    return first, build(f"{graph.name}_network", [boundary], graph.outputs, rest, graph.tensors, states=last)

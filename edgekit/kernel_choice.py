@@ -109,7 +109,7 @@ _CONVERSIONS = {
     ("int16", "float32"): "dequantize_s16_f32",
     ("int8", "float32"): "dequantize_s8_f32",
 }
-_CASTABLE = frozenset({"float32", "int32", "int8", "uint8", "bool"})
+_CASTABLE = frozenset({"float32", "int32", "int16", "int8", "uint8", "bool"})
 
 
 def _int8_kernel(node: Node, x: Tensor, w: Tensor | None) -> tuple[str, int] | None:

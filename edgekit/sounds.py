@@ -26,7 +26,7 @@ def decoder(
     if int(np.prod(shape)) != length:
         raise BadData(
             f"the model takes {list(shape)}, a .wav is one row of samples",
-            "put a front-end before it that computes its features: --audio mfcc:rate=...,frame=...,hop=...,mels=...,coefficients=...; "
+            "put a front-end before it that computes its features: --audio mfcc:rate=...,frame=...,hop=...,mels=..., and so on; "
             "or compute them in a function and give --data file.py:function",
         )
     if spec.audio and parse(spec.audio).stream:
@@ -60,7 +60,7 @@ def pcm(file: Path, rate: int) -> Array:
     if found != rate:
         raise BadData(
             f"{file} is at {found} Hz, the front-end takes {rate} Hz",
-            f"resample it first (sox IN.wav -r {rate} OUT.wav, or ffmpeg -i IN.wav -ar {rate} OUT.wav): edgekit changes no sound",
+            f"edgekit changes no sound: sox IN.wav -r {rate} OUT.wav, or ffmpeg -i IN.wav -ar {rate} OUT.wav",
         )
     return (steps << (16 - bits) if bits <= 16 else steps >> (bits - 16)).astype(np.int16)
 

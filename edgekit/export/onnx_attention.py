@@ -26,7 +26,7 @@ def _get(node: Node, name: str) -> Any:
     return attr(node, op_of(node), name)
 
 
-def _refer(op: str, inputs: Sequence[str], output: str, **attributes: tuple[str, int]) -> onnx.NodeProto:
+def refer(op: str, inputs: Sequence[str], output: str, **attributes: tuple[str, int]) -> onnx.NodeProto:
     """A node of a function's body whose attributes are the function's: name here -> (name there, AttributeProto type)."""
     node = helper.make_node(op, inputs, [output])
     for name, (outer, kind) in attributes.items():
@@ -38,7 +38,7 @@ def _number(output: str, value: float) -> onnx.NodeProto:
     return helper.make_node("Constant", [], [output], value_float=value)
 
 
-def _function(
+def function(
     name: str, inputs: str, body: Sequence[onnx.NodeProto], attributes: Sequence[str] = (), domain: str = DOMAIN
 ) -> onnx.FunctionProto:
     return helper.make_function(
@@ -51,11 +51,11 @@ def functions() -> dict[str, onnx.FunctionProto]:
     """name in the domain (":tanh" for the other domain) -> its definition."""
     node = helper.make_node
     ints, real = onnx.AttributeProto.INTS, onnx.AttributeProto.FLOAT
-    mean = _refer("ReduceMean", ["squares"], "mean", axes=("axes", ints))
+    mean = refer("ReduceMean", ["squares"], "mean", axes=("axes", ints))
     rms = [
         node("Mul", ["X", "X"], ["squares"]),
         mean,
-        _refer("Constant", [], "epsilon", value_float=("epsilon", real)),
+        refer("Constant", [], "epsilon", value_float=("epsilon", real)),
         node("Add", ["mean", "epsilon"], ["sum"]),
         node("Sqrt", ["sum"], ["root"]),
         node("Div", ["X", "root"], ["unit"]),
@@ -64,13 +64,13 @@ def functions() -> dict[str, onnx.FunctionProto]:
     one, zero = (helper.make_tensor("value", onnx.TensorProto.FLOAT, [1], [v]) for v in (1.0, 0.0))
     group = [
         node("Shape", ["X"], ["shape"]),
-        _refer("Constant", [], "grouped", value_ints=("grouped", ints)),
-        _refer("Constant", [], "count", value_ints=("count", ints)),
-        _refer("Constant", [], "axes", value_ints=("axes", ints)),
+        refer("Constant", [], "grouped", value_ints=("grouped", ints)),
+        refer("Constant", [], "count", value_ints=("count", ints)),
+        refer("Constant", [], "axes", value_ints=("axes", ints)),
         node("Reshape", ["X", "grouped"], ["rows"]),
         node("ConstantOfShape", ["count"], ["ones"], value=one),
         node("ConstantOfShape", ["count"], ["zeros"], value=zero),
-        _refer("InstanceNormalization", ["rows", "ones", "zeros"], "units", epsilon=("epsilon", real)),
+        refer("InstanceNormalization", ["rows", "ones", "zeros"], "units", epsilon=("epsilon", real)),
         node("Reshape", ["units", "shape"], ["unit"]),
         node("Unsqueeze", ["scale", "axes"], ["wide_scale"]),
         node("Unsqueeze", ["bias", "axes"], ["wide_bias"]),
@@ -92,13 +92,13 @@ def functions() -> dict[str, onnx.FunctionProto]:
     ]
     swish = [node("Sigmoid", ["X"], ["gate"]), node("Mul", ["X", "gate"], ["Y"])]
     return {
-        "RMSNormalization": _function("RMSNormalization", "X scale", rms, ("axis", "axes", "epsilon")),
-        "GroupNormalization": _function(
+        "RMSNormalization": function("RMSNormalization", "X scale", rms, ("axis", "axes", "epsilon")),
+        "GroupNormalization": function(
             "GroupNormalization", "X scale bias", group, ("num_groups", "grouped", "count", "axes", "epsilon")
         ),
-        "Gelu": _function("Gelu", "X", [*erf, *gate]),
-        "Gelu:tanh": _function("Gelu", "X", [*tanh, *gate], ("approximate",), TANH_DOMAIN),
-        "Swish": _function("Swish", "X", swish),
+        "Gelu": function("Gelu", "X", [*erf, *gate]),
+        "Gelu:tanh": function("Gelu", "X", [*tanh, *gate], ("approximate",), TANH_DOMAIN),
+        "Swish": function("Swish", "X", swish),
     }
 
 

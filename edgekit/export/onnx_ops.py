@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import Unsupported
-from edgekit.export import onnx_attention, onnx_recurrent, onnx_spatial
+from edgekit.export import onnx_attention, onnx_audio, onnx_recurrent, onnx_spatial
 from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer
 from edgekit.export.onnx_math import WRITERS as MATH
 from edgekit.graph import Node, Tensor
@@ -271,6 +271,7 @@ def dequantize(w: Writer, node: Node) -> None:
 WRITERS: dict[str, Callable[[Writer, Node], None]] = {
     **onnx_spatial.WRITERS,
     **onnx_attention.WRITERS,
+    **onnx_audio.WRITERS,
     "CONV_2D": conv,
     "DEPTHWISE_CONV_2D": conv,
     "FULLY_CONNECTED": fully_connected,

@@ -29,7 +29,7 @@ extern "C" {
 float expf(float);
 float expm1f(float);
 float tanhf(float);
-#ifdef __cplusplus
+@MORE#ifdef __cplusplus
 }
 #endif
 #endif
@@ -198,7 +198,7 @@ def source(program: Program, plan: Plan, face: Interface, body: Body) -> str:
     lines = [
         f"/* {LICENCE} */",
         f'#include "{face.header}"',
-        *([MATH.rstrip()] if needs_math(code, body) else []),
+        *([math_head(code)] if needs_math(code, body) else []),
         f'#include "{name}_weights.h"',
         "",
         f"#ifndef {macro}_STEP /* a profiler's hook: called before each step, with its number, and after the last */",
@@ -263,6 +263,14 @@ MATH_CALLS = (
     "acosf acoshf asinf asinhf atan2f atanf atanhf ceilf cosf coshf erff exp2f expf expm1f fabsf floorf fmaxf fminf fmodf "
     "log10f log1pf log2f logf powf rintf roundf sinf sinhf sqrtf tanf tanhf"
 ).split()
+TWO_ARGUMENTS = frozenset({"atan2f", "fmaxf", "fminf", "fmodf", "powf"})
+
+
+def math_head(code: str) -> str:
+    """<math.h>, or where there is none the declarations of what `code` calls."""
+    called = [f for f in MATH_CALLS if f not in MATH and re.search(rf"\b{f}\(", code)]
+    more = "".join(f"float {f}(float{', float' if f in TWO_ARGUMENTS else ''});\n" for f in called)
+    return MATH.replace("@MORE", more).rstrip()
 
 
 def needs_math(code: str, body: Body) -> bool:

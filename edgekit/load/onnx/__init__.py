@@ -21,6 +21,7 @@ from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, S
 from edgekit.load.cut import chosen
 from edgekit.load.onnx import (
     attention,
+    audio,
     choice,
     compute,
     control,
@@ -46,6 +47,7 @@ __all__ = ["COVERED", "load_onnx"]
 HANDLERS: dict[str, Handler] = (
     recurrent.HANDLERS
     | attention.HANDLERS
+    | audio.HANDLERS
     | einsum.HANDLERS
     | resize.HANDLERS
     | upsample.HANDLERS
@@ -61,7 +63,7 @@ HANDLERS: dict[str, Handler] = (
 STATIC = ("Constant", "Shape", "Size")
 # Re-arrangements through which a dequantized constant keeps its integers.
 ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
-COVERED = tuple(sorted({*HANDLERS, *STATIC, "If"}))
+COVERED = tuple(sorted({*HANDLERS, *STATIC, *audio.FOLDED, "If"} - {*audio.OWN}))
 # What ends a detector, or starts its second stage: places or counts depend on the data.
 CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoiPool", "GridSample")
 INSTEAD = {

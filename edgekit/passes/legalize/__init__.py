@@ -13,7 +13,7 @@ from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node
 from edgekit.ops import TABLE
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.legalize import functions, lower, norms, rank, recurrent, steps, transposed, windows
+from edgekit.passes.legalize import functions, lower, norms, rank, recurrent, sound, steps, transposed, windows
 from edgekit.passes.simplify import clean, fuse, settle
 
 # Engine -> the operators it has (of the op table). "c" and "onnx" have all that have an integer meaning.
@@ -26,6 +26,7 @@ ENGINE_OPS: dict[str, frozenset[str]] = {
     "tflite": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID"},
     "tflm": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID", "RELU_N1_TO_1", "GELU"},
 }
+ENGINE_OPS |= {engine: ENGINE_OPS[engine] - sound.OPS for engine in ("tflite", "tflm")}
 ENGINE_OPS |= {engine: ENGINE_OPS[engine] - lacks for engine, lacks in functions.LACKS.items()}
 # Engine -> the highest rank its operators take (RESHAPE takes any).
 ENGINE_RANK: dict[str, int] = {"onnx": 99, "c": 4, "tflite": 4, "tflm": 4}
@@ -40,6 +41,8 @@ LOWERINGS: dict[str, Rule] = {
     "HARD_SIGMOID": lower.hard_sigmoid,
     **dict.fromkeys(("LAYER_NORM", "RMS_NORM", "GROUP_NORM"), norms.norm),
     "SILU": norms.silu,
+    "STFT": sound.stft,
+    "FILTER_BANK": sound.filter_bank,
     "GELU": norms.gelu,
     "RELU_N1_TO_1": lower.relu_n1_to_1,
     "ONE_HOT": functions.one_hot,
@@ -79,7 +82,7 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
 
 def _lower_missing(has: frozenset[str], whole: bool) -> Rule:
     def rule(draft: Draft, node: Node) -> bool:
-        if whole and functions.is_table(node, draft.tensors):
+        if whole and (node.op in sound.OPS or functions.is_table(node, draft.tensors)):
             return False
         change: Callable[[Draft, Node], bool] | None = LOWERINGS.get(node.op)
         return node.op not in has and change is not None and change(draft, node)
@@ -96,7 +99,7 @@ def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, s
     found: list[tuple[str, str, str]] = []
     for node in graph.nodes:
         where = f"{node.op} '{node.source}'"
-        if whole and functions.is_table(node, graph.tensors):
+        if whole and (node.op in sound.OPS or functions.is_table(node, graph.tensors)):
             continue
         first = graph.tensor(node.inputs[0]) if node.inputs else None
         types = functions.TYPES.get(engine, {}).get(node.op)
