@@ -83,11 +83,15 @@ def multiply_by_quantized_multiplier(x: Array, multiplier: Array | int, shift: A
 
 def multiply_by_quantized_multiplier_int64(x: Array, multiplier: Array | int, shift: Array | int) -> Array:
     """The 16x8 kernels' rule: x is an int64 accumulator (48 bits used), the multiplier is first reduced to 16 bits."""
-    multiplier = np.asarray(multiplier, np.int64)
-    reduced = np.where(multiplier < 0x7FFF0000, (multiplier + (1 << 15)) >> 16, 0x7FFF)
+    reduced = reduced_multipliers(np.asarray(multiplier, np.int64))
     total = 15 - np.asarray(shift, np.int64)
     scaled: Array = (np.asarray(x, np.int64) * reduced + (np.int64(1) << (total - 1))) >> total
     return scaled
+
+
+def reduced_multipliers(multiplier: Array) -> Array:
+    """Multipliers of 31 bits rounded to 15."""
+    return np.where(multiplier < 0x7FFF0000, (multiplier + (1 << 15)) >> 16, 0x7FFF)
 
 
 def quantize(real: Array, scale: Array | float, zero_point: Array | int, dtype: str = "int8") -> Array:

@@ -12,6 +12,7 @@ from edgekit.kernel_choice_math import ELEMENTWISE as MATH_ELEMENTWISE
 from edgekit.kernel_choice_math import math_kernel
 from edgekit.kernel_choice_recurrent import SCRATCH as RECURRENT
 from edgekit.kernel_choice_recurrent import recurrent_kernel
+from edgekit.kernel_choice_s16 import packed_wide, wide_kernel
 from edgekit.mve import laned
 from edgekit.ops import TABLE, attr
 from edgekit.ops.spatial import most_taps
@@ -53,6 +54,8 @@ def kernels_of(graph: Graph, isa: str) -> list[tuple[str, int]]:
             kernel = recurrent_kernel(node, graph.input_tensors(node), graph[node.outputs[0]], isa)
         if isa == "dsp" and kernel is not None and kernel[0].endswith("_s8"):
             kernel = packed(graph, node) or packed_transposed(graph, node) or kernel
+        if isa == "dsp" and kernel is not None:
+            kernel = packed_wide(kernel)
         if isa == "mve" and kernel is not None and kernel[0].endswith("_s8"):
             kernel = laned(graph, node) or kernel
         if kernel is None:
@@ -95,6 +98,8 @@ def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
         return f"norm_{SUFFIX[out.dtype]}", 0  # gamma and beta are float32 in an int8 graph, too
     if kinds == ("int8", "int8") and out.quant is not None and x.quant is not None:
         return _int8_kernel(node, x, ins[1] if len(ins) > 1 else None)
+    if kinds == ("int16", "int16") and out.quant is not None and x.quant is not None:
+        return wide_kernel(node, x, ins[1] if len(ins) > 1 else None)
     if kinds == ("float32", "float32") and all(t is None or t.dtype == "float32" for t in ins):
         return _float_kernel(node, x)
     return None
@@ -103,6 +108,7 @@ def _kernel(graph: Graph, node: Node) -> tuple[str, int] | None:
 _CONVERSIONS = {
     ("float32", "int8"): "quantize_f32_s8",
     ("int8", "int8"): "requantize_s8",
+    ("int16", "int16"): "relu_s16",
     ("int16", "int8"): "requantize_s16_s8",
     ("int8", "int16"): "requantize_s8_s16",
     ("float32", "int16"): "quantize_f32_s16",

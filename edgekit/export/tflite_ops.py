@@ -80,9 +80,9 @@ def zero_bias(x: Tensor, w: Tensor, channels: int) -> Tensor:
     """LiteRT's convolutions need a bias."""
     if x.quant is None or w.quant is None:
         return const("bias", np.zeros(channels, np.float32))
-    scale = x.quant.scale[0] * w.quant.scale
-    quant = Quant(scale, np.zeros(scale.size, np.int64), None if scale.size == 1 else 0, None, "int32")
-    return const("bias", np.zeros(channels, np.int32), quant)
+    scale, kind = x.quant.scale[0] * w.quant.scale, "int64" if x.dtype == "int16" else "int32"
+    quant = Quant(scale, np.zeros(scale.size, np.int64), None if scale.size == 1 else 0, None, kind)
+    return const("bias", np.zeros(channels, NUMPY_DTYPES[kind]), quant)
 
 
 def conv(graph: Graph, node: Node) -> Written:

@@ -71,6 +71,7 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("RESIZE_BILINEAR", 3): "2.2.0",
     ("RESIZE_NEAREST_NEIGHBOR", 1): "1.13.1",
     ("RESIZE_NEAREST_NEIGHBOR", 3): "2.3.0",
+    ("RESIZE_NEAREST_NEIGHBOR", 4): "2.4.0",
     ("SPACE_TO_DEPTH", 1): "1.5.0",
     ("TRANSPOSE_CONV", 1): "1.9.0",
     ("TRANSPOSE_CONV", 2): "2.2.0",
@@ -88,9 +89,11 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("CONCATENATION", 1): "1.5.0",
     ("CONCATENATION", 3): "2.3.0",
     ("CONV_2D", 1): "1.5.0",
+    ("CONV_2D", 4): "2.3.0",
     ("CONV_2D", 6): "2.9.0",
     ("DEPTHWISE_CONV_2D", 1): "1.5.0",
     ("DEPTHWISE_CONV_2D", 2): "1.12.0",
+    ("DEPTHWISE_CONV_2D", 5): "2.3.0",
     ("DEQUANTIZE", 1): "1.13.1",
     ("DEQUANTIZE", 3): "1.15.0",
     ("DEQUANTIZE", 5): "2.7.0",
@@ -99,6 +102,8 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("FULLY_CONNECTED", 1): "1.5.0",
     ("FULLY_CONNECTED", 5): "2.0.0",
     ("FULLY_CONNECTED", 6): "2.1.0",
+    ("FULLY_CONNECTED", 7): "2.3.0",
+    ("FULLY_CONNECTED", 12): "2.17.0",
     ("GATHER", 1): "1.6.0",
     ("GATHER", 3): "1.15.0",
     ("GATHER", 4): "2.4.0",
@@ -167,13 +172,16 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
     """The lowest version whose kernels know these types and options. ins: the data inputs first."""
     x = ins[0]
     assert x is not None
-    int8 = x.dtype == "int8"
+    int8, wide = x.dtype == "int8", x.dtype == "int16"
     ranks = [len(t.shape) for t in ins if t is not None]
     if code == "CONV_2D":
         weights = ins[1]
-        return 6 if weights is not None and x.shape[3] != weights.shape[3] else 3 if int8 else 1
+        return 6 if weights is not None and x.shape[3] != weights.shape[3] else 4 if wide else 3 if int8 else 1
     if code == "DEPTHWISE_CONV_2D":
-        return 3 if int8 else 2 if tuple(attrs.get("dilation", (1, 1))) != (1, 1) else 1
+        return 5 if wide else 3 if int8 else 2 if tuple(attrs.get("dilation", (1, 1))) != (1, 1) else 1
+    if code == "FULLY_CONNECTED" and wide:
+        per_channel = ins[1] is not None and ins[1].quant is not None and ins[1].quant.scale.size > 1
+        return 12 if per_channel else 7
     if code == "FULLY_CONNECTED":
         return 6 if len(ins) < 3 or ins[2] is None else 5 if attrs.get("keep_dims") else 4 if int8 else 1
     if code == "MUL" and int8 and rescale(ins, outs) >= 1.0:
@@ -186,7 +194,7 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
         return 4 if attrs["activation"] != "NONE" else 3 if attrs["bias"] else 2 if quantized else 1
     if code in {"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}:
         newer = attrs["half"] or (attrs["align"] and code == "RESIZE_NEAREST_NEIGHBOR")
-        return 3 if newer else 2 if int8 else 1
+        return 4 if wide else 3 if newer else 2 if int8 else 1
     if code == "BROADCAST_TO":
         return 2
     if code == "QUANTIZE":

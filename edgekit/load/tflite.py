@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from edgekit import contract as contracts
 from edgekit import states
 from edgekit.errors import BadModel, Unsupported
@@ -16,6 +18,11 @@ from edgekit.load.tflite_build import Builder, Refused
 from edgekit.load.tflite_file import HINT, FileModel, FileOp, parse, read_bytes
 from edgekit.load.tflite_ops import RULES
 from edgekit.load.tflite_schema import METADATA
+from edgekit.load.tflite_while import without_turning_twice
+from edgekit.ops.int16 import WIDE as WIDE_OPS
+
+# Builtins that take int16 activations.
+WIDE = WIDE_OPS | frozenset("EXPAND_DIMS GATHER PADV2 PACK UNPACK SPLIT_V SQUEEZE STRIDED_SLICE".split())
 
 
 def load_tflite(
@@ -47,6 +54,7 @@ def load_tflite(
     problems = convert(b)
     if problems:
         raise Unsupported(where, problems)
+    without_turning_twice(b)
     inputs = tuple(file.names[i] for i in file.inputs)
     outputs = tuple(b.name(i) for i in dict.fromkeys(file.outputs))
     stem = "model" if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).stem
@@ -114,18 +122,20 @@ def cut_before(b: Builder, op: FileOp) -> str:
 
 
 def check_types(b: Builder, op: FileOp) -> None:
-    """Refuse activations that are neither real, int8 nor plain integers."""
+    """Refuse activations that are neither real, int8, int16 where the operator has it, nor plain integers."""
     for index in (*op.inputs, *op.outputs):
         if index < 0:
             continue
         tensor = b.file.tensors[index]
         if tensor.data is not None or tensor.scale is None or tensor.variable or op.code in {"QUANTIZE", "DEQUANTIZE"}:
             continue
-        if tensor.dtype in {"uint8", "int16"}:
+        if tensor.dtype == "uint8" or (tensor.dtype == "int16" and op.code not in WIDE):
             raise Refused(
                 f"'{b.file.names[index]}' is a quantized {tensor.dtype} activation",
-                "quantize the float model with edgekit (int8)",
+                "quantize the float model with edgekit (int8, int16x8)",
             )
+        if tensor.dtype == "int16" and tensor.zero_point is not None and np.any(tensor.zero_point != 0):
+            raise Refused(f"'{b.file.names[index]}' is int16 with a zero point", "convert with symmetric 16-bit activations")
 
 
 def input_shapes(file: FileModel, shapes: Mapping[str, tuple[int, ...]]) -> dict[int, Shape]:

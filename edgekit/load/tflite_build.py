@@ -131,6 +131,8 @@ class Builder:
             return None
         tensor = self.constant(op.inputs[position], op, "the bias")
         x, w = self.tensors[self.name(op.inputs[0])], self.tensors[weights]
+        if x.dtype == "int16" and tensor.dtype != "int64":
+            raise Refused(f"its bias is {tensor.dtype} beside int16 values", "convert with biases of int64")
         if tensor.dtype == "float16":
             self.tensors[tensor.name] = const(tensor.name, tensor.real())
         elif x.quant is not None and w.quant is not None and tensor.dtype in {"int32", "int64"}:

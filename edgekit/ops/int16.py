@@ -41,19 +41,20 @@ def check(node: Node, ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> N
             fail(node, f"'{tensor.name}' is {tensor.dtype} beside int16 values")
 
 
-def steps_params(x: Tensor) -> tuple[int, int]:
+def steps_params(node: Node, x: Tensor) -> tuple[int, int]:
     """(multiplier, right shift) that bring LOGISTIC's and TANH's input to steps of 1 / (3 * 4096).
 
     TFLite `LogisticPrepare`, `TanhPrepare`: the largest multiplier of 15 bits, truncated; exact for the scales that need none.
     """
-    assert x.quant is not None
-    scale = scale_of(x.quant)
+    scale = scale_of(data_quant(node, x))
     power = int(np.floor(np.log2(scale) + 0.5))
     if 2.0**power == scale and power in (-12, -11):
         return 3 << (power + 12), 0
     real, shift = scale * 4096.0 * 3.0, 0
     while real <= 32767.0 / 2.0 and shift <= 30:
         real, shift = real * 2.0, shift + 1
+    if real >= 65536.0:
+        fail(node, f"its input '{x.name}' has a scale of {scale:.3g}, its kernel takes up to 5.3: saturate it before")
     return int(real), shift
 
 
@@ -62,7 +63,7 @@ def sigmoid(node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | N
     (x,), (tx,) = given(inputs), given(ins)
     if data_quant(node, outs[0]).scale[0] != np.float32(1 / 32768):
         fail(node, f"its output '{outs[0].name}' must have scale 1/32768")
-    multiplier, shift = steps_params(tx)
+    multiplier, shift = steps_params(node, tx)
     steps = fixedpoint.wrap_int32(x.astype(np.int64) * multiplier + ((1 << shift) >> 1)) >> shift
     return [(sigmoid_steps if node.op == "LOGISTIC" else tanh_steps)(steps).astype(np.int16)]
 
@@ -115,7 +116,8 @@ def _table(scale: np.float32, zero: int, function: Callable[[Array], Array]) -> 
     rounded = _round(here)
     off = _round((following + rounded) / np.float32(2)) - _round(middle)
     entries = np.append(rounded - _round(off / np.float32(2)), _round(function(np.array([high], np.float32)) * inverse))
-    return np.clip(entries, -32768, 32767).astype(np.int16)
+    table: Array = np.clip(entries, -32768, 32767).astype(np.int16)
+    return table
 
 
 def _round(x: Array) -> Array:
@@ -127,7 +129,8 @@ def look_up(table: Array, x: Array) -> Array:
     wide = table.astype(np.int64)
     index = 256 + (x >> 7)
     base = wide[index]
-    return base + (((wide[index + 1] - base) * (x & 0x7F) + 64) >> 7)
+    between: Array = base + (((wide[index + 1] - base) * (x & 0x7F) + 64) >> 7)
+    return between
 
 
 def softmax_wide_params(node: Node, x: Tensor, y: Tensor) -> tuple[int, int]:

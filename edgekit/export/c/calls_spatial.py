@@ -44,6 +44,12 @@ def _taps(site: Site, w: Array) -> tuple[list[Residue], list[Residue], list[str]
     return rows, columns, geometry(site, g.kernel, g.stride, (rows[0].step, columns[0].step)), names
 
 
+def residue_taps(site: Site, w: Array) -> tuple[list[Array], list[str], list[str]]:
+    """(w[O, taps, I] of each residue, the window's lines, the names of the arrays of taps) of a TRANSPOSE_CONV."""
+    rows, columns, window, names = _taps(site, w)
+    return by_residue(w, rows, columns), window, names
+
+
 def transpose_conv_s8(site: Site) -> list[str]:
     w = constant_weights(site)
     x, groups = site.tensor(0), site.tensor(0).shape[3] // w.shape[3]

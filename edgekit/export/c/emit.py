@@ -17,6 +17,7 @@ from edgekit.export.c import (
     calls_norm,
     calls_rnn,
     calls_s8,
+    calls_s16,
     calls_spatial,
     text,
 )
@@ -28,7 +29,7 @@ from edgekit.graph import Graph
 from edgekit.memory import Plan
 from edgekit.schedule import BufferView, KernelCall, Operand, Program
 
-CALLS = calls_audio.CALLS | calls_rnn.CALLS | calls_math.CALLS | calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS | calls_f32.CALLS | calls_norm.CALLS | calls_spatial.CALLS | calls_dsp_transposed.CALLS
+CALLS = calls_audio.CALLS | calls_rnn.CALLS | calls_math.CALLS | calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS | calls_f32.CALLS | calls_norm.CALLS | calls_spatial.CALLS | calls_dsp_transposed.CALLS | calls_s16.CALLS
 
 
 @dataclass(frozen=True)

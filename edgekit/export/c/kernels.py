@@ -25,10 +25,29 @@ TYPES = {
     "f32": "float",
 }
 # Kernels made from one text for several element types.
-GENERIC = ("stft", "move", "copy", "fill", "gather", "max_pool_2d", "resize_nearest")
+GENERIC = ("stft", "move", "copy", "fill", "gather", "max_pool_2d", "resize_nearest", "patch")
 EXTREMES = {"maximum": {"WORD": "larger", "SIGN": ">"}, "minimum": {"WORD": "smaller", "SIGN": "<"}}
 REDUCED = {"reduce_max": {"WORD": "largest", "SIGN": ">"}, "reduce_min": {"WORD": "smallest", "SIGN": "<"}}
-SUMS = {"add_s8": {"OP": "add", "SIGN": "+"}, "sub_s8": {"OP": "sub", "SIGN": "-"}}
+_S8 = {"S": "s8", "T": TYPES["s8"], "CLAMP": "clamp_s8", "LEAST": "-128", "MOST": "127"}
+_S16 = {"S": "s16", "T": TYPES["s16"], "CLAMP": "within_s16", "LEAST": "-32768", "MOST": "32767"}
+# Integer kernels of two widths from one text.
+WIDTHS: dict[str, tuple[str, Mapping[str, str]]] = {
+    **{f"{op}_{w['S']}": (op, w) for op in ("average_pool_2d",) for w in (_S8, _S16)},
+    **{f"{op}_{w['S']}": (f"{op}_int", w) for op in ("mul", "sum") for w in (_S8, _S16)},
+    **{
+        f"{op}_{w['S']}": ("add_int", {**w, "OP": op, "SIGN": sign, "KIND": op + kind})
+        for op, sign in (("add", "+"), ("sub", "-"))
+        for kind, w in (("", _S8), ("_s16", _S16))
+    },
+    **{
+        f"{op}_of_s16": ("gate_s16", {"OP": op, "FUNCTION": f}) for op, f in (("logistic", "sigmoid_s16"), ("tanh", "tanh_s16"))
+    },
+    **{
+        f"{stem}_{form}": (f"{stem}_s16", {"S": form})
+        for stem in ("rows", "matmul", "conv", "transpose_conv")
+        for form in ("s16", "dsp_s16")
+    },
+}
 BINARY_F32 = {"add_f32": "+", "sub_f32": "-", "mul_f32": "*", "div_f32": "/"}
 # Function of x; named constants become parameters.
 UNARY_F32: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -67,8 +86,8 @@ def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
         return DSP[kernel]
     if kernel in MVE:
         return MVE[kernel]
-    if kernel in SUMS:
-        return "add_s8", SUMS[kernel]
+    if kernel in WIDTHS:
+        return WIDTHS[kernel]
     if kernel in BINARY_F32:
         return "binary_f32", {"OP": stem, "SIGN": BINARY_F32[kernel]}
     if kernel in UNARY_F32:

@@ -335,7 +335,8 @@ def select_whole(draft: Draft, node: Node) -> bool:
 TFLM_TYPES: dict[str, frozenset[str]] = {
     **dict.fromkeys(("ABS", "ARG_MAX", "ARG_MIN", "GATHER", "GATHER_ND"), frozenset({"float32", "int8"})),
     **dict.fromkeys("CEIL COS EXP FLOOR FLOOR_DIV FLOOR_MOD LOG ROUND RSQRT SIN SQRT CUMSUM".split(), frozenset({"float32"})),
-    **dict.fromkeys(("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"), frozenset({"float32", "int8"})),
+    **dict.fromkeys(("MEAN", "SUM"), frozenset({"float32", "int8", "int16"})),
+    **dict.fromkeys(("REDUCE_MAX", "REDUCE_MIN"), frozenset({"float32", "int8"})),
 }
 # Of LiteRT.
 TFLITE_TYPES: dict[str, frozenset[str]] = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ from edgekit.passes.quantize.recurrent import bias_floor, origin, ties, weight_s
 
 SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (highest) value there is", not a range to hold
 SMALLEST_SCALE = 2.0**-40
+KEPT = "it was asked to (--keep-float)"
 FINEST_SCORES = 2.0**-24  # times beta: the step of a softmax's input; its multiplier has no right shift
 # By activations: leaves the accumulator (32 bits; 48 in 16x8 kernels) as much again for the products.
 LARGEST_BIAS = {"int8": 1 << 30, "int16": 1 << 46}
@@ -116,11 +117,19 @@ def find_scheme(name: str | Scheme) -> Scheme:
     return SCHEMES[name]
 
 
-def choose(graph: Graph, seen: Observations, *, scheme: Scheme = SCHEMES["int8"], observer: str = "minmax") -> Choice:
-    """A Choice for a float graph from what its tensors (`wanted`) were seen to hold. Raises BadConfig, BadModel."""
+def choose(
+    graph: Graph,
+    seen: Observations,
+    *,
+    scheme: Scheme = SCHEMES["int8"],
+    observer: str = "minmax",
+    keep_float: Collection[str] = (),
+) -> Choice:
+    """A Choice for a float graph from what its tensors (`wanted`) were seen to hold. keep_float: first outputs of nodes that
+    stay float. Raises BadConfig, BadModel."""
     if observer not in OBSERVERS:
         raise BadConfig(f"there is no observer {observer}", f"observers: {', '.join(OBSERVERS)}")
-    groups = Groups(graph, scheme)
+    groups = Groups(graph, scheme, keep_float)
     sources = {name: OBSERVERS[observer](_observed(seen, name), scheme.activations) for name in groups.sources}
     activations, requantize = groups.solve(sources)
     while widened := _too_fine(graph, groups, activations):
@@ -131,9 +140,9 @@ def choose(graph: Graph, seen: Observations, *, scheme: Scheme = SCHEMES["int8"]
     return Choice(scheme, observer, activations, weights, requantize, flushed, groups.islands, tuple(sorted(groups.wide)))
 
 
-def wanted(graph: Graph, scheme: Scheme = SCHEMES["int8"]) -> list[str]:
+def wanted(graph: Graph, scheme: Scheme = SCHEMES["int8"], keep_float: Collection[str] = ()) -> list[str]:
     """The tensors whose ranges `choose` needs: graph inputs and whatever is not a moved or fixed-scale value."""
-    return list(Groups(graph, scheme).sources)
+    return list(Groups(graph, scheme, keep_float).sources)
 
 
 def _observed(seen: Observations, name: str) -> Observed:
@@ -220,9 +229,9 @@ def _too_fine(graph: Graph, groups: Groups, activations: Mapping[str, Affine]) -
 class Groups:
     """The float graph's activations, united where one scale must hold for all (see `Op.quant`)."""
 
-    def __init__(self, graph: Graph, scheme: Scheme) -> None:
+    def __init__(self, graph: Graph, scheme: Scheme, keep_float: Collection[str] = ()) -> None:
         self.graph, self.scheme = graph, scheme
-        self.islands: dict[str, str] = {}
+        self.islands: dict[str, str] = dict.fromkeys(keep_float, KEPT)
         self.pins: dict[str, Affine] = {}  # outputs of fixed scale
         self.bounds: dict[str, list[float]] = {}  # constants and padding that a group must be able to hold
         self.parent: dict[str, str] = {}
@@ -354,7 +363,9 @@ class Groups:
         for root, names in members.items():
             free = held(root)
             if not self.wide.isdisjoint(names):
-                activations |= dict.fromkeys([n for n in names if n not in plain], wide_affine(min([0.0, *free]), max([0.0, *free])))
+                activations |= dict.fromkeys(
+                    [n for n in names if n not in plain], wide_affine(min([0.0, *free]), max([0.0, *free]))
+                )
                 continue
             pinned = {n: self.pins[n] for n in names if n in self.pins}
             group = self._pin_that_holds(pinned, free)
@@ -421,7 +432,11 @@ def _weight_scales(
     reach = in_scale * max(in_zero - smallest, largest - in_zero)
     dead = np.abs(rows).sum(axis=1) * reach < out_scale / 2
     bias = graph.tensor(node.inputs[op.bias]) if op.bias is not None and op.bias < len(node.inputs) else None
-    floor = np.zeros(rows.shape[0]) if bias is None else np.abs(bias.real().astype(np.float64)) / (in_scale * LARGEST_BIAS[scheme.activations])
+    floor = (
+        np.zeros(rows.shape[0])
+        if bias is None
+        else np.abs(bias.real().astype(np.float64)) / (in_scale * LARGEST_BIAS[scheme.activations])
+    )
     # A dead channel is its bias alone: 1/256 of an output step is precise enough.
     wanted_scale = np.where(dead, out_scale / in_scale / 256, np.abs(rows).max(axis=1) / integer_range(scheme.weights)[1])
     found = np.maximum(wanted_scale, floor)

@@ -82,7 +82,7 @@ def _pairs(float_graph: Graph, int8_graph: Graph) -> dict[str, str]:
     made = int8_graph.producers()
     for node in float_graph.nodes:
         for name in node.outputs:
-            for own in (name, f"{name}_int8"):
+            for own in (name, f"{name}_int8", f"{name}_int16"):
                 tensor = int8_graph.tensors.get(own)
                 if tensor is not None and tensor.quant is not None and own in made and tensor.shape == float_graph[name].shape:
                     pairs[name] = own
@@ -94,7 +94,7 @@ def _origins(float_graph: Graph, int8_graph: Graph) -> dict[str, str]:
     """The integer graph's activations -> the float graph's (`apply` adds suffixes to second forms)."""
     origins = {}
     for own, tensor in int8_graph.tensors.items():
-        plain = next((own[: own.rindex(end)] for end in ("_int8", "_float", "_requantized") if end in own), own)
+        plain = next((own[: own.rindex(end)] for end in ("_int8", "_int16", "_float", "_requantized") if end in own), own)
         name = own if own in float_graph.tensors else plain
         if not tensor.is_const and name in float_graph.tensors and float_graph[name].shape == tensor.shape:
             origins[own] = name

@@ -133,7 +133,7 @@ def test_the_scale_is_floored_so_that_the_bias_fits(op: str) -> None:
     graph = dense([[0.1, 0.1], [1.0, 1.0]], [1e9, 0.0], op)
     in_scale = affine(-1.0, 1.0, "int8")[0]
     scale = weight_scales(graph)[0]
-    assert scale == pytest.approx(1e9 / in_scale / LARGEST_BIAS)
+    assert scale == pytest.approx(1e9 / in_scale / LARGEST_BIAS["int8"])
 
 
 def test_channels_that_cannot_move_the_output_are_flushed() -> None:

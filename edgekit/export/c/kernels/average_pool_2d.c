@@ -1,6 +1,6 @@
-/* needs: pool_bounds clamp_s8 */
+/* needs: pool_bounds @CLAMP */
 /* Mean of each window, padding not counted, rounded half away from zero. y may be x when there is no padding. */
-static void ek_average_pool_2d_s8(const int8_t *x, const ek_window *s, int32_t low, int32_t high, int8_t *y)
+static void ek_average_pool_2d_@S(const @T *x, const ek_window *s, int32_t low, int32_t high, @T *y)
 {
     for (int32_t n = 0; n < s->batch; ++n) {
         for (int32_t p = 0; p < s->out_h * s->out_w; ++p) {
@@ -15,7 +15,7 @@ static void ek_average_pool_2d_s8(const int8_t *x, const ek_window *s, int32_t l
                     }
                 }
                 sum = sum > 0 ? (sum + count / 2) / count : (sum - count / 2) / count;
-                y[c] = ek_clamp_s8(sum, low, high);
+                y[c] = ek_@CLAMP(sum, low, high);
             }
             y += s->out_c;
         }

@@ -1,7 +1,7 @@
-/* needs: walk_next scale clamp_s8 */
+/* needs: walk_next scale @CLAMP */
 /* Sum of the box `over` at every place of `kept`, less the zero point's share, rescaled; a mean has 1 / count in its scale. */
-static void ek_sum_s8(const int8_t *x, const ek_walk *kept, const ek_walk *over, int32_t zeros, int32_t multiplier, int32_t shift,
-                      int32_t zero_point, int8_t *y)
+static void ek_sum_@S(const @T *x, const ek_walk *kept, const ek_walk *over, int32_t zeros, int32_t multiplier, int32_t shift,
+                      int32_t zero_point, @T *y)
 {
     int32_t place[5] = {0, 0, 0, 0, 0}, base = 0, unused = 0;
     for (int32_t r = 0; r < kept->runs; ++r) {
@@ -13,7 +13,7 @@ static void ek_sum_s8(const int8_t *x, const ek_walk *kept, const ek_walk *over,
                 }
                 ek_walk_next(over, index, &at, &unused);
             }
-            *y++ = ek_clamp_s8(ek_scale(sum, multiplier, shift) + zero_point, -128, 127);
+            *y++ = ek_@CLAMP(ek_scale(sum, multiplier, shift) + zero_point, @LEAST, @MOST);
         }
         ek_walk_next(kept, place, &base, &unused);
     }
