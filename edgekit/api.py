@@ -19,6 +19,7 @@ from edgekit.errors import BadConfig
 from edgekit.exporting import Exported, export_files
 from edgekit.graph import Graph
 from edgekit.inspection import Inspection, inspect_graph
+from edgekit.load import applicable
 from edgekit.load import load as load  # the first verb, as it is
 from edgekit.measure import Measurement
 from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, layer_sqnr
@@ -194,8 +195,12 @@ def verify(
     """Run the model on every engine that can, and compare: bit for bit with the reference where that is the law, by SQNR and
     argmax elsewhere; with `against`, its source model too. samples: at most so many of `data`, or so many random inputs
     (default: all, or 100). Returns a verify.VerifyReport."""
+    other = None
+    if against is not None:  # one of the two may need an interpreter or trust, the other not
+        shared: dict[str, Any] = {key: load_options[key] for key in ("python", "trust") if key in load_options}
+        other = open_model(against, **shared if isinstance(against, Graph) else applicable(against, shared)).graph
+        load_options = load_options if isinstance(model, Graph) else applicable(model, load_options)
     source = open_model(model, **load_options)
-    other = None if against is None else open_model(against).graph
     dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
     return verify_model(
         source.graph,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import REMAKE, Graph, Shape, check
@@ -15,6 +16,14 @@ KINDS = (
     "or file.py:function that returns a torch.nn.Module"
 )
 NAMES = {"onnx": "ONNX files", "tflite": "TFLite files", "keras": "Keras models", "torch": "PyTorch networks"}
+# Options that not every format has: the flag, and which have it.
+FLAGS = {
+    "weights": ("--weights", ("torch",)),
+    "args": ("--arg", ("torch",)),
+    "python": ("--python", ("torch", "keras")),
+    "trust": ("--trust", ("keras",)),
+    "fixed": ("--set", ("onnx",)),
+}
 
 
 def load(
@@ -28,6 +37,7 @@ def load(
     outputs: Sequence[str] | None = None,
     states: Mapping[str, str] | None = None,
     audio: str | None = None,
+    image: str | None = None,
     fixed: Mapping[str, str] | None = None,
     trust: bool = False,
 ) -> Graph:
@@ -36,23 +46,14 @@ def load(
     source: a path, or "file.py:function". shapes: {input: shape} for dynamic axes (and for the inputs of a PyTorch file
     without example_inputs()). outputs: values to cut the network at, instead of its own outputs.
     states: {input: output} that the network carries from run to run (see `edgekit.states`). audio: a front-end to
-    put before it (see `edgekit.frontend`). fixed: {input: its value, as
-    text} of inputs that become constants (ONNX). weights, args: for PyTorch files only (see `load_torch`); python: for
-    these and Keras. trust: run code that a Keras file or SavedModel holds. Raises BadModel for a missing, damaged or unknown file, Unsupported listing all
-    operators that cannot be read, BadConfig for options that do not apply.
+    put before it (see `edgekit.frontend`). image: how its pictures are prepared (see `edgekit.image`). fixed: {input: its
+    value, as text} of inputs that become constants (ONNX). weights, args: for PyTorch files only (see `load_torch`);
+    python: for these and Keras. trust: run code that a Keras file or SavedModel holds. Raises BadModel for a missing, damaged or
+    unknown file, Unsupported listing all operators that cannot be read, BadConfig for options that do not apply.
     """
     kind = recognise(source)
-    useless = [
-        flag
-        for flag, value, kinds in (
-            ("--weights", weights, ("torch",)),
-            ("--arg", args, ("torch",)),
-            ("--python", python, ("torch", "keras")),
-            ("--trust", trust, ("keras",)),
-            ("--set", fixed, ("onnx",)),
-        )
-        if value and kind not in kinds
-    ]
+    given = {"weights": weights, "args": args, "python": python, "trust": trust, "fixed": fixed}
+    useless = [FLAGS[key][0] for key, value in given.items() if value and kind not in FLAGS[key][1]]
     if useless:
         raise BadConfig(f"{', '.join(useless)} is not for {NAMES[kind]}, as '{source}' is", "leave it out")
     if kind == "torch":
@@ -76,6 +77,10 @@ def load(
         from edgekit.states import carry
 
         graph = carry(graph, states)
+    if image:
+        from edgekit.image import declare
+
+        graph = declare(graph, image)
     if audio:
         from edgekit.frontend import attach, read_spec
 
@@ -83,8 +88,14 @@ def load(
     return graph
 
 
+def applicable(source: str | Path, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that say how to run a model's file (python, trust), where its format has them, and all others."""
+    kind = recognise(source)
+    return {k: v for k, v in options.items() if k not in ("python", "trust") or kind in FLAGS[k][1]}
+
+
 def recognise(source: str | Path) -> str:
-    """ "onnx", "tflite", "keras" (SavedModels too) or "torch". Raises BadModel, saying what the file seems to be, when it is none of them."""
+    """ "onnx", "tflite", "keras" (SavedModels too) or "torch". Raises BadModel, saying what it seems to be, for others."""
     text = str(source)
     path = Path(text)
     if text.rpartition(":")[0].endswith(".py") or path.suffix == ".py":

@@ -88,7 +88,12 @@ def keras_model(source: Path, shapes: Mapping[str, Sequence[int]], trust: bool) 
         ) from None
     if any(getattr(layer, "stateful", False) is True and hasattr(layer, "cell") for layer in walk(model)):
         raise Refusal(f"'{source}' has stateful recurrent layers", "build it with stateful=False and load the same weights")
-    return traced(model, source, shapes), model, f"Keras {version or 'of unknown version'}, by TensorFlow's converter"
+    function = traced(model, source, shapes)
+    if version.startswith("3"):  # whose variables the converter does not see: constants from here on
+        from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+        function = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    return function, model, f"Keras {version or 'of unknown version'}, by TensorFlow's converter"
 
 
 def configuration(source: Path) -> tuple[Any, str]:
@@ -128,8 +133,10 @@ def code_in(config: Any) -> Iterator[str]:
     elif isinstance(config, dict):
         kind, inner = config.get("class_name"), config.get("config")
         label = f" '{inner['name']}'" if isinstance(inner, dict) and "name" in inner else ""
-        if kind in ("Lambda", "__lambda__", "TFOpLambda", "SlicingOpLambda") and kind not in ("TFOpLambda", "SlicingOpLambda"):
+        if kind == "Lambda":
             yield f"Lambda layer{label}"
+        elif kind == "__lambda__":
+            yield "a Python lambda"
         module = config.get("module")
         if isinstance(module, str) and "class_name" in config and not KNOWN_MODULE.fullmatch(module):
             yield f"{module}.{kind}{label}"
@@ -158,13 +165,12 @@ def traced(model: Any, source: Path, shapes: Mapping[str, Sequence[int]]) -> Any
     if inputs is None:
         raise Refusal(f"'{source}' does not say the shape of its inputs", "build the model before saving it, with keras.Input")
     names = unique([x.name.split(":")[0].split("/")[0] for x in inputs])
-    fixed = fixed_shapes(dict(zip(names, ([d for d in x.shape] for x in inputs), strict=True)), shapes)
+    fixed = fixed_shapes(dict(zip(names, (list(x.shape) for x in inputs), strict=True)), shapes)
     specs = [tf.TensorSpec(fixed[n], x.dtype, name=n) for n, x in zip(names, inputs, strict=True)]
     outputs = unique([re.sub(r"\W", "_", n) for n in output_names(model)])
 
     def inference(*tensors: Any) -> Any:
-        given = tf.nest.pack_sequence_as(model.input, list(tensors)) if isinstance(model.input, dict) else list(tensors)
-        made = model(given if len(tensors) > 1 or isinstance(model.input, dict) else tensors[0], training=False)
+        made = model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
         flat = tf.nest.flatten(made)
         return dict(zip(outputs if len(outputs) == len(flat) else [f"output_{i}" for i in range(len(flat))], flat, strict=True))
 
@@ -292,7 +298,9 @@ def to_tflite(function: Any, owner: Any, source: Path) -> bytes:
 
 
 def first_line(error: BaseException | None) -> str:
-    text = next((line.strip() for line in str(error).splitlines() if line.strip()), "")
+    """The error's kind and what it says; of an error inside of traced code the last line, which says it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [""]
+    text = lines[-1] if lines[0].startswith("in user code") else lines[0]
     return f"{type(error).__name__}: {text}"[:400]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,10 @@ class FileOp:
 
 @dataclass(frozen=True)
 class FileModel:
-    """The main subgraph. `names` are unique, one a tensor; inputs and outputs carry the signature's names if it has any."""
+    """A subgraph. `names` are unique, one a tensor; inputs and outputs carry the signature's names if it has any.
+
+    subgraphs: all of the file's, this one first, where a control operator may name them; () in these themselves.
+    """
 
     tensors: tuple[FileTensor, ...]
     names: tuple[str, ...]
@@ -59,6 +62,7 @@ class FileModel:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     metadata: dict[str, bytes] = field(default_factory=dict)
+    subgraphs: tuple[FileModel, ...] = ()
 
 
 def read_bytes(source: str | Path | bytes) -> bytes:
@@ -98,22 +102,29 @@ class _Parser:
             raise self.bad(f"schema version {root.Version()}, expected 3")
         if self.count(root.SubgraphsLength()) < 1:
             raise self.bad("it holds no subgraph")
-        graph = root.Subgraphs(0)
         buffers = [self.buffer(root.Buffers(i), i) for i in range(self.count(root.BuffersLength()))]
-        tensors = tuple(self.tensor(graph.Tensors(i), buffers) for i in range(self.count(graph.TensorsLength())))
         codes = [self.code(root.OperatorCodes(i)) for i in range(self.count(root.OperatorCodesLength()))]
-        inputs = self.indices(graph.InputsLength, graph.Inputs, len(tensors), "graph inputs")
-        outputs = self.indices(graph.OutputsLength, graph.Outputs, len(tensors), "graph outputs")
-        if not outputs or -1 in inputs + outputs:
-            raise self.bad("it has no outputs" if not outputs else "a graph input or output is absent")
-        ops = tuple(self.op(graph.Operators(i), i, codes, len(tensors)) for i in range(self.count(graph.OperatorsLength())))
         metadata: dict[str, bytes] = {}
         for i in range(self.count(root.MetadataLength())):
             entry = root.Metadata(i)
             if entry.Buffer() < len(buffers):
                 content = buffers[entry.Buffer()]
                 metadata[self.text(entry.Name())] = b"" if content is None else content.tobytes()
-        return FileModel(tensors, self.unique_names(root, tensors, inputs, outputs), ops, inputs, outputs, metadata)
+        parts = [self.subgraph(root, i, buffers, codes) for i in range(self.count(root.SubgraphsLength()))]
+        if not parts[0].outputs:
+            raise self.bad("it has no outputs")
+        return replace(parts[0], metadata=metadata, subgraphs=tuple(parts))
+
+    def subgraph(self, root: Any, number: int, buffers: list[Array | None], codes: list[tuple[str, int]]) -> FileModel:
+        graph = root.Subgraphs(number)
+        tensors = tuple(self.tensor(graph.Tensors(i), buffers) for i in range(self.count(graph.TensorsLength())))
+        inputs = self.indices(graph.InputsLength, graph.Inputs, len(tensors), "graph inputs")
+        outputs = self.indices(graph.OutputsLength, graph.Outputs, len(tensors), "graph outputs")
+        if -1 in inputs + outputs:
+            raise self.bad("a graph input or output is absent")
+        ops = tuple(self.op(graph.Operators(i), i, codes, len(tensors)) for i in range(self.count(graph.OperatorsLength())))
+        named = self.unique_names(root if number == 0 else None, tensors, inputs, outputs)
+        return FileModel(tensors, named, ops, inputs, outputs)
 
     def bad(self, why: str) -> BadModel:
         return BadModel(f"{self.where} is not a valid TFLite file: {why}", HINT)
@@ -227,7 +238,7 @@ class _Parser:
     ) -> tuple[str, ...]:
         """Signature names first (for inputs and outputs), then the tensors' own; repeats and blanks get a counter."""
         given: dict[int, str] = {}
-        if root.SignatureDefsLength() > 0:
+        if root is not None and root.SignatureDefsLength() > 0:
             signature = root.SignatureDefs(0)
             for length, item, edge in (
                 (signature.OutputsLength(), signature.Outputs, outputs),

@@ -14,6 +14,10 @@ from edgekit.load.tflite_file import HINT, FileOp
 NONE, RELU, TANH = 0, 1, 4  # the schema's ActivationFunctionType
 NOTE = "a recurrent layer's variable state starts at zero in each run: reset the interpreter before each sequence"
 
+# TensorFlow's converter writes this into every LSTM of Keras, which itself has no clip.
+KERAS_CLIP = 10.0
+CLIP_NOTE = "an LSTM's cell state is not clipped to ±10, as TensorFlow's converter writes it and Keras does not"
+
 
 def cell(
     b: Builder,
@@ -90,8 +94,11 @@ def batch_major(b: Builder, op: FileOp) -> str:
 
 def lstm(b: Builder, op: FileOp) -> None:
     o = op.options
-    if int(o.get("fusedActivationFunction", TANH)) != TANH or o.get("cellClip") or o.get("projClip"):
+    clip = float(o.get("cellClip") or 0.0)
+    if int(o.get("fusedActivationFunction", TANH)) != TANH or clip not in (0.0, KERAS_CLIP) or o.get("projClip"):
         raise Refused("it clips, or its activation is not tanh", "use a plain LSTM")
+    if clip:
+        b.note(CLIP_NOTE)
     for positions, what in (
         ((9, 10, 11), "peephole connections"),
         ((16, 17), "a projection"),

@@ -393,7 +393,7 @@ def export_script(source: Path, shapes: Mapping[str, Sequence[int]], path: Path)
     """A TorchScript archive through the exporter that traces it (the newer one takes no TorchScript)."""
     import torch
 
-    net = guarded(source, f"loading '{source}'", lambda: torch.jit.load(str(source), map_location="cpu"))
+    net = guarded(source, f"loading '{source}'", lambda: torch.jit.load(str(source), map_location="cpu"))  # type: ignore[no-untyped-call]
     net.eval()
     arguments = [a for a in net.forward.schema.arguments if a.name != "self"]
     odd = [f"{a.name}: {a.type}" for a in arguments if str(a.type) != "Tensor" and not a.has_default_value()]
