@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -13,8 +14,9 @@ from edgekit.graph import Graph
 from edgekit.load import load
 from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import legalize
-from edgekit.passes.quantize import ObserverName, QuantReport, quantize_with_report
+from edgekit.passes.quantize import ObserverName, QuantReport, Rounding, quantize_with_report
 from edgekit.passes.quantize.apply import IO
+from edgekit.passes.quantize.equalize import equalize as equalized
 from edgekit.passes.simplify import simplify
 
 Layout = Literal["source", "nhwc"]
@@ -79,10 +81,28 @@ def quantize_graph(
     observer: ObserverName = "minmax",
     io: IO = "int8",
     layout: Layout | None = None,
+    equalize: bool = False,
+    bias_correction: bool = False,
+    rounding: Rounding = "nearest",
+    keep_float: Sequence[str] = (),
 ) -> Quantized:
-    """Prepare a float graph for `engine` and quantize it on `data`. Raises BadModel when it is quantized already."""
+    """Prepare a float graph for `engine` and quantize it on `data`. Raises BadModel when it is quantized already.
+
+    equalize: see `passes.quantize.equalize`; `before` is then the equalized graph. The rest: see `quantize_with_report`.
+    """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
     before = prepare(graph, engine, layout, whole=True)
-    after, report = quantize_with_report(before, data, scheme=scheme, observer=observer, io=io)
+    if equalize:
+        before, _ = equalized(before, data)
+    after, report = quantize_with_report(
+        before,
+        data,
+        scheme=scheme,
+        observer=observer,
+        io=io,
+        bias_correction=bias_correction,
+        rounding=rounding,
+        keep_float=keep_float,
+    )
     return Quantized(before, legalize(after, engine), report)

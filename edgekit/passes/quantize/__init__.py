@@ -5,17 +5,19 @@ wanted tensors -> Observations (ranges, histograms) -> Choice (scales) -> intege
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from edgekit.errors import BadModel
+from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import Array, Graph
 from edgekit.passes.quantize import masks
 from edgekit.passes.quantize.apply import IO, apply
 from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, wanted
 from edgekit.passes.quantize.observe import Observations, observe
 from edgekit.passes.quantize.recurrent import narrowed
+from edgekit.passes.quantize.refine import Refined, refine, with_biases
 from edgekit.passes.quantize.sqnr import LayerSqnr, layer_sqnr
 
 __all__ = [
@@ -35,7 +37,8 @@ __all__ = [
     "wanted",
 ]
 
-ObserverName = Literal["minmax", "percentile", "mse"]
+ObserverName = Literal["minmax", "percentile", "mse", "entropy"]
+Rounding = Literal["nearest", "adaptive"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class QuantReport:
 
     islands: (operator, source node, why) of every node that stayed float. requantizes: (tensor, its fixed scale, the scale
     it is moved in). flushed: (weight tensor, channels set to zero, channels). samples: how many were observed.
-    masks: (masked scores, the finite value that now masks them).
+    masks: (masked scores, the finite value that now masks them). refined: rounding and bias correction, by layer.
     """
 
     choice: Choice
@@ -53,6 +56,7 @@ class QuantReport:
     flushed: tuple[tuple[str, int, int], ...]
     samples: int
     masks: tuple[tuple[str, float], ...] = ()
+    refined: tuple[Refined, ...] = ()
 
 
 def quantize(
@@ -74,21 +78,43 @@ def quantize_with_report(
     scheme: str | Scheme = "int8",
     observer: ObserverName = "minmax",
     io: IO = "int8",
+    bias_correction: bool = False,
+    rounding: Rounding = "nearest",
+    keep_float: Sequence[str] = (),
 ) -> tuple[Graph, QuantReport]:
-    """Quantize on `data` (samples in the source model's layout, read once) and say what was done.
+    """Quantize on `data` (samples in the source model's layout, read once, or twice to refine) and say what was done.
 
-    Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer or io, BadData for
-    data that does not fit.
+    bias_correction, rounding="adaptive": see `refine`. keep_float: names of nodes (their source, or a value they make) that
+    stay float. Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer, io or node, BadData
+    for data that does not fit.
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
+    if rounding not in ("nearest", "adaptive"):
+        raise BadConfig(f"rounding is nearest or adaptive, not {rounding}")
     kind = find_scheme(scheme)
-    graph = masks.tame(graph)
-    names = list(dict.fromkeys([*wanted(graph, kind), *masks.watched(graph)]))
+    graph = masks.tame(with_biases(graph) if bias_correction else graph)
+    kept = named(graph, keep_float)
+    names = list(dict.fromkeys([*wanted(graph, kind, kept), *masks.watched(graph)]))
     seen = observe(graph, data, names, histograms=observer != "minmax")
     graph, seen, masked = masks.settle(graph, seen)
-    choice = choose(graph, seen, scheme=kind, observer=observer)
-    return apply(graph, choice, io=io), replace(describe(graph, choice, seen.samples), masks=tuple(masked))
+    choice = choose(graph, seen, scheme=kind, observer=observer, keep_float=kept)
+    made, refined = apply(graph, choice, io=io), list[Refined]()
+    if bias_correction or rounding == "adaptive":
+        made, refined = refine(graph, made, data, rounding=rounding == "adaptive", bias=bias_correction)
+    report = describe(graph, choice, seen.samples)
+    return made, replace(report, masks=tuple(masked), refined=tuple(refined))
+
+
+def named(graph: Graph, names: Sequence[str]) -> list[str]:
+    """First outputs of the nodes of these names: their source, or a value they make. Raises BadConfig for one unknown."""
+    found = {name: [n.outputs[0] for n in graph.nodes if name == n.source or name in n.outputs] for name in names}
+    unknown = [name for name, outputs in found.items() if not outputs]
+    if unknown:
+        known = list(dict.fromkeys(n.source or n.outputs[0] for n in graph.nodes))
+        near = [m for name in unknown for m in difflib.get_close_matches(name, known, 2)] or known[:6]
+        raise BadConfig(f"the model has no node {', '.join(unknown)}", f"nodes are named as in `inspect`: {', '.join(near)}")
+    return list(dict.fromkeys(o for outputs in found.values() for o in outputs))
 
 
 def describe(graph: Graph, choice: Choice, samples: int) -> QuantReport:

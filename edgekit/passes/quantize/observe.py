@@ -130,7 +130,7 @@ def observe(
     unseen = [n for n in graph.tensors if n in read and n not in seen.tensors]
     groups = _groups(graph, [n for n in (*tensors, *unseen) if n not in plain.inputs], session_bytes)
     groups = groups or [[]]
-    runs = [_runner(plain, group) for group in groups]
+    runs = [runner(plain, group) for group in groups]
     for sample in data:
         held = states.start(graph)
         for frame in states.frames(graph, sample):
@@ -153,7 +153,7 @@ def observe(
     return seen
 
 
-def _runner(graph: Graph, tensors: list[str]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
+def runner(graph: Graph, tensors: list[str]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
     """feeds -> values by name of `tensors` (and the graph's outputs).
 
     ONNX Runtime runs the graph, or the NumPy reference where ONNX cannot spell it.

@@ -44,6 +44,46 @@ def mse(seen: Observed, dtype: str) -> tuple[float, float]:
     return _best(values, counts, low * SHRINKS, np.full(SHRINKS.size, upper[1]), dtype)
 
 
+def entropy(seen: Observed, dtype: str) -> tuple[float, float]:
+    """The range whose integers' distribution is nearest to the values' by Kullback-Leibler divergence.
+
+    Migacz 2017, 8-bit Inference with TensorRT: what lies outside counts at the ends, and every integer's count is spread
+    evenly over the values (bins that hold any) it stands for. Both ends are shrunk together. The bin at zero counts as its
+    neighbour does: a ReLU's zeros are exact in any range, and would drown the rest.
+    """
+    grid = _grid(seen)
+    used = np.flatnonzero(grid.counts)
+    values, counts = grid.centers[used], grid.counts[used].astype(np.float64)
+    zero = int(np.searchsorted(values, 0.0))
+    if zero + 1 < counts.size:
+        counts[zero] = min(counts[zero], counts[zero + 1])
+    low, high = min(seen.low, 0.0), max(seen.high, 0.0)
+    if low == high:
+        return low, high
+    shrinks = SHRINKS if dtype == "int8" else SHRINKS[:1]  # 2,048 bins say nothing about 65,536 steps
+    divergences = [_divergence(values, counts, low * s, high * s, dtype) for s in shrinks]
+    best = float(shrinks[int(np.argmin(divergences))])
+    return low * best, high * best
+
+
+def _divergence(values: Array, counts: Array, low: float, high: float, dtype: str) -> float:
+    """KL divergence (nats) of the quantized distribution from the clipped one."""
+    inside = (values >= low) & (values <= high)
+    if inside.sum() < 2:
+        return float("inf")
+    smallest, largest = integer_range(dtype)
+    scale = max((high - low) / (largest - smallest), float(np.finfo(np.float64).tiny))
+    kept = np.flatnonzero(inside)
+    real = counts[kept].copy()
+    real[0] += counts[: kept[0]].sum()
+    real[-1] += counts[kept[-1] + 1 :].sum()
+    step = np.rint((values[kept] - low) / scale).astype(np.int64)
+    _, step = np.unique(step, return_inverse=True)
+    spread = (np.bincount(step, counts[kept]) / np.bincount(step))[step]
+    p, q = real / real.sum(), spread / spread.sum()
+    return float(np.sum(p * np.log(p / q)))
+
+
 def _best(values: Array, counts: Array, lows: Array, highs: Array, dtype: str) -> tuple[float, float]:
     """The pair (lows[i], highs[i]) that represents the values with the least squared error."""
     smallest, largest = integer_range(dtype)
@@ -60,4 +100,4 @@ def _grid(seen: Observed) -> Histogram:
     return seen.histogram
 
 
-OBSERVERS: dict[str, Observer] = {"minmax": minmax, "percentile": percentile, "mse": mse}
+OBSERVERS: dict[str, Observer] = {"minmax": minmax, "percentile": percentile, "mse": mse, "entropy": entropy}
