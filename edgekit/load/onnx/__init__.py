@@ -31,6 +31,7 @@ from edgekit.load.onnx import (
     math,
     move,
     qdq,
+    qlinear,
     recurrent,
     resize,
     spatial,
@@ -69,9 +70,9 @@ CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoi
 INSTEAD = {
     "Loop": "unroll it before export",
     "Scan": "unroll it before export",
-    "QLinearConv": "save in QDQ format (quant_format=QuantFormat.QDQ)",
-    "QLinearMatMul": "save in QDQ format (quant_format=QuantFormat.QDQ)",
-    "DynamicQuantizeLinear": "quantize statically",
+    **dict.fromkeys(qlinear.READ, "save in QDQ format (quant_format=QuantFormat.QDQ), its channels first"),
+    "ConvInteger": "quantize statically, or start from the float model",
+    "MatMulInteger": "quantize statically, or start from the float model",
 }
 
 
@@ -96,8 +97,12 @@ def load_onnx(
     model = modernize(model)
     if fixed:
         control.fix(model, fixed, shapes or {})
+    model, notes = qlinear.to_qdq(model)
     reader = _Reader(model, folder, dict(shapes or {}))
-    return reader.read(name or stem)
+    graph = reader.read(name or stem)
+    for note in notes:
+        graph = graph.with_history(note)
+    return graph
 
 
 class _Reader:
@@ -105,6 +110,7 @@ class _Reader:
         self.model, self.folder, self.shapes = model, folder, shapes
         self.opset = opset_of(model)
         self.problems: list[tuple[str, str, str]] = []
+        self.notes: list[str] = []
         self.broken: set[str] = set()  # values that nodes with problems would have made
         self.expected: dict[str, Tensor] | None = None  # what ONNX's shape inference says of values, once it was asked
         graph = model.graph
@@ -327,7 +333,9 @@ class _Reader:
         nodes, tensors = _needed(b.nodes, outputs), dict(b.tensors)
         if any(node.op in ("QUANTIZE", "DEQUANTIZE") for node in nodes) or b.exact:
             cells = read_cells(next((p.value for p in self.model.metadata_props if p.key == "edgekit.cells"), None))
-            nodes, tensors = qdq.Fuser(nodes, tensors, b.exact, outputs, cells).run()
+            fuser = qdq.Fuser(nodes, tensors, b.exact, outputs, cells)
+            nodes, tensors = fuser.run()
+            self.notes += fuser.notes
         nodes = _needed(nodes, outputs)
         contract, history = _metadata(self.model, inputs, outputs, tensors)
         for value in self.model.graph.input:
@@ -341,7 +349,13 @@ class _Reader:
                 shifted = replace(spec, scale=float(quant.scale[0]), zero_point=int(quant.zero_point[0]) + 128)
                 contract = InputContract({**contract.inputs, value.name: shifted}, contract.outputs)
         graph = build(
-            name, inputs, outputs, nodes, tensors, contract=contract, history=history or (f"onnx opset {self.opset}",)
+            name,
+            inputs,
+            outputs,
+            nodes,
+            tensors,
+            contract=contract,
+            history=(*(history or (f"onnx opset {self.opset}",)), *self.notes),
         )
         for node in graph.nodes:
             for tensor, (shape, _) in zip(graph.output_tensors(node), ops.infer(node, graph.input_tensors(node)), strict=True):

@@ -17,6 +17,7 @@ from edgekit.errors import Unsupported
 from edgekit.graph import Array, Node, Quant, Tensor, fresh
 from edgekit.load.onnx.builder import VIEWS, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.qdq_recurrent import Cell, fuse_cell
+from edgekit.load.symmetric import symmetric, told
 from edgekit.ops import TABLE
 
 KINDS = {"int8": "int8", "uint8": "int8", "int16": "int16", "int32": "int32"}
@@ -130,6 +131,7 @@ class Fuser:
         self.integer_of: dict[str, str] = {}  # float tensor -> the integer tensor it is the dequantized form of
         self.done: set[int] = set()
         self.problems: list[tuple[str, str, str]] = []
+        self.notes: list[str] = []  # what the history says
 
     def run(self) -> tuple[list[Node], dict[str, Tensor]]:
         """(nodes, tensors). Raises Unsupported listing every multiply that is only half quantized."""
@@ -289,9 +291,12 @@ class Fuser:
             self.refuse(node, f"its constant operand '{name}' has no DequantizeLinear")
             return None
         if index in entry.weights:
-            if np.any(stored.quant.zero_point != 0) or stored.dtype != "int8":
-                self.refuse(node, f"its weights '{name}' are not symmetric int8")
+            if stored.dtype != "int8":
+                self.refuse(node, f"its weights '{name}' are {stored.dtype}, not int8 or uint8")
                 return None
+            if np.any(stored.quant.zero_point != 0):
+                stored, exact = symmetric(stored)
+                self.notes.append(told(name, exact))
             axis = entry.weights[index]
             if stored.quant.axis not in (None, axis):
                 self.refuse(node, f"its weights '{name}' have scales along the wrong axis")
