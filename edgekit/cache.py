@@ -50,9 +50,9 @@ def key_of(config: ModelConfig, targets: Iterable[Target]) -> str:
 
     add(__version__, _own_code(), {name: _version(name) for name in TOOLS}, sys.version_info[:2], platform.machine())
     add([asdict(target) for target in targets], list(config.targets))
-    add(config.scheme, config.observer, config.io, config.samples, config.split, config.ram_budget, config.audio)
+    add(config.scheme, config.observer, config.io, config.samples, config.split, config.ram_budget, config.audio, config.image)
     add(dict(config.args), {name: list(shape) for name, shape in config.shapes.items()})
-    for spec in (config.source, config.data, config.eval, config.weights, config.audio_file):
+    for spec in (config.source, config.data, config.eval, config.weights, *config.spec_files):
         add(None if spec is None else Path(spec).name)
         for name, digest in _contents(spec) if spec else ():
             add(name, digest)

@@ -203,7 +203,7 @@ def measure_model(config: ModelConfig) -> RunReport:
 
 
 def _load_options(config: ModelConfig) -> dict[str, Any]:
-    given = {"weights": config.weights, "args": config.args, "shapes": config.shapes, "outputs": cut_at(config.outputs), "audio": config.audio}
+    given = {"weights": config.weights, "args": config.args, "shapes": config.shapes, "outputs": cut_at(config.outputs), "audio": config.audio, "image": config.image}
     return {key: value for key, value in given.items() if value}
 
 
@@ -233,7 +233,7 @@ def _relative(text: str, folder: Path) -> str:
 
 def _refuse_pointer(config: ModelConfig) -> None:
     """A model or data file that Git LFS has not fetched is a text of three lines."""
-    for spec in (config.source, config.data, config.eval, config.weights, config.audio_file):
+    for spec in (config.source, config.data, config.eval, config.weights, *config.spec_files):
         if spec and Path(spec).is_file():
             with Path(spec).open("rb") as file:
                 if file.read(len(LFS)) == LFS:

@@ -17,7 +17,7 @@ from edgekit.target import find_target
 
 DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
-TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "audio", "scheme", "observer", "io")
+TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "audio", "image", "scheme", "observer", "io")
 CHOICES = {"observer": ("minmax", "percentile", "mse"), "io": ("int8", "float")}
 OPTIONS = (*TEXTS, "samples", "ram_budget", "args", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
@@ -49,6 +49,7 @@ class ModelConfig:
     weights: str | None = None
     outputs: str | None = None
     audio: str | None = None
+    image: str | None = None
     scheme: str = "int8"
     observer: Literal["minmax", "percentile", "mse"] = "minmax"
     io: Literal["int8", "float"] = "int8"
@@ -60,9 +61,9 @@ class ModelConfig:
     growth: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
-    def audio_file(self) -> str | None:
-        """The file of the front-end, when it is in one."""
-        return self.audio if self.audio and self.audio.endswith(".toml") else None
+    def spec_files(self) -> tuple[str, ...]:
+        """The files of the front-end and of the pictures' preparation, where they are in files."""
+        return tuple(spec for spec in (self.audio, self.image) if spec and spec.endswith(".toml"))
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -118,8 +119,10 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
     for key in ("source", "data", "eval", "weights"):
         if isinstance(texts.get(key), str):
             texts[key] = str(folder / texts[key])
-    if isinstance(texts.get("audio"), str) and texts["audio"].endswith(".toml"):
-        texts["audio"] = str(folder / texts["audio"])
+    for key in ("audio", "image"):
+        spec = texts.get(key)
+        if isinstance(spec, str) and spec.endswith(".toml"):
+            texts[key] = str(folder / spec)
     rest: dict[str, Any] = {}
     if "samples" in table:
         rest["samples"] = _typed(table, "samples", int, "a whole number", at, faults)

@@ -38,6 +38,27 @@ def from_json(data: Mapping[str, Any], *, where: str = "the file", newer: bool =
         raise BadModel(f"the contract in {where} is damaged: {error}", "correct it, or export the model again") from error
 
 
+def about(spec: InputSpec) -> list[str]:
+    """What a person must know to feed an input, a line each: pictures and sound."""
+    from edgekit import image
+
+    lines = image.about(spec)
+    if spec.audio:
+        lines += ["int16 PCM, mono, through the front-end", *_wrapped(spec.audio)]
+    return lines
+
+
+def _wrapped(text: str, width: int = 90) -> list[str]:
+    """A row of settings in lines, broken behind commas."""
+    lines = [""]
+    for part in text.split(","):
+        if lines[-1] and len(lines[-1]) + len(part) >= width:
+            lines.append("")
+        lines[-1] += f"{part},"
+    lines[-1] = lines[-1].removesuffix(",")
+    return lines
+
+
 _Spec = TypeVar("_Spec", InputSpec, OutputSpec)
 
 
@@ -70,5 +91,6 @@ CHECKS: dict[str, Callable[[Any], bool]] = {
     "scale": lambda v: _number(v) and v > 0,
     "zero_point": lambda v: isinstance(v, int),
     "audio": lambda v: isinstance(v, str),
+    "image": lambda v: isinstance(v, str),
     "labels": lambda v: isinstance(v, tuple) and all(isinstance(label, str) for label in v),
 }

@@ -1,4 +1,4 @@
-"""Decode the files a data folder may hold (images, .npy; sounds: `edgekit.sounds`) and numeric .csv tables. See `edgekit.data`."""
+"""Decode the files a data folder may hold (images, .npy; `edgekit.sounds`) and numeric .csv tables. See `edgekit.data`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 from edgekit import sounds
 from edgekit.errors import BadData, MissingTool
 from edgekit.graph import Array, InputSpec, Shape
+from edgekit.image import ImageSpec, parse
 
 KINDS = {
     "npy": (".npy",),
@@ -84,9 +85,10 @@ def decoder(
     if kind == "image":
         channels_first, height, width, channels = _image_axes(shape, spec)
         meaning = _pixel_meaning(files[0].parent, channels, spec, scale)
+        told = parse(spec.image)[0] if spec.image else ImageSpec()
         resized = [f for f in files[:16] if _image_size(f) != (width, height)]
-        note = f"images are resized to {width}x{height} (bilinear)" if resized else ""
-        return lambda file: _read_image(file, channels_first, height, width, channels, meaning), note
+        note = f"images are resized to {width}x{height} ({'bilinear' if not spec.image else told.text()})" if resized else ""
+        return lambda file: _read_image(file, channels_first, height, width, channels, meaning, told), note
     return sounds.decoder(files, shape, spec, scale)
 
 
@@ -159,8 +161,27 @@ def _image_size(file: Path) -> tuple[int, int]:
         raise BadData(f"cannot read the image {file}: {error}") from error
 
 
+def _sized(picture: Any, width: int, height: int, told: ImageSpec) -> Any:
+    """The picture in the input's size, as `told` says."""
+    image = _pillow()
+    names = {"bilinear": "BILINEAR", "nearest": "NEAREST", "bicubic": "BICUBIC", "area": "BOX"}
+    way = getattr(image.Resampling, names[told.resize])
+    wide, high = picture.size
+    if told.fit == "stretch":
+        return picture if (wide, high) == (width, height) else picture.resize((width, height), way)
+    if told.fit == "crop":
+        ratio = max(width / wide, height / high) / told.crop
+        wide, high = max(width, round(wide * ratio)), max(height, round(high * ratio))
+    else:
+        ratio = min(width / wide, height / high)
+        wide, high = max(1, min(width, round(wide * ratio))), max(1, min(height, round(high * ratio)))
+    picture = picture if picture.size == (wide, high) else picture.resize((wide, high), way)
+    left, top = (wide - width) // 2, (high - height) // 2
+    return picture.crop((left, top, left + width, top + height))  # zeros outside
+
+
 def _read_image(
-    file: Path, channels_first: bool, height: int, width: int, channels: int, meaning: tuple[Array, Array]
+    file: Path, channels_first: bool, height: int, width: int, channels: int, meaning: tuple[Array, Array], told: ImageSpec
 ) -> Array:
     image = _pillow()
     try:
@@ -168,11 +189,11 @@ def _read_image(
             if picture.mode[0] in "IF":  # Pillow clips these to 255 instead of scaling them
                 raise BadData(f"the image {file} has more than 8 bits a channel", "save it with 8, or give arrays in an .npz")
             picture = picture.convert({1: "L", 3: "RGB", 4: "RGBA"}[channels])
-            if picture.size != (width, height):
-                picture = picture.resize((width, height), image.Resampling.BILINEAR)
-            pixels = np.asarray(picture, np.float64).reshape(height, width, channels)
+            pixels = np.asarray(_sized(picture, width, height, told), np.float64).reshape(height, width, channels)
     except (OSError, image.DecompressionBombError) as error:
         raise BadData(f"cannot read the image {file}: {error}") from error
+    if told.order == "BGR":
+        pixels = pixels[:, :, [2, 1, 0, *range(3, channels)]] if channels >= 3 else pixels
     real = (pixels * meaning[0] + meaning[1]).astype(np.float32)
     return np.ascontiguousarray(real.transpose(2, 0, 1) if channels_first else real)
 

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from edgekit import __version__, ledger, reference
-from edgekit import states
+from edgekit import __version__, ledger, reference, states
 from edgekit.boundary import random_feeds, to_feeds
+from edgekit.contract import about
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadModel, DoesNotFit
 from edgekit.graph import Array, Graph
@@ -69,6 +69,7 @@ def export_files(
         graph = quantize_graph(graph, data, kind).after
         notes.append(f"quantized to int8 on {len(data)} samples of {data.name}")
     prepared = prepare(graph, kind, layout)
+    notes += [f"input '{n}': {line}" for n in prepared.inputs for line in about(prepared.contract.input(n))]
     if kind == "c" and target.kind == "mcu":
         from edgekit.dsp import isa_of
 

@@ -402,7 +402,7 @@ def features_of(spec: AudioSpec, pcm: Array) -> Array:
 def halves(graph: Graph) -> tuple[Graph, Graph]:
     """(front-end, network) of a quantized graph with one: cut at the integers behind the features, which the front-end's last
     node, a QUANTIZE, makes. States go with the half that makes them. Raises BadModel when there is no such place."""
-    heard: set[str] = set()
+    heard = {n for n in graph.inputs if graph.contract.input(n).audio}
     ends: list[Node] = []
     for node in graph.nodes:
         if node.op == "QUANTIZE" and node.inputs[0] in heard:

@@ -142,6 +142,7 @@ class InputSpec:
     mean/std: how raw pixels were normalised, per channel, for messages and generated code (None: unknown, never guessed).
     scale/zero_point: what integer source data means (real = scale * (q - zero_point)); None: integer data is refused.
     audio: the front-end between int16 PCM and the network, as `frontend.parse` takes it.
+    image: size and channel order of a picture, as `image.parse` takes it.
     """
 
     kind: str = "tensor"  # tensor, image, audio, ids, table
@@ -153,6 +154,7 @@ class InputSpec:
     scale: float | None = None
     zero_point: int | None = None
     audio: str = ""
+    image: str = ""
 
 
 @dataclass(frozen=True)

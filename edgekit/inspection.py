@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from edgekit import ops
+from edgekit.contract import about
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.graph import Graph, Shape
 from edgekit.ledger import Ledger, planned
@@ -20,7 +21,8 @@ ENGINES = ("c", "tflm", "tflite", "onnx")
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output. scale and zero_point are None for float; layout is the source model's axes, or ""."""
+    """An input or output. scale and zero_point are None for float; layout is the source model's axes, or "";
+    about: what the contract says of a picture or sound."""
 
     name: str
     shape: Shape
@@ -30,6 +32,7 @@ class Port:
     kind: str
     layout: str
     labels: tuple[str, ...] = ()
+    about: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -134,4 +137,5 @@ def _port(graph: Graph, name: str) -> Port:
         spec.kind if is_input else "",
         spec.layout if is_input else "",
         () if is_input else graph.contract.output(name).labels,
+        tuple(about(spec)) if is_input else (),
     )

@@ -48,7 +48,8 @@ def filters(count: int, fft: int, rate: float, low: float, high: float, scale: s
     at, corners = (frequencies, edges) if triangles == "hz" else (to_mel(frequencies), mels)
     left, centre, right = (corners[i : i + count, None] for i in range(3))
     weights = np.maximum(0.0, np.minimum((at - left) / (centre - left), (right - at) / (right - centre)))
-    return weights * (2.0 / (edges[2:] - edges[:count]))[:, None] if norm == "slaney" else weights
+    areas = (2.0 / (edges[2:] - edges[:count]))[:, None] if norm == "slaney" else 1.0
+    return np.asarray(weights * areas)
 
 
 def cosines(count: int, size: int, dct: str) -> Array:

@@ -26,7 +26,7 @@ def decoder(
     if int(np.prod(shape)) != length:
         raise BadData(
             f"the model takes {list(shape)}, a .wav is one row of samples",
-            "put a front-end before it that computes its features: --audio mfcc:rate=...,frame=...,hop=...,mels=..., and so on; "
+            "put a front-end before it that computes its features: --audio mfcc:rate=...,frame=...,hop=...,mels=...; "
             "or compute them in a function and give --data file.py:function",
         )
     if spec.audio and parse(spec.audio).stream:

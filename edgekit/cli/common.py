@@ -49,7 +49,7 @@ def cli_command(function: Callable[..., Any]) -> click.Command:
 model_argument = click.argument("model", metavar="MODEL")
 
 
-LOAD = ("weights", "args", "shapes", "python", "outputs", "states", "fixed", "trust", "audio")
+LOAD = ("weights", "args", "shapes", "python", "outputs", "states", "fixed", "trust", "audio", "image")
 
 
 def load_options(function: F) -> F:
@@ -69,10 +69,16 @@ def load_options(function: F) -> F:
                 help="Feed this input from that output of the run before.",
             ),
             click.option(
+                "--image",
+                metavar="SPEC",
+                help="How pictures are prepared: resize=bilinear,fit=crop,crop=0.875,order=RGB,mean=127.5,std=127.5, "
+                "or a .toml file.",
+            ),
+            click.option(
                 "--audio",
                 metavar="SPEC",
-                help="Put a front-end before it that takes int16 PCM: mfcc:rate=16000,frame=30ms,hop=20ms,mels=40,coefficients=10, "
-                "or a .toml file.",
+                help="Put a front-end before it that takes int16 PCM: "
+                "mfcc:rate=16000,frame=30ms,hop=20ms,mels=40,coefficients=10, or a .toml file.",
             ),
             click.option(
                 "--outputs", metavar="NAME,...", help="Cut the network at these values (before non-maximum suppression, say)."
@@ -94,7 +100,7 @@ def given(options_of_command: dict[str, Any]) -> dict[str, Any]:
     """Take the load options out of a command's; those given are returned as the API takes them. Raises click.BadParameter."""
     load = {key: options_of_command.pop(key) for key in LOAD}
     options: dict[str, Any] = {}
-    options |= {key: load[key] for key in ("weights", "python", "audio", "trust") if load[key]}
+    options |= {key: load[key] for key in ("weights", "python", "audio", "image", "trust") if load[key]}
     if load["outputs"]:
         from edgekit.load.cut import cut_at
 

@@ -39,6 +39,7 @@ def inspect_text(found: Inspection) -> str:
         f"{found.name} ({'int8' if found.quantized else 'float'})",
         "",
         _columns([(kind, p.name, f"{p.dtype} {list(p.shape)}", _meaning(p)) for kind, p in ports]),
+        *(f"        {p.name}: {line}" for p in found.inputs for line in p.about),
         "",
         _columns(totals),
         "",

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 from edgekit.export.c.emit import write_body
 from edgekit.export.c.files import header, source, weights
-from edgekit.export.c.interface import C_TYPES, Interface, Port, check_name, port_names
+from edgekit.export.c.interface import C_TYPES, Interface, Port, check_name, computes_floats, fed, port_names
 from edgekit.graph import Graph
 from edgekit.memory import Plan, plan
 from edgekit.schedule import Program, schedule
@@ -94,4 +94,15 @@ def _face(program: Program, layout: Plan, name: str, const_input: bool) -> Inter
         found = zip(tensors, port_names(name, kind, len(tensors)), strict=True)
         ports.append(tuple(Port(t, *names, graph[t].dtype, graph[t].shape, graph[t].quant) for t, names in found))
     labels = next((graph.contract.output(n).labels for n in graph.outputs if graph.contract.output(n).labels), ())
-    return Interface(name, ports[0], ports[1], max(layout.peak, layout.alignment), const_input, labels, program.layers, bool(graph.states))
+    return Interface(
+        name,
+        ports[0],
+        ports[1],
+        max(layout.peak, layout.alignment),
+        const_input,
+        labels,
+        program.layers,
+        bool(graph.states),
+        computes_floats(graph),
+        fed(graph),
+    )

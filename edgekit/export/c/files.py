@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from edgekit.contract import about
 from edgekit.export.c import text
 from edgekit.export.c.emit import Body
 from edgekit.export.c.interface import C_TYPES, Interface, Port
@@ -68,7 +69,7 @@ def header(program: Program, plan: Plan, face: Interface) -> str:
     contract = program.source.contract
     for port in face.inputs:
         spec = contract.input(port.tensor)
-        lines += _port_macros(port, spec.perm, spec.layout)
+        lines += _port_macros(port, spec.perm, spec.layout, about(spec))
     for port in face.outputs:
         perm = contract.output(port.tensor).perm
         lines += _port_macros(port, None if perm is None else tuple(perm.index(i) for i in range(len(perm))))
@@ -151,13 +152,15 @@ def quantizable(port: Port) -> bool:
     return port.dtype == "int8" and port.quant is not None and port.quant.scale.size == 1
 
 
-def _port_macros(port: Port, perm: tuple[int, ...] | None, layout: str = "") -> list[str]:
-    """perm: axis i of the array is axis perm[i] of the source model's, whose axes are called `layout`."""
-    about = [text.comment(f"{port.tensor}: {port.dtype}{_shape(port.shape)}{_axes(port.shape, perm, layout)}")]
+def _port_macros(
+    port: Port, perm: tuple[int, ...] | None, layout: str = "", told: Sequence[str] = ()
+) -> list[str]:
+    """perm: axis i of the array is axis perm[i] of the source model's, whose axes are called `layout`; told: of its content."""
+    notes = [text.comment(f"{port.tensor}: {port.dtype}{_shape(port.shape)}{_axes(port.shape, perm, layout)}"), *map(text.comment, told)]
     quant = port.quant
     if quant is not None and quant.scale.size == 1:
-        about.append(f"real number = {port.macro}_SCALE * (integer - {port.macro}_ZERO_POINT)")
-    lines = ["/* " + "\n   ".join(about) + " */", f"#define {port.macro}_SIZE {port.elements}"]
+        notes.append(f"real number = {port.macro}_SCALE * (integer - {port.macro}_ZERO_POINT)")
+    lines = ["/* " + "\n   ".join(notes) + " */", f"#define {port.macro}_SIZE {port.elements}"]
     if quant is not None and quant.scale.size == 1:
         lines += [
             f"#define {port.macro}_SCALE {text.real(float(quant.scale[0]))}",

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from edgekit.contract import about
 from edgekit.errors import BadConfig
-from edgekit.graph import DTYPE_BYTES, Quant, Shape
+from edgekit.graph import DTYPE_BYTES, Graph, Quant, Shape
 
 C_TYPES: dict[str, str] = {
     "int8": "int8_t",
@@ -73,6 +74,8 @@ class Interface:
     its memory is reused. Both return 0.
     stateful: the network carries values from run to run in <name>_state; `reset` (void <name>_reset(<name>_state *s)) and
     `reset_static` (no parameter) bring them to their first values, also before the first run.
+    real: part of it computes in floats, so that integer outputs may differ in the last step from compiler to compiler.
+    about: how pictures or sounds are made its inputs, a line each.
     arena: bytes of <NAME>_ARENA_SIZE (inputs and outputs of the static form included).
     steps: (operator, source) of each kernel call; the source file calls the macro <NAME>_STEP(number) before each and once
     more, with their count, after the last: nothing unless the compiler is told what it is.
@@ -86,6 +89,8 @@ class Interface:
     labels: tuple[str, ...] = ()
     steps: tuple[tuple[str, str], ...] = ()
     stateful: bool = False
+    real: bool = False
+    about: tuple[str, ...] = ()
 
     @property
     def prefix(self) -> str:
@@ -120,6 +125,20 @@ class Interface:
     @property
     def run_static(self) -> str:
         return f"{self.name}_run_static"
+
+
+def computes_floats(graph: Graph) -> bool:
+    """True when an operator makes real numbers other than of integers."""
+    return any(graph[name].dtype == "float32" for node in graph.nodes for name in node.outputs if node.op != "DEQUANTIZE")
+
+
+def fed(graph: Graph) -> tuple[str, ...]:
+    """What the contract says of the graph's pictures and sounds; the input's name first where there are several."""
+    lines = []
+    for name in graph.inputs:
+        head = f"{name}: " if len(graph.inputs) > 1 else ""
+        lines += [f"{head}{line}" for line in about(graph.contract.input(name))]
+    return tuple(lines)
 
 
 def check_name(name: str) -> str:

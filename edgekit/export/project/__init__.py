@@ -17,7 +17,7 @@ from edgekit.export.project.filling import fill
 from edgekit.export.project.layouts import KINDS as LAYOUTS
 from edgekit.export.project.layouts import Kind, Parts
 from edgekit.export.project.protocol import Run, SelfTest, read_selftest
-from edgekit.export.project.selftest import Format, Golden, golden_header, kept, selftest_header, tflm_interface
+from edgekit.export.project.selftest import STEPS, Format, Golden, golden_header, kept, selftest_header, tflm_interface
 from edgekit.export.project.upstream import BOARDS, TFLM
 from edgekit.target import Target
 
@@ -91,7 +91,7 @@ def _values(
         "ram_origin": f"0x{target.ram_origin:08x}",
         "arch": target.core + ("+fp" if target.core in {"cortex-m4", "cortex-m7"} else ""),
         "label": " label <its name>" if iface.labels else "",
-        "float_note": "; real numbers may differ by 1e-4" if any(p.dtype == "float32" for p in iface.outputs) else "",
+        "float_note": _float_note(iface),
         "zephyr": board.zephyr if board else "<board>",
         "idf": board.idf if board and board.idf else "<chip>",
         "extern_c": "" if form == "c" else 'extern "C" ',
@@ -101,6 +101,12 @@ def _values(
     }
 
 
+def _float_note(iface: Interface) -> str:
+    if any(p.dtype == "float32" for p in iface.outputs):
+        return "; real numbers may differ by 1e-4"
+    return f"; part of the network computes in floats, so integers may differ by {STEPS}" if iface.real else ""
+
+
 def _readme(parts: Parts, kind: str) -> str:
     """README.md: how to build, what is printed, and what nobody has tried."""
     name, c = parts.iface.name, parts.form == "c"
@@ -108,6 +114,10 @@ def _readme(parts: Parts, kind: str) -> str:
         about = f"`{name}.h` is the interface; `{' '.join(parts.sources)}` is all there is to compile."
     else:
         about = f"`{name}_model.h` has the model and what its numbers mean, `{name}_ops.h` the operators that it uses."
+    if parts.iface.about:
+        about += "\n\nIts input:\n\n" + "\n".join(f"    {line}" for line in parts.iface.about) + "\n"
+    if c and parts.iface.stateful:
+        about += f"\n\nIt carries values from run to run: call `{parts.iface.reset}` before the first one of a sequence."
     named = ""
     if not c:
         upstream = TFLM[kind]

@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgekit.graph import Graph, Node
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.simplify import clean, fuse, layout, patterns, products, spatial, weights
+from edgekit.passes.simplify import clean, fuse, layout, patterns, products, sound, spatial, weights
 
 CLEAN: tuple[Rule, ...] = (
     clean.drop_identity,
@@ -42,6 +42,7 @@ PATTERNS: tuple[Rule, ...] = (
     fuse.find_hard_swish,
     fuse.clamp_to_relu,
     fuse.pad_into_reader,
+    *sound.RULES,
     patterns.find_gate,
     patterns.find_norm,
     patterns.find_spread_norm,
