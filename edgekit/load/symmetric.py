@@ -16,7 +16,7 @@ def symmetric(tensor: Tensor) -> tuple[Tensor, bool]:
     quant = tensor.quant
     assert quant is not None
     assert tensor.data is not None
-    scales, zeros = quant.broadcast(len(tensor.shape))
+    _, zeros = quant.broadcast(len(tensor.shape))
     steps = tensor.data.astype(np.int64) - zeros
     axes = tuple(i for i in range(len(tensor.shape)) if i != quant.axis) if quant.scale.size > 1 else None
     most = np.abs(steps).max(axis=axes)

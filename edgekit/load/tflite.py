@@ -15,9 +15,10 @@ from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Shape, Tensor, build
 from edgekit.load.cut import chosen, needed
 from edgekit.load.tflite_build import Builder, Refused
-from edgekit.load.tflite_file import HINT, FileModel, FileOp, parse, read_bytes
+from edgekit.load.tflite_file import HINT, FileModel, FileOp, FileTensor, parse, read_bytes
 from edgekit.load.tflite_ops import RULES
 from edgekit.load.tflite_schema import METADATA
+from edgekit.load.tflite_uint8 import as_int8
 from edgekit.load.tflite_while import without_turning_twice
 from edgekit.ops.int16 import WIDE as WIDE_OPS
 
@@ -42,10 +43,13 @@ def load_tflite(
     file = parse(read_bytes(path_or_bytes), where)
     if outputs is not None:
         file = cut(file, outputs)
+    legacy = {file.names[i]: file.tensors[i] for i in file.inputs if file.tensors[i].dtype == "uint8"}
+    file, changes = as_int8(file)
     extra = own_metadata(file)
     wanted = input_shapes(file, shapes or {})
     resized = any(file.tensors[i].shape != shape for i, shape in wanted.items())
     b = Builder(file, resized)
+    b.notes += changes
     for index, shape in wanted.items():
         tensor = file.tensors[index]
         if tensor.dtype not in NUMPY_DTYPES:
@@ -60,7 +64,9 @@ def load_tflite(
     stem = "model" if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).stem
     graph_name = name or str(extra.get("name") or stem)
     history = ("load_tflite", *(f"load_tflite: {note}" for note in b.notes))
-    graph = build(graph_name, inputs, outputs, b.nodes, b.tensors, contract=contract_of(b, inputs, extra), history=history)
+    graph = build(
+        graph_name, inputs, outputs, b.nodes, b.tensors, contract=contract_of(b, inputs, extra, legacy), history=history
+    )
     carried = extra.get("states")
     return states.restored(graph, carried if isinstance(carried, list) else None)
 
@@ -176,12 +182,17 @@ def own_metadata(file: FileModel) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def contract_of(b: Builder, inputs: tuple[str, ...], extra: Mapping[str, object]) -> InputContract:
-    """The contract edgekit wrote, or the format's own: rank 4 is NHWC."""
+def contract_of(
+    b: Builder, inputs: tuple[str, ...], extra: Mapping[str, object], legacy: Mapping[str, FileTensor]
+) -> InputContract:
+    """The contract edgekit wrote, or the format's own: rank 4 is NHWC; bytes given for a uint8 input mean what it says."""
     kept = extra.get("contract")
     contract = contracts.from_json(kept, where="the TFLite metadata", newer=True) if isinstance(kept, dict) else InputContract()
     layouts = {n: contract.input(n) for n in inputs}
     layouts = {
         n: replace(s, layout="NHWC") if s == InputSpec() and len(b.tensors[n].shape) == 4 else s for n, s in layouts.items()
     }
+    for n, tensor in legacy.items():
+        if b.tensors[n].dtype == "int8" and tensor.scale is not None and tensor.zero_point is not None:
+            layouts[n] = replace(layouts[n], scale=float(tensor.scale[0]), zero_point=int(tensor.zero_point[0]))
     return replace(contract, inputs={n: s for n, s in layouts.items() if s != InputSpec()})

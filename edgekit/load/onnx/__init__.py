@@ -89,7 +89,8 @@ def load_onnx(
     name: of the Graph; default the file's stem. outputs: values to cut the graph at, instead of its own.
     fixed: {input: its value as text}: the input becomes a constant (see `control.fix`).
     shapes: {input name: its static shape}, overriding the file's. A symbolic batch (axis 0) becomes 1; any other symbolic
-    dimension must be given. Wide types narrow: int64 to int32, float64 and float16 to float32. Raises BadModel for a damaged file, Unsupported listing every node that cannot be handled.
+    dimension must be given. Wide types narrow: int64 to int32, float64 and float16 to float32. Raises BadModel for a damaged
+    file, Unsupported listing every node that cannot be handled.
     """
     model, stem, folder = read_model(source)
     if outputs is not None:

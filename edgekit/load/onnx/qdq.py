@@ -298,7 +298,7 @@ class Fuser:
                 stored, exact = symmetric(stored)
                 self.notes.append(told(name, exact))
             axis = entry.weights[index]
-            if stored.quant.axis not in (None, axis):
+            if stored.quant is not None and stored.quant.axis not in (None, axis):
                 self.refuse(node, f"its weights '{name}' have scales along the wrong axis")
                 return None
         return self.store(stored, name)

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgekit.graph import Array
 from edgekit.load.onnx.file import tensor_array
 
 MICROSOFT = "com.microsoft"
@@ -95,7 +96,7 @@ class _Rewriter:
         made.attribute.extend(a for a in node.attribute if a.name not in OWN_ATTRIBUTES)
         return made
 
-    def constant(self, base: str, array: np.ndarray) -> str:  # type: ignore[type-arg]
+    def constant(self, base: str, array: Array) -> str:
         name = self.fresh(base)
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
@@ -110,7 +111,7 @@ class _Rewriter:
         inputs = [real.output[0], scale, *([zero] if zero else [])]
         self.nodes += [real, helper.make_node("QuantizeLinear", inputs, [node.output[0]], name=f"{node.name}/quantize")]
 
-    def array(self, name: str) -> np.ndarray | None:  # type: ignore[type-arg]
+    def array(self, name: str) -> Array | None:
         return tensor_array(self.held[name], None) if name in self.held and not self.held[name].external_data else None
 
     # -- operators -----------------------------------------------------------------------------------------------------
