@@ -6,11 +6,11 @@ is a Dataset: `samples` and `split` hold for both, `data_scale` only for data th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluate
 from edgekit.bench.measuring import measure
@@ -25,11 +25,15 @@ from edgekit.measure import Measurement
 from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, layer_sqnr
 from edgekit.passes.quantize.apply import IO
 from edgekit.pipeline import Layout, Source, open_model, quantize_graph
+from edgekit.pruning import Pruner, PruneResult, ScanRow, Settings, check_goal
 from edgekit.report.model import RunReport
 from edgekit.target import Target, find_target, parse_size
 from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
 
-__all__ = ["bench", "export", "inspect", "load", "quantize", "verify"]
+if TYPE_CHECKING:
+    from edgekit.passes.finetune import Progress
+
+__all__ = ["bench", "export", "inspect", "load", "prune", "quantize", "verify"]
 
 # Samples that per-layer SQNR is measured on: it runs the network in NumPy, layer by layer.
 SQNR_SAMPLES = 8
@@ -212,6 +216,69 @@ def verify(
         require=require,
         target=_target(target),
     )
+
+
+def prune(
+    model: str | Path | Graph,
+    out: str | Path,
+    data: str | Path | Dataset | None = None,
+    *,
+    eval: str | Path | Dataset | None = None,
+    split: float | str | None = None,
+    target: str | Target | None = "mcu",
+    no_bench: bool = False,
+    data_scale: Scale | None = None,
+    checkpoints: Path | None = None,
+    progress: Callable[[str, Progress], None] | None = None,
+    flash: int | str | None = None,
+    ram: int | str | None = None,
+    **options: Any,
+) -> PruneResult:
+    """Leave out what matters least and recover on `data` (without data: only leave out). options: fields of
+    `pruning.Settings`, or how the model is loaded. checkpoints: a folder from which an interrupted run goes on.
+    Raises BadConfig, BadData, BadModel, Unsupported."""
+    pruner, own = _pruner(model, data, eval, split, target, data_scale, checkpoints, progress, flash, ram, options)
+    check_goal(own)
+    return pruner.result(Path(out), not no_bench)
+
+
+def prune_scan(
+    model: str | Path | Graph,
+    data: str | Path | Dataset | None = None,
+    *,
+    eval: str | Path | Dataset | None = None,
+    split: float | str | None = None,
+    data_scale: Scale | None = None,
+    **options: Any,
+) -> tuple[float, list[ScanRow]]:
+    """(metric of the whole network, how it falls with shares of one layer left out): needs labelled data to judge on."""
+    target, flash, ram = (options.pop(name, None) for name in ("target", "flash", "ram"))
+    options.pop("no_bench", None)
+    return _pruner(model, data, eval, split, target, data_scale, None, None, flash, ram, options)[0].scan()
+
+
+def _pruner(
+    model: str | Path | Graph,
+    data: str | Path | Dataset | None,
+    eval: str | Path | Dataset | None,
+    split: float | str | None,
+    target: str | Target | None,
+    scale: Scale | None,
+    checkpoints: Path | None,
+    progress: Callable[[str, Progress], None] | None,
+    flash: int | str | None,
+    ram: int | str | None,
+    options: dict[str, Any],
+) -> tuple[Pruner, Settings]:
+    names = {f.name for f in fields(Settings)}
+    sizes = {name: None if size is None else parse_size(size) for name, size in (("flash", flash), ("ram", ram))}
+    own = Settings(**{**{k: v for k, v in options.items() if k in names}, **sizes})
+    source = open_model(model, **{k: v for k, v in options.items() if k not in names})
+    training = None if data is None else _dataset(data, source.graph, None, scale, split, "train")
+    held = None if training is None else training.held_out
+    judged = held if eval is None else _dataset(eval, source.graph, None, scale, None, "test")
+    board = None if target is None else _target(target)
+    return Pruner(source, own, board, training, judged, checkpoints, progress), own
 
 
 def write_model(graph: Graph, engine: str) -> bytes:

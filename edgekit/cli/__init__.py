@@ -8,6 +8,7 @@ from edgekit.cli.app import App
 COMMANDS: dict[str, str] = {
     "inspect": "What a model is made of, needs, and can run on.",
     "quantize": "Make a float model int8, calibrated on data.",
+    "prune": "Leave out what matters least, and recover.",
     "export": "Write deployable files for a target.",
     "bench": "Measure a model on targets.",
     "verify": "Prove that every engine gives the same answers.",

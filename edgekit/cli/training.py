@@ -1,0 +1,87 @@
+"""What commands that train share: the options and the progress on stderr."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from edgekit.passes.finetune import Progress
+
+F = TypeVar("F", bound=Callable[..., Any])
+TASKS = ("classification", "multilabel", "regression", "segmentation", "reconstruction", "language", "embedding", "teacher")
+
+
+def training_options(function: F) -> F:
+    """--epochs, --lr, --batch, --seed, --early-stop, --task, --device."""
+    for option in reversed(
+        [
+            click.option(
+                "--epochs",
+                type=click.IntRange(min=0),
+                default=10,
+                show_default=True,
+                metavar="N",
+                help="Of training, all steps together.",
+            ),
+            click.option(
+                "--lr",
+                type=click.FloatRange(min=0, min_open=True),
+                default=1e-3,
+                show_default=True,
+                metavar="R",
+                help="Largest learning rate.",
+            ),
+            click.option(
+                "--batch", type=click.IntRange(min=1), default=64, show_default=True, metavar="N", help="Samples a step."
+            ),
+            click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Same seed, same weights."),
+            click.option(
+                "--early-stop",
+                type=click.IntRange(min=1),
+                metavar="N",
+                help="End after N epochs without improvement on a tenth of --data.",
+            ),
+            click.option("--task", type=click.Choice(TASKS), help="What the labels mean. [default: found from their shape]"),
+            click.option("--device", default="cpu", show_default=True, metavar="D", help="Where to train: cpu or cuda."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def training_progress() -> Iterator[Callable[[str, Progress], None]]:
+    """A function that shows training on stderr: a bar with loss and metric, or a line an epoch where nobody watches."""
+    if not sys.stderr.isatty():
+        yield _line
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[now]}"), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        known: dict[str, Any] = {}
+
+        def update(name: str, p: Progress) -> None:
+            if name not in known:
+                known[name] = bar.add_task(name, total=p.epochs * p.steps, now="")
+            bar.update(known[name], completed=(p.epoch - 1) * p.steps + p.step, now=_words(p))
+
+        yield update
+
+
+def _line(name: str, p: Progress) -> None:
+    if p.step == p.steps:
+        click.echo(f"{name}: {_words(p)}", err=True)
+
+
+def _words(p: Progress) -> str:
+    metric = "" if math.isnan(p.metric) else f", {p.metric_name} {p.metric:.4f}"
+    return f"epoch {p.epoch}/{p.epochs}, loss {p.loss:.4f}{metric}"
