@@ -50,6 +50,9 @@ RULES: dict[str, Rule] = {
     "conv_1x1_mve_s8": Rule(("backward", "forward"), "group"),
     "conv_mve_s8": Rule(("forward",), "buffered"),
     "depthwise_mve_s8": Rule(("same",), "plane"),
+    **dict.fromkeys(("conv_1x1_s16", "conv_1x1_dsp_s16"), Rule(("backward", "forward"), "group")),
+    **dict.fromkeys(("conv_s16", "conv_dsp_s16"), Rule(("forward",), "buffered")),
+    "depthwise_s16": Rule(("forward",), "channel"),
 }
 
 

@@ -108,7 +108,8 @@ def matmul(site: Site) -> list[str]:
     )
     lines = weighted(site, flat.astype(np.int64), requant)
     rows, depth = site.tensor(0).elements // flat.shape[1], flat.shape[1]
-    return [*lines, site.call(site.step.kernel, site.x(), rows, depth, stored(site, flat), len(flat), "&q", site.y())]
+    kernel = ("matmul_back" if site.step.order == "backward" else "matmul") + ("_dsp_s16" if "_dsp_" in site.step.kernel else "_s16")
+    return [*lines, site.call(kernel, site.x(), rows, depth, stored(site, flat), len(flat), "&q", site.y())]
 
 
 def depthwise(site: Site) -> list[str]:
@@ -217,9 +218,9 @@ def batch_matmul(site: Site) -> list[str]:
 
 CALLS: dict[str, Callable[[Site], list[str]]] = {
     **dict.fromkeys(("conv_s16", "conv_dsp_s16"), conv),
-    **dict.fromkeys(("matmul_s16", "matmul_dsp_s16"), matmul),
+    **dict.fromkeys(("matmul_s16", "matmul_dsp_s16", "conv_1x1_s16", "conv_1x1_dsp_s16"), matmul),
     **dict.fromkeys(("transpose_conv_s16", "transpose_conv_dsp_s16"), transpose_conv),
-    "depthwise_s16": depthwise,
+    **dict.fromkeys(("depthwise_s16", "depthwise_multiplier_s16"), depthwise),
     **dict.fromkeys(("average_pool_2d_s16", "max_pool_2d_s16"), pool),
     **dict.fromkeys(("add_s16", "sub_s16"), add),
     "mul_s16": mul,

@@ -44,7 +44,7 @@ WIDTHS: dict[str, tuple[str, Mapping[str, str]]] = {
     },
     **{
         f"{stem}_{form}": (f"{stem}_s16", {"S": form})
-        for stem in ("rows", "matmul", "conv", "transpose_conv")
+        for stem in ("rows", "matmul", "matmul_back", "conv", "transpose_conv")
         for form in ("s16", "dsp_s16")
     },
 }

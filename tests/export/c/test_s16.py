@@ -14,7 +14,10 @@ from edgekit.bench.host_c import run_c
 from edgekit.dsp import isa_of
 from edgekit.errors import Unsupported
 from edgekit.export.c import compile_c
-from edgekit.graph import Graph, Quant, Tensor, build, const
+from edgekit.graph import Graph, Node, Quant, Tensor, build, const
+from edgekit.memory import plan, run_program
+from edgekit.ops import infer
+from edgekit.schedule import schedule
 from edgekit.target import find_target
 from tests.ops.draw import ints, weights
 from tests.ops.test_int16 import MAKERS, bias_for, one, sum_quant, wide
@@ -85,3 +88,37 @@ def test_what_the_kernels_cannot_hold_is_refused() -> None:
     tall = Tensor("x", (1, 300, 300, 1), "int16", None, x.quant)
     with pytest.raises(Unsupported, match="90000 values"):
         compile_c(one_node("MEAN", [tall], [x.quant], {"axes": (1, 2)}), "net")
+
+
+def chain(seed: int) -> Graph:
+    """Layers one after another, so that each may write over its input."""
+    rng = np.random.default_rng(seed)
+    tensors = [wide("t0", (1, *ints(rng, 5, 9, 2), int(rng.integers(1, 6))), 1e-3)]
+    nodes: list[Node] = []
+    for i in range(7):
+        x = tensors[-1]
+        op = "CONV_2D" if rng.random() < 0.6 else "DEPTHWISE_CONV_2D"
+        kernel = (1, 1) if op == "CONV_2D" and rng.random() < 0.6 else ints(rng, 1, 4, 2)
+        pad = tuple(int(k) for size in kernel for k in ((size - 1) // 2, size // 2))
+        c = x.shape[3]
+        o = int(rng.integers(1, 12)) if op == "CONV_2D" else c * (2 if rng.random() < 0.2 else 1)
+        shape, axis = ((o, *kernel, c), 0) if op == "CONV_2D" else ((1, *kernel, o), 3)
+        w = replace(weights(shape, axis, rng), name=f"w{i}")
+        node = Node(op, (x.name, w.name), (f"t{i + 1}",), {"pad": pad}, f"layer {i}")
+        tensors += [w, replace(wide(f"t{i + 1}", infer(node, [x, w])[0][0], 1e-3), quant=sum_quant(x, w, rng))]
+        nodes.append(node)
+    return build("net", ["t0"], ["t7"], nodes, tensors)
+
+
+@pytest.mark.parametrize("isa", ["plain", "dsp"])
+def test_layers_write_over_their_inputs(isa: str) -> None:
+    shared = 0
+    for seed in range(2):
+        graph = chain(seed)
+        program = schedule(graph, isa=isa)
+        shared += sum(step.order != "any" for step in program.steps)
+        feed = feeds_for(graph, np.random.default_rng(seed))
+        simulated = run_program(program, feed, plan(program))
+        np.testing.assert_array_equal(simulated["t7"], reference.run(graph, feed)["t7"])
+        check(graph, isa, np.random.default_rng(seed))
+    assert shared > 4
