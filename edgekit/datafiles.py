@@ -13,7 +13,8 @@ import numpy as np
 from edgekit import sounds
 from edgekit.errors import BadData, MissingTool
 from edgekit.graph import Array, InputSpec, Shape
-from edgekit.image import ImageSpec, parse
+from edgekit.image import ImageSpec, axes, parse
+from edgekit.image import meaning as image_meaning
 
 KINDS = {
     "npy": (".npy",),
@@ -106,14 +107,9 @@ def _read_npy(file: Path) -> Array:
 
 
 def _image_axes(shape: Shape, spec: InputSpec) -> tuple[bool, int, int, int]:
-    """(channels come first, height, width, channels) of an image input [1, H, W, C], [1, C, H, W] or [1, H, W]."""
-    if len(shape) == 3:
-        return False, shape[1], shape[2], 1
-    if len(shape) == 4:
-        first = spec.layout == "NCHW" if spec.layout else shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4)
-        height, width, channels = (shape[2], shape[3], shape[1]) if first else (shape[1], shape[2], shape[3])
-        if channels in (1, 3, 4):
-            return first, height, width, channels
+    found = axes(shape, spec)
+    if found is not None:
+        return found
     raise BadData(f"images cannot feed an input of shape {list(shape)}", "give the arrays in an .npz instead")
 
 
@@ -127,16 +123,9 @@ def _pixel_meaning(folder: Path, channels: int, spec: InputSpec, scale: tuple[fl
         scale = (spec.scale, spec.zero_point or 0)
     if scale is not None:
         return np.full(channels, scale[0], np.float64), np.full(channels, -scale[0] * scale[1], np.float64)
-    if spec.mean is not None or spec.std is not None:
-        mean = np.broadcast_to(np.asarray(spec.mean or (0.0,), np.float64), (channels,))
-        std = np.broadcast_to(np.asarray(spec.std or (1.0,), np.float64), (channels,))
-        if np.any(std < 1.0):
-            given = f"the input contract's std is {[float(s) for s in std]}"
-            raise BadData(given, "mean and std are in pixel units (0..255): multiply them by 255")
-        return 1.0 / std, -mean / std
-    if spec.range is not None:
-        low, high = spec.range
-        return np.full(channels, (high - low) / 255.0), np.full(channels, float(low))
+    found = image_meaning(spec, channels)
+    if found is not None:
+        return found
     raise BadData(
         f"{folder} holds images (pixels 0..255) and nothing says what the model takes",
         "say it with --data-scale S,Z (real = S * (pixel - Z)): 1,0 for 0..255; 0.00392157,0 for 0..1; "

@@ -12,8 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from edgekit.errors import BadConfig
-from edgekit.graph import Graph, InputContract, InputSpec
+import numpy as np
+
+from edgekit.errors import BadConfig, BadData
+from edgekit.graph import Array, Graph, InputContract, InputSpec, Shape
 
 EXAMPLE = "resize=bilinear,fit=crop,crop=0.875,order=RGB,mean=127.5,std=127.5"
 CHOICES = {
@@ -114,6 +116,33 @@ def declare(graph: Graph, text: str) -> Graph:
         told = replace(told, mean=numbers.get("mean", (0.0,)), std=numbers.get("std", (1.0,)), range=None)
     made = replace(graph, contract=InputContract({**graph.contract.inputs, name: told}, graph.contract.outputs))
     return made.with_history(f"image {text}")
+
+
+def axes(shape: Shape, spec: InputSpec) -> tuple[bool, int, int, int] | None:
+    """(channels come first, height, width, channels) of a picture [1, H, W, C], [1, C, H, W] or [1, H, W]; None for others."""
+    if len(shape) == 3:
+        return False, shape[1], shape[2], 1
+    if len(shape) != 4:
+        return None
+    first = spec.layout == "NCHW" if spec.layout else shape[1] in (1, 3, 4) and shape[3] not in (1, 3, 4)
+    height, width, channels = (shape[2], shape[3], shape[1]) if first else (shape[1], shape[2], shape[3])
+    return (first, height, width, channels) if channels in (1, 3, 4) else None
+
+
+def meaning(spec: InputSpec, channels: int) -> tuple[Array, Array] | None:
+    """(multiplier, offset) a channel: real = pixel * multiplier + offset; from mean and std in pixel units (real = (pixel -
+    mean) / std), or the value range that 0..255 spans; None where the contract has neither. Raises BadData."""
+    if spec.mean is not None or spec.std is not None:
+        mean = np.broadcast_to(np.asarray(spec.mean or (0.0,), np.float64), (channels,))
+        std = np.broadcast_to(np.asarray(spec.std or (1.0,), np.float64), (channels,))
+        if np.any(std < 1.0):
+            given = f"the input contract's std is {[float(s) for s in std]}"
+            raise BadData(given, "mean and std are in pixel units (0..255): multiply them by 255")
+        return 1.0 / std, -mean / std
+    if spec.range is not None:
+        low, high = spec.range
+        return np.full(channels, (high - low) / 255.0), np.full(channels, float(low))
+    return None
 
 
 def about(spec: InputSpec) -> list[str]:

@@ -55,7 +55,7 @@ def filters(count: int, fft: int, rate: float, low: float, high: float, scale: s
 def cosines(count: int, size: int, dct: str) -> Array:
     """[count, size] rows of the type-2 cosine transform: "ortho"normal, or as "htk" has it (row 0 as long as the others)."""
     k, n = np.arange(count)[:, None], np.arange(size)
-    rows = np.sqrt(2.0 / size) * np.cos(np.pi * k * (n + 0.5) / size)
+    rows: Array = np.sqrt(2.0 / size) * np.cos(np.pi * k * (n + 0.5) / size)
     if dct == "ortho":
         rows[0] *= np.sqrt(0.5)
     return rows

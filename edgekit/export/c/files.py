@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekit.contract import about
-from edgekit.export.c import text
+from edgekit.export.c import pixels, text
 from edgekit.export.c.emit import Body
 from edgekit.export.c.interface import C_TYPES, Interface, Port
 from edgekit.export.c.kernels import library
@@ -105,6 +105,7 @@ def header(program: Program, plan: Plan, face: Interface) -> str:
                 f"/* {macro}_{port.name.upper()}_SIZE real numbers to the network's integers. */",
                 f"void {name}_quantize_{port.name}(const float *real, {port.c_type} *quantized);",
                 "",
+                *pixels.declaration(name, port, contract.input(port.tensor)),
             ]
     return "\n".join([*lines, "#ifdef __cplusplus", "}", "#endif", "", "#endif", ""])
 
@@ -249,6 +250,7 @@ def source(program: Program, plan: Plan, face: Interface, body: Body) -> str:
             f"    {name}_quantize_f32_s8(real, {port.macro}_SIZE, {port.macro}_SCALE, {port.macro}_ZERO_POINT, quantized);",
             "}",
             "",
+            *pixels.definition(name, port, program.source.contract.input(port.tensor)),
         ]
     if face.labels:
         labels = text.wrapped([text.string(label) for label in face.labels])

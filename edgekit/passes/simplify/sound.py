@@ -18,7 +18,7 @@ def _transform(weights: Array) -> int:
     window, limit = weights[0], CLOSE * np.abs(weights).max(initial=0.0)
     for fft in (rows - 2, rows - 1):
         if rows % 2 == 0 and fft >= frame and bins_of(fft) * 2 == rows and np.allclose(waves(window, fft), weights, 0, limit):
-            return fft
+            return int(fft)
     return 0
 
 
