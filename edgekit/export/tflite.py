@@ -7,16 +7,16 @@ import json
 from edgekit import contract as contracts
 from edgekit import states
 from edgekit.errors import Unsupported
-from edgekit.export import tflite_attention, tflite_math, tflite_ops, tflite_rnn, tflite_spatial
+from edgekit.export import tflite_attention, tflite_loop, tflite_math, tflite_ops, tflite_spatial
 from edgekit.export.tflite_ops import Refused, Written, dtype_problem
 from edgekit.export.tflite_pack import Packer
-from edgekit.export.tflite_versions import min_runtime, version_of
+from edgekit.export.tflite_versions import min_runtime, version_in
 from edgekit.graph import Graph, Node, Tensor
 from edgekit.load.tflite_schema import METADATA
 
 MIN_RUNTIME = "min_runtime_version"
 SIGNATURE = "serving_default"
-RULES = tflite_ops.RULES | tflite_rnn.RULES | tflite_math.RULES | tflite_attention.RULES | tflite_spatial.RULES
+RULES = tflite_ops.RULES | tflite_loop.RULES | tflite_math.RULES | tflite_attention.RULES | tflite_spatial.RULES
 
 
 def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False) -> bytes:
@@ -36,27 +36,42 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
     edge = {*graph.inputs, *graph.outputs}
     index: dict[str, int] = {}
 
+    versions: list[tuple[str, int]] = []
+
+    def half(tensor: Tensor) -> int:
+        """A constant of half precision, widened when the model is loaded."""
+        made = packer.tensor(Tensor(tensor.name, tensor.shape, "float32"), "")
+        versions.append(("DEQUANTIZE", 3))
+        packer.operator("DEQUANTIZE", 3, [packer.tensor(tensor, "")], [made], tflite_ops.options("DequantizeOptions"))
+        return made
+
     def place(tensor: Tensor) -> int:
-        if tensor.name not in index:
+        if tensor.name not in index and _is_half(tensor):
+            index[tensor.name] = half(tensor)
+        elif tensor.name not in index:
             index[tensor.name] = packer.tensor(tensor, tensor.name if names or tensor.name in edge else "")
         return index[tensor.name]
 
     def operand(value: str | Tensor | None) -> int:
         if value is None:
             return -1
-        return packer.tensor(value, "", value.data is None) if isinstance(value, Tensor) else place(graph[value])
+        if isinstance(value, Tensor):
+            return half(value) if _is_half(value) else packer.tensor(value, "", value.data is None)
+        return place(graph[value])
 
     for input_name in graph.inputs:
         place(graph[input_name])
-    versions: list[tuple[str, int]] = []
     for node, op in written:
-        ins = [None if v is None else v if isinstance(v, Tensor) else graph[v] for v in op.inputs]
-        data_first = ins[::-1] if op.code == "SPLIT" else ins
-        version = version_of(op.code, data_first, graph.output_tensors(node), op.attrs)
+        version = version_in(graph, node, op)
         versions.append((op.code, version))
         inputs = [operand(v) for v in op.inputs]
+        made = op.options
+        if op.loop is not None:
+            made = tflite_loop.write(packer, op.loop, translate(op.loop.body)[0], versions)
+            inputs += tflite_loop.rows(packer, op.loop, versions)
         inner = [packer.tensor(t, "") for t in op.intermediates]
-        packer.operator(op.code, version, inputs, [place(graph[o]) for o in op.outputs or node.outputs], op.options, inner)
+        outputs = [packer.tensor(v, "") if isinstance(v, Tensor) else place(graph[v]) for v in op.outputs or node.outputs]
+        packer.operator(op.code, version, inputs, outputs, made, inner)
     inputs, outputs = [place(graph[n]) for n in graph.inputs], [place(graph[n]) for n in graph.outputs]
     packer.metadata(MIN_RUNTIME, min_runtime(versions).encode().ljust(16, b"\0"))
     title = name or graph.name
@@ -64,6 +79,10 @@ def export_tflite(graph: Graph, *, name: str | None = None, names: bool = False)
     packer.metadata(METADATA, json.dumps(more, separators=(",", ":"), sort_keys=True).encode())
     signature = (SIGNATURE, list(zip(graph.inputs, inputs, strict=True)), list(zip(graph.outputs, outputs, strict=True)))
     return packer.finish(title, inputs, outputs, signature)
+
+
+def _is_half(tensor: Tensor) -> bool:
+    return tensor.is_const and tensor.dtype == "float16"
 
 
 def extra(graph: Graph, title: str) -> dict[str, object]:

@@ -29,16 +29,33 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True)
+class Loop:
+    """Once a step of a sequence: `body` of the sequence's part [N,I] and of the states gives a row of y [N,H] and the states.
+
+    values: those that go round, as (counter, sequence, states, and y [N,T,H] if it is kept). steps: (first, last, 1 or -1).
+    ends: the body's row of y and its states after the step.
+    """
+
+    body: Graph
+    values: tuple[Tensor, ...]
+    steps: tuple[int, int, int]
+    ends: tuple[str, ...]
+    keeps: bool
+
+
+@dataclass(frozen=True)
 class Written:
     """A builtin operator. inputs: Graph names, new constants, or None; options: the schema's object and its union tag.
-    A new tensor without data is a variable one. outputs: those written (default all); intermediates: the operator's own."""
+    A new tensor without data is a variable one. outputs: those written, and new ones that nobody reads (default: the node's);
+    intermediates: the operator's own; loop: what a WHILE repeats."""
 
     code: str
     inputs: tuple[str | Tensor | None, ...]
     options: Any = None
     attrs: dict[str, Any] = field(default_factory=dict)
-    outputs: tuple[str, ...] | None = None
+    outputs: tuple[str | Tensor, ...] | None = None
     intermediates: tuple[Tensor, ...] = ()
+    loop: Loop | None = None
 
 
 Rule = Callable[[Graph, Node], Written]
@@ -136,7 +153,10 @@ ARITHMETIC = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions"}
 
 
 def arithmetic(graph: Graph, node: Node) -> Written:
-    return Written(node.op, node.inputs, options(ARITHMETIC[node.op], fusedActivationFunction=fused(node)))
+    made = options(ARITHMETIC[node.op], fusedActivationFunction=fused(node))
+    if node.op != "MUL" and graph[node.outputs[0]].dtype == "int16":
+        made.potScaleInt16 = False  # the rule for any scale
+    return Written(node.op, node.inputs, made)
 
 
 # Operators without attributes: the schema's (empty) options, None where it has none.

@@ -16,24 +16,36 @@ ALIGNMENT = 16
 Signature = tuple[str, list[tuple[str, int]], list[tuple[str, int]]]
 
 
-class Packer:
-    """Collects a model and writes it. Equal constants share a buffer; equal strings and vectors one copy."""
+class Shared:
+    """What the subgraphs of a model have together: buffers and operator codes."""
 
     def __init__(self) -> None:
-        self.schema = schema()
         self.buffers: list[bytes] = [b""]
         self.where: dict[bytes, int] = {b"": 0}
-        self.tensors: list[tuple[Tensor, str, int, bool]] = []
-        self.constants: dict[tuple[object, ...], int] = {}
         self.codes: list[tuple[str, int]] = []
-        self.operators: list[tuple[int, list[int], list[int], Any, Sequence[int]]] = []
-        self.extras: list[tuple[str, int]] = []
 
     def buffer(self, data: bytes) -> int:
         if data not in self.where:
             self.where[data] = len(self.buffers)
             self.buffers.append(data)
         return self.where[data]
+
+    def code(self, code: str, version: int) -> int:
+        if (code, version) not in self.codes:
+            self.codes.append((code, version))
+        return self.codes.index((code, version))
+
+
+class Part:
+    """One subgraph: its tensors and operators, and the tensors that are its inputs and outputs."""
+
+    def __init__(self, shared: Shared, name: str = "") -> None:
+        self.shared, self.name = shared, name
+        self.tensors: list[tuple[Tensor, str, int, bool]] = []
+        self.constants: dict[tuple[object, ...], int] = {}
+        self.operators: list[tuple[int, list[int], list[int], Any, Sequence[int]]] = []
+        self.inputs: list[int] = []
+        self.outputs: list[int] = []
 
     def tensor(self, tensor: Tensor, name: str, variable: bool = False) -> int:
         """The tensor's index; nameless constants of one content are one tensor. variable: it keeps its value between runs."""
@@ -45,7 +57,7 @@ class Packer:
             key = (tensor.dtype, tensor.shape, data, scales)
             if key in self.constants:
                 return self.constants[key]
-        self.tensors.append((tensor, name, self.buffer(data), variable))
+        self.tensors.append((tensor, name, self.shared.buffer(data), variable))
         if key:
             self.constants[key] = len(self.tensors) - 1
         return len(self.tensors) - 1
@@ -53,29 +65,37 @@ class Packer:
     def operator(
         self, code: str, version: int, inputs: list[int], outputs: list[int], options: Any, intermediates: Sequence[int] = ()
     ) -> None:
-        if (code, version) not in self.codes:
-            self.codes.append((code, version))
-        self.operators.append((self.codes.index((code, version)), inputs, outputs, options, intermediates))
+        self.operators.append((self.shared.code(code, version), inputs, outputs, options, intermediates))
+
+
+class Packer(Part):
+    """Collects a model and writes it. It is the main subgraph; `part` begins another, which control operators name by index.
+
+    Equal constants share a buffer; equal strings and vectors one copy.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(Shared())
+        self.schema = schema()
+        self.parts: list[Part] = [self]
+        self.extras: list[tuple[str, int]] = []
+
+    def part(self, name: str) -> tuple[Part, int]:
+        """A new subgraph and its index."""
+        self.parts.append(Part(self.shared, name))
+        return self.parts[-1], len(self.parts) - 1
 
     def metadata(self, name: str, data: bytes) -> None:
-        self.extras.append((name, self.buffer(data)))
+        self.extras.append((name, self.shared.buffer(data)))
 
     def finish(self, name: str, inputs: list[int], outputs: list[int], signature: Signature) -> bytes:
         """The file's bytes."""
         s, b = self.schema, flatbuffers.Builder(1 << 16)
         writer = _Writer(b)
-        buffers = writer.tables([self.write_buffer(b, data) for data in self.buffers])
-        tensors = writer.tables([self.write_tensor(b, writer, *entry) for entry in self.tensors])
-        operators = writer.tables([self.write_operator(b, writer, *entry) for entry in self.operators])
-        codes = writer.tables([self.write_code(b, *entry) for entry in self.codes])
-        title, ins, outs = writer.text(name), writer.int32(inputs), writer.int32(outputs)
-        s.SubGraphStart(b)
-        s.SubGraphAddTensors(b, tensors)
-        s.SubGraphAddInputs(b, ins)
-        s.SubGraphAddOutputs(b, outs)
-        s.SubGraphAddOperators(b, operators)
-        s.SubGraphAddName(b, title)
-        graphs = writer.tables([s.SubGraphEnd(b)])
+        self.name, self.inputs, self.outputs = name, inputs, outputs
+        buffers = writer.tables([self.write_buffer(b, data) for data in self.shared.buffers])
+        codes = writer.tables([self.write_code(b, *entry) for entry in self.shared.codes])
+        graphs = writer.tables([self.write_part(b, writer, part) for part in self.parts])
         extras = writer.tables([self.write_metadata(b, writer, *entry) for entry in self.extras])
         signatures = writer.tables([self.write_signature(b, writer, signature)])
         description = writer.text("edgekit")
@@ -89,6 +109,20 @@ class Packer:
         s.ModelAddSignatureDefs(b, signatures)
         b.Finish(s.ModelEnd(b), b"TFL3")
         return bytes(b.Output())
+
+    def write_part(self, b: Any, writer: _Writer, part: Part) -> int:
+        s = self.schema
+        tensors = writer.tables([self.write_tensor(b, writer, *entry) for entry in part.tensors])
+        operators = writer.tables([self.write_operator(b, writer, *entry) for entry in part.operators])
+        title, ins, outs = writer.text(part.name), writer.int32(part.inputs), writer.int32(part.outputs)
+        s.SubGraphStart(b)
+        s.SubGraphAddTensors(b, tensors)
+        s.SubGraphAddInputs(b, ins)
+        s.SubGraphAddOutputs(b, outs)
+        s.SubGraphAddOperators(b, operators)
+        s.SubGraphAddName(b, title)
+        offset: int = s.SubGraphEnd(b)
+        return offset
 
     def write_buffer(self, b: Any, data: bytes) -> int:
         vector = 0

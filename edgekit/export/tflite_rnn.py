@@ -1,7 +1,7 @@
 """LSTM as TFLite's UNIDIRECTIONAL_SEQUENCE_LSTM: 24 operands, two of them variable tensors that hold the state.
 
 The interpreters keep these between invokes: the application resets them (`reset_variable_tensors`, `Reset()`) before each
-sequence. GRU and RNN have no builtin.
+sequence. GRU and RNN, which have no builtin, and LSTMs that it cannot spell are loops: `tflite_loop`.
 """
 
 from __future__ import annotations
@@ -67,6 +67,3 @@ def _parts(t: Tensor, gates: int) -> list[Tensor]:
             quant = Quant.per_tensor(float(scales[0]), 0, quant.dtype)
         made.append(replace(const("weights", part, quant, t.dtype), shape=part.shape))
     return made
-
-
-RULES = {"LSTM": lstm}

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from edgekit.graph import Tensor
+from edgekit.export.tflite_ops import Written
+from edgekit.graph import Graph, Node, Tensor
 
 # builtin -> {dtype of the first data input: version}; 1 for any other dtype.
 BY_DTYPE: dict[str, dict[str, int]] = {
@@ -89,11 +90,15 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("CONCATENATION", 1): "1.5.0",
     ("CONCATENATION", 3): "2.3.0",
     ("CONV_2D", 1): "1.5.0",
+    ("CONV_2D", 2): "1.14.0",
     ("CONV_2D", 4): "2.3.0",
+    ("CONV_2D", 5): "2.4.0",
     ("CONV_2D", 6): "2.9.0",
     ("DEPTHWISE_CONV_2D", 1): "1.5.0",
     ("DEPTHWISE_CONV_2D", 2): "1.12.0",
+    ("DEPTHWISE_CONV_2D", 4): "2.2.0",
     ("DEPTHWISE_CONV_2D", 5): "2.3.0",
+    ("DEPTHWISE_CONV_2D", 6): "2.3.0",
     ("DEQUANTIZE", 1): "1.13.1",
     ("DEQUANTIZE", 3): "1.15.0",
     ("DEQUANTIZE", 5): "2.7.0",
@@ -165,6 +170,8 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("TRANSPOSE", 4): "2.3.0",
     ("TRANSPOSE", 5): "2.4.0",
 }
+# Real inputs beside int8 weights: version with one scale, with one a channel.
+HYBRID = {"CONV_2D": (2, 5), "DEPTHWISE_CONV_2D": (4, 6), "FULLY_CONNECTED": (3, 12)}
 OLDEST, COMMON = "1.5.0", "1.14.0"
 
 
@@ -173,6 +180,8 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
     x = ins[0]
     assert x is not None
     int8, wide = x.dtype == "int8", x.dtype == "int16"
+    if code in HYBRID and len(ins) > 1 and ins[1] is not None and x.dtype == "float32" and ins[1].dtype == "int8":
+        return HYBRID[code][ins[1].quant is not None and ins[1].quant.scale.size > 1]
     ranks = [len(t.shape) for t in ins if t is not None]
     if code == "CONV_2D":
         weights = ins[1]
@@ -204,6 +213,12 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
     if max(ranks) > 4 and code in HIGH_RANK_BROADCAST and len({t.shape for t in ins if t is not None}) > 1:
         return HIGH_RANK_BROADCAST[code]
     return BY_DTYPE.get(code, {}).get(x.dtype, 1)
+
+
+def version_in(graph: Graph, node: Node, op: Written) -> int:
+    """The version of the builtin that a node of the graph is written as."""
+    ins = [None if v is None else v if isinstance(v, Tensor) else graph[v] for v in op.inputs]
+    return version_of(op.code, ins[::-1] if op.code == "SPLIT" else ins, graph.output_tensors(node), op.attrs)
 
 
 def rescale(ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> float:

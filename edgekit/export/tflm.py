@@ -6,6 +6,7 @@ import re
 
 from edgekit.errors import BadConfig, Unsupported
 from edgekit.export.tflite import export_tflite, translate
+from edgekit.export.tflite_loop import operators
 from edgekit.export.tflite_ops import LEGALIZE, Written
 from edgekit.export.tflm_arena import planned_arena
 from edgekit.graph import Graph, Node, Tensor
@@ -30,6 +31,7 @@ ADD_METHODS = {
     "DEPTH_TO_SPACE": "AddDepthToSpace",
     "DEQUANTIZE": "AddDequantize",
     "DIV": "AddDiv",
+    "DYNAMIC_UPDATE_SLICE": "AddDynamicUpdateSlice",
     "ELU": "AddElu",
     "EQUAL": "AddEqual",
     "EXP": "AddExp",
@@ -84,8 +86,9 @@ ADD_METHODS = {
     "SUM": "AddSum",
     "TANH": "AddTanh",
     "TRANSPOSE": "AddTranspose",
-    "UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM",
     "TRANSPOSE_CONV": "AddTransposeConv",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM",
+    "WHILE": "AddWhile",
 }
 # Builtin -> (most axes of its first data input, for real numbers only).
 MAX_RANK: dict[str, tuple[int, bool]] = {
@@ -112,7 +115,7 @@ def export_tflm(graph: Graph, name: str) -> dict[str, bytes]:
     if problems:
         raise Unsupported("TFLite-Micro", problems)
     model = export_tflite(graph, name=name)
-    codes = sorted({op.code for _, op in translate(graph)[0]})
+    codes = sorted(operators(translate(graph)[0], lambda body: translate(body)[0]))
     arena, note = planned_arena(model)
     files = {
         f"{name}_model.h": header(graph, name, len(model), arena, note),

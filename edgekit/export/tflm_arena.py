@@ -22,6 +22,8 @@ MVE_CORES = ("m52", "m55", "m85")
 # Persistent bytes that every interpreter has: allocators, planner, subgraph table.
 BASE = 136
 EVAL_TENSOR, NODE = 12, 32
+# A further subgraph, as those of a loop: its tables' entry, the list of its inputs and of its outputs.
+SUBGRAPH = 48
 # An input or output: TfLiteTensor; and, when quantized, its TfLiteAffineQuantization and zero point array.
 IO_TENSOR, IO_QUANT = 32, 20
 # During planning: one AllocationInfo a tensor or scratch buffer, the planner's tables a placed buffer, request lists.
@@ -44,6 +46,7 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "DEPTH_TO_SPACE": (0, 4),
     "DEQUANTIZE": (32, 0),
     "DIV": (32, 1),
+    "DYNAMIC_UPDATE_SLICE": (0, 0),
     "ELU": (256, 0),
     "EQUAL": (32, 0),
     "EXP": (0, 0),
@@ -98,7 +101,9 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "SUM": (48, 1),
     "TANH": (16, 0),
     "TRANSPOSE": (0, 0),
+    "TRANSPOSE_CONV": (80, 16),
     "UNIDIRECTIONAL_SEQUENCE_LSTM": (1024, 24),  # OpDataLSTM: four gates' and three products' parameters, an upper bound
+    "WHILE": (16, 8),
 }
 UNKNOWN = (256, 64)
 CMSIS_EXTRA = {"AVERAGE_POOL_2D": 16, "FULLY_CONNECTED": 32, "MAX_POOL_2D": 16}
@@ -142,22 +147,32 @@ def plan_arena(model: Graph | bytes, core: str = "m4", kernels: Literal["cmsis",
     """The plan behind `planned_arena`. A Graph is exported first. Raises what `export_tflite` raises."""
     file = parse(export_tflite(model) if isinstance(model, Graph) else model)
     mve = core.removeprefix("cortex-") in MVE_CORES
-    requests = [(op.index, size) for op in file.ops for size in scratch(file, op, kernels, mve) if size > 0]
-    buffers = live_ranges(file, requests)
+    parts = file.subgraphs
+    requests = [
+        (number, op.index, size)
+        for number, part in enumerate(parts)
+        for op in part.ops
+        for size in scratch(part, op, kernels, mve)
+        if size > 0
+    ]
+    buffers = live_ranges(parts, requests)
     head = greedy(buffers)
-    inner = persistent(file, kernels, mve) + 4 * len(requests)
+    inner = BASE + (len(parts) - 1) * SUBGRAPH + sum(persistent(part, kernels, mve) for part in parts) + 4 * len(requests)
     edge = sum(IO_TENSOR + (IO_QUANT if file.tensors[i].scale is not None else 0) for i in (*file.inputs, *file.outputs))
     tail = inner + edge + up(4 * len(file.inputs)) + up(4 * len(file.outputs))
-    planning = ALLOCATION_INFO * (len(file.tensors) + len(requests)) + PLANNED_BUFFER * len(buffers) + PLANNING
-    prepare = PLANNING + max((temporaries(file, op) for op in file.ops), default=0) + 8 * len(requests)
+    every = [(part, op) for part in parts for op in part.ops]
+    planning = (
+        ALLOCATION_INFO * (sum(len(part.tensors) for part in parts) + len(requests)) + PLANNED_BUFFER * len(buffers) + PLANNING
+    )
+    prepare = PLANNING + max((temporaries(part, op) for part, op in every), default=0) + 8 * len(requests)
     needed = up(max(tail + head, inner + planning, inner + prepare)) + ALIGN
-    unknown = tuple(sorted({op.code for op in file.ops if op.code not in PERSISTENT}))
+    unknown = tuple(sorted({op.code for _, op in every if op.code not in PERSISTENT}))
     return ArenaPlan(head, tail, needed, max(LEAST, up(int(needed * SHARE))), unknown)
 
 
 def persistent(file: FileModel, kernels: str, mve: bool) -> int:
-    """Bytes at the top of the arena, without inputs and outputs."""
-    total = BASE + EVAL_TENSOR * len(file.tensors) + NODE * len(file.ops)
+    """Bytes at the top of the arena for one subgraph, without inputs and outputs."""
+    total = EVAL_TENSOR * len(file.tensors) + NODE * len(file.ops)
     total += sum(up(prod(t.shape) * DTYPE_BYTES[t.dtype]) for t in file.tensors if t.variable)
     for op in file.ops:
         data, params = PERSISTENT.get(op.code, UNKNOWN)
@@ -177,9 +192,9 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
     """Scratch buffers of one operator, bytes. CMSIS-NN's own size functions; int8 only."""
     tensors = file.tensors
     x = tensors[op.inputs[0]] if op.inputs and op.inputs[0] >= 0 else None
-    if op.code == "TRANSPOSE_CONV":  # 32-bit sums of the whole output
+    if op.code == "TRANSPOSE_CONV":  # 32-bit sums of the whole output, 64-bit ones of int16
         y = tensors[op.outputs[0]]
-        return [4 * prod(y.shape)] if y.dtype == "int8" else []
+        return [{"int8": 4, "int16": 8}[y.dtype] * prod(y.shape)] if y.dtype in ("int8", "int16") else []
     if op.code in {"MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN"} and x is not None:
         # Index and axis lists; MEAN and SUM of integers also keep 32-bit sums.
         sums = [4 * prod(tensors[op.outputs[0]].shape)] if op.code in {"MEAN", "SUM"} and x.dtype != "float32" else []
@@ -214,23 +229,43 @@ def temporaries(file: FileModel, op: FileOp) -> int:
     return sum(IO_TENSOR + size for size in sizes)
 
 
-def live_ranges(file: FileModel, requests: Sequence[tuple[int, int]]) -> list[tuple[int, int, int]]:
-    """(bytes, first step, last step) of every buffer that the planner places, in its order: tensors, then scratch."""
-    first: dict[int, int] = dict.fromkeys((*file.inputs, *file.outputs), 0)
-    last = dict(first)
-    for step, op in enumerate(file.ops, 1):
-        for index in op.outputs:
-            first[index] = last[index] = step
-        for index in (*op.inputs, *op.outputs):
-            last[index] = step
-    for index in file.outputs:
-        last[index] = len(file.ops)
+def live_ranges(parts: Sequence[FileModel], requests: Sequence[tuple[int, int, int]]) -> list[tuple[int, int, int]]:
+    """(bytes, first step, last step) of every buffer that the planner places, in its order: tensors, then scratch.
+
+    requests: (subgraph, operator, bytes). The steps of a loop's subgraphs follow that of their WHILE, whose operands and
+    results live through them all.
+    """
+    spans: dict[tuple[int, int], tuple[int, int]] = {}
+    scratch_spans: dict[tuple[int, int], tuple[int, int]] = {}
+    step = 0
+
+    def touch(number: int, indices: Sequence[int]) -> None:
+        for index in indices:
+            spans[number, index] = (spans.get((number, index), (step, step))[0], step)
+
+    def walk(number: int) -> None:
+        nonlocal step
+        part = parts[number]
+        touch(number, part.inputs)
+        for op in part.ops:
+            step += 1
+            begin = step
+            touch(number, op.outputs)
+            if op.code == "WHILE":
+                walk(op.options["condSubgraphIndex"])
+                walk(op.options["bodySubgraphIndex"])
+            touch(number, (*(i for i in op.inputs if (number, i) in spans), *op.outputs))
+            scratch_spans[number, op.index] = (begin, step)
+        touch(number, part.outputs)
+
+    walk(0)
     buffers: list[tuple[int, int, int]] = []
-    for index, tensor in enumerate(file.tensors):
-        if tensor.data is None and index in first and tensor.dtype in DTYPE_BYTES:
-            size = prod(max(n, 1) for n in tensor.shape) * DTYPE_BYTES[tensor.dtype]
-            buffers.append((up(size), first[index], last[index]))
-    return buffers + [(up(size), index + 1, index + 1) for index, size in requests]
+    for number, part in enumerate(parts):
+        for index, tensor in enumerate(part.tensors):
+            if tensor.data is None and (number, index) in spans and tensor.dtype in DTYPE_BYTES:
+                size = prod(max(n, 1) for n in tensor.shape) * DTYPE_BYTES[tensor.dtype]
+                buffers.append((up(size), *spans[number, index]))
+    return buffers + [(up(size), *scratch_spans[number, index]) for number, index, size in requests]
 
 
 def greedy(buffers: Sequence[tuple[int, int, int]]) -> int:

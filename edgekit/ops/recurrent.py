@@ -8,6 +8,7 @@ Gates, in the order of the rows of w, r and b (s: sigmoid):
        reset after:   n = Wn x + bn + s(r) (Rn h + rb)    (PyTorch, Keras; rb is this part's own bias)
        reset before:  n = Wn x + bn + Rn (s(r) h)
   RNN:              h' = activation(W x + R h + b).                                 Elman 1990
+`loop`: for engines that run the step in a loop of plain operators. It changes what integers mean: see `ops.recurrent_step`.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from edgekit.graph import Array, Node, Shape, Tensor
-from edgekit.ops import recurrent_integer
+from edgekit.ops import recurrent_integer, recurrent_step
 from edgekit.ops.activation import sigmoid
-from edgekit.ops.op import Op, Recurrent, fail, given, optional, take
+from edgekit.ops.op import IntegerRule, Op, Recurrent, fail, given, optional, take
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
 RNN_ACTIVATIONS = ("TANH", "RELU")
@@ -105,14 +106,23 @@ def macs(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor])
     return x.shape[0] * x.shape[1] * (w.elements + r.elements)
 
 
+def _integer(rule: IntegerRule) -> IntegerRule:
+    """The rule, or that of the step where `loop` is set."""
+
+    def either(node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Array]:
+        return (recurrent_step.integer if node.attrs.get("loop") else rule)(node, inputs, ins, outs)
+
+    return either
+
+
 _SHARED = {"weights": {1: 0, 2: 0}, "bias": 3, "macs": macs}
 OPS: tuple[Op, ...] = (
     Op(
         "LSTM",
         infer,
         real,
-        recurrent_integer.lstm,
-        attrs={"reverse": False},
+        _integer(recurrent_integer.lstm),
+        attrs={"reverse": False, "loop": False},
         recurrent=Recurrent(held, gates=4, ties=((4, 1, "int8"), (5, 2, "int16"))),
         **_SHARED,  # type: ignore[arg-type]
     ),
@@ -120,8 +130,8 @@ OPS: tuple[Op, ...] = (
         "GRU",
         infer,
         real,
-        recurrent_integer.gru,
-        attrs={"reverse": False, "reset_after": True},
+        _integer(recurrent_integer.gru),
+        attrs={"reverse": False, "reset_after": True, "loop": False},
         recurrent=Recurrent(held, ties=((4, 1, "int16"),), recurrent_bias=5),
         **_SHARED,  # type: ignore[arg-type]
     ),
@@ -129,8 +139,8 @@ OPS: tuple[Op, ...] = (
         "RNN",
         infer,
         real,
-        recurrent_integer.rnn,
-        attrs={"reverse": False, "activation": "TANH"},
+        _integer(recurrent_integer.rnn),
+        attrs={"reverse": False, "activation": "TANH", "loop": False},
         recurrent=Recurrent(held, ties=((4, 1, "int8"),)),
         **_SHARED,  # type: ignore[arg-type]
     ),

@@ -19,12 +19,11 @@ from edgekit.passes.simplify import clean, fuse, settle
 # Engine -> the operators it has (of the op table). "c" and "onnx" have all that have an integer meaning.
 _COMMON = frozenset(TABLE) - {"BATCH_NORM"}
 _NO_NORMS = frozenset({"LAYER_NORM", "RMS_NORM", "GROUP_NORM", "SILU"})
-_NO_RNN = frozenset({"GRU", "RNN"})  # TFLite has no GRU, TFLM no RNN
 ENGINE_OPS: dict[str, frozenset[str]] = {
     "onnx": _COMMON,
     "c": _COMMON,
-    "tflite": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID"},
-    "tflm": _COMMON - _NO_RNN - _NO_NORMS - {"HARD_SIGMOID", "RELU_N1_TO_1", "GELU"},
+    "tflite": _COMMON - _NO_NORMS - {"HARD_SIGMOID"},
+    "tflm": _COMMON - _NO_NORMS - {"HARD_SIGMOID", "RELU_N1_TO_1", "GELU"},
 }
 ENGINE_OPS |= {engine: ENGINE_OPS[engine] - sound.OPS for engine in ("tflite", "tflm")}
 ENGINE_OPS |= {engine: ENGINE_OPS[engine] - lacks for engine, lacks in functions.LACKS.items()}
@@ -61,7 +60,7 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
     draft = Draft(graph)
     rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine], whole), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
     if engine in SAME_OR_VALID:
-        rules += [steps.unroll, recurrent.lstm, windows.same_or_valid, transposed.transpose_conv, functions.on_reals(engine, whole), functions.looked_up(engine)]
+        rules += [steps.unroll, recurrent.lstm, *([] if whole else [steps.loop]), windows.same_or_valid, transposed.transpose_conv, functions.on_reals(engine, whole), functions.looked_up(engine)]
         rules += [_only({"CUMSUM"}, functions.cumsum), _only({"SCATTER_ND"}, functions.scatter)] if whole else []
         rules += [_only({"ATAN2"}, functions.same_shapes)]
     if engine == "tflm":
@@ -107,7 +106,10 @@ def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, s
             found.append((where, f"{engine} has no {node.op} of {first.dtype}", "float32"))
             continue
         if engine in SAME_OR_VALID and (why := steps.refused(graph, node, engine)):
-            found.append((where, why, "an LSTM over the whole sequence; or --format c, which has them all"))
+            found.append((where, why, "constant weights, int8; or --format c"))
+            continue
+        if engine not in SAME_OR_VALID and node.attrs.get("loop") and graph[node.outputs[0]].quant is not None:
+            found.append((where, "its integers are those of a TFLite loop", f"quantize the float model for {engine}"))
             continue
         if node.op not in ENGINE_OPS[engine]:
             found.append((where, f"{engine} has no {node.op}", "another activation" if node.op in LOWERINGS else ""))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.graph import Graph, Node
+from edgekit.graph import Node
 from edgekit.passes.draft import Draft
 
 
@@ -36,16 +36,3 @@ def lstm(draft: Draft, node: Node) -> bool:
 
 def _backwards(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
     return {"begin": (0, shape[1] - 1, 0), "size": shape, "stride": (1, -1, 1)}
-
-
-def refused(graph: Graph, node: Node) -> str:
-    """Why an LSTM has no TFLite form; "" when it has one."""
-    if node.op != "LSTM":
-        return ""
-    ends = {*graph.outputs, *(s.output for s in graph.states)}
-    read = {n for other in graph.nodes for n in other.inputs}
-    if any(name is not None for name in node.inputs[4:]):
-        return "starts from a state that is given to it"
-    if any(name in ends or name in read for name in node.outputs[1:]):
-        return "hands its state on" if not node.attrs.get("reverse") else "goes backwards"
-    return "goes backwards" if node.attrs.get("reverse") else ""

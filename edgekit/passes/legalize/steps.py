@@ -1,6 +1,6 @@
-"""Recurrent layers step by step in plain operators, for engines that lack them: a few steps only, as in streaming.
+"""Recurrent layers step by step in plain operators, for engines that lack them.
 
-Longer sequences are refused rather than unrolled: each step is a dozen operators.
+A few steps, as in streaming, are unrolled. More of them become a loop (see `ops.recurrent_step`): a step is a dozen operators.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Graph, Node
+from edgekit.ops.recurrent import GATES
 from edgekit.passes.draft import Draft
-from edgekit.passes.legalize import recurrent
 
 MOST_STEPS = 4
 
@@ -130,9 +130,26 @@ class _Steps:
         return self.op(str(self.node.attrs.get("activation", "TANH")), total)
 
 
-def refused(graph: Graph, node: Node, engine: str) -> str:
+def loop(draft: Draft, node: Node) -> bool:
+    """What is left of recurrent nodes runs its step in a loop, if TFLite's LSTM will not do."""
+    if node.op not in GATES or node.attrs.get("loop") or refused(draft, node, "") or _builtin(draft, node):
+        return False
+    draft.change(node, attrs={**node.attrs, "loop": True})
+    return True
+
+
+def _builtin(draft: Draft, node: Node) -> bool:
+    """True for what UNIDIRECTIONAL_SEQUENCE_LSTM spells: forward, from zero, only y read."""
+    given = any(n is not None for n in node.inputs[4:])
+    return node.op == "LSTM" and not (given or node.attrs.get("reverse") or any(_read(draft, n) for n in node.outputs[1:]))
+
+
+def refused(graph: Graph | Draft, node: Node, engine: str) -> str:
     """Why the engine cannot run a recurrent node; "" when it can, or when the node is none."""
-    if node.op in {"GRU", "RNN"}:
-        return f"{engine} has no {node.op}, and more than {MOST_STEPS} steps are not unrolled"
-    why = recurrent.refused(graph, node)
-    return f"it {why}: {engine}'s LSTM starts from zero and shows neither h nor c" if why else ""
+    if node.op not in GATES:
+        return ""
+    fixed = [n for n in (*node.inputs[1:4], *(node.inputs[5:6] if node.op == "GRU" else ())) if n is not None]
+    if any(not graph[n].is_const for n in fixed):
+        return "its weights are computed by the network"
+    wide = [n for n in (node.inputs[0], node.outputs[0]) if n is not None and graph[n].dtype not in ("float32", "int8")]
+    return f"'{wide[0]}' is {graph[wide[0]].dtype}, and {engine} runs it in float32 and int8" if wide else ""
