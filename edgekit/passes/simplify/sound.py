@@ -7,13 +7,14 @@ import numpy as np
 from edgekit.graph import Array, Node
 from edgekit.ops.audio import bins_of
 from edgekit.passes.draft import Draft
-from edgekit.passes.legalize.sound import waves
 
 CLOSE = 1e-5  # of the largest weight: float32 cosines differ by less from library to library
 
 
 def _transform(weights: Array) -> int:
     """The length whose waves (`legalize.sound.waves`) the rows are, under the window that the first row shows; 0 for others."""
+    from edgekit.passes.legalize.sound import waves  # legalize simplifies what it makes: each needs the other
+
     rows, frame = weights.shape
     window, limit = weights[0], CLOSE * np.abs(weights).max(initial=0.0)
     for fft in (rows - 2, rows - 1):
