@@ -272,14 +272,15 @@ def _turns(b: Builder, node: Node, axis: int) -> bool:
 
 
 def without_turning_twice(b: Builder) -> None:
-    """Drop pairs of reversals of the same axis, with at most a RESHAPE that moves axes of 1 between them."""
+    """Drop pairs of reversals of the same axis, with nothing but RESHAPEs that move axes of 1 between them."""
     made = {name: node for node in b.nodes for name in node.outputs}
     for position, node in enumerate(b.nodes):
         axis = _turned_axis(b, node)
         if axis is None:
             continue
-        between = made.get(str(node.inputs[0]))
-        before = made.get(str(between.inputs[0])) if between is not None and between.op == "RESHAPE" else between
+        before = made.get(str(node.inputs[0]))
+        while before is not None and before.op == "RESHAPE":
+            before = made.get(str(before.inputs[0]))
         other = None if before is None else _turned_axis(b, before)
         if before is None or other is None or other[1] != axis[1] or other[2] != axis[2]:
             continue

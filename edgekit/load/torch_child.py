@@ -395,7 +395,7 @@ def export_script(source: Path, shapes: Mapping[str, Sequence[int]], path: Path)
 
     net = guarded(source, f"loading '{source}'", lambda: torch.jit.load(str(source), map_location="cpu"))  # type: ignore[no-untyped-call]
     net.eval()
-    arguments = [a for a in net.forward.schema.arguments if a.name != "self"]
+    arguments = net.forward.schema.arguments[1:]  # the first is the module itself
     odd = [f"{a.name}: {a.type}" for a in arguments if str(a.type) != "Tensor" and not a.has_default_value()]
     if odd:
         raise Refusal(f"'{source}' takes {', '.join(odd)}", "script a module whose inputs are tensors")

@@ -61,14 +61,36 @@ def make(
     inputs: Sequence[str],
     outputs: Sequence[str],
     signature: dict[str, str] | None = None,
+    others: Sequence[tuple[Sequence[T], Sequence[O], Sequence[str], Sequence[str]]] = (),
 ) -> bytes:
-    """The file. signature: {tensor name: signature name} for inputs and outputs."""
+    """The file. signature: {tensor name: signature name} for inputs and outputs. others: (tensors, operators, inputs,
+    outputs) of the subgraphs after the first."""
     s = schema()
     index = {t.name: i for i, t in enumerate(tensors)}
     model = s.ModelT()
     model.version, model.description = 3, "made by hand"
     empty = s.BufferT()
-    model.buffers, model.operatorCodes, codes = [empty], [], {}
+    model.buffers, model.operatorCodes, model.subgraphs = [empty], [], []
+    codes: dict[str, int] = {}
+    for part in ((tensors, ops, inputs, outputs), *others):
+        model.subgraphs.append(_subgraph(model, codes, *part))
+    if signature:
+        definition = s.SignatureDefT()
+        definition.signatureKey, definition.subgraphIndex = "serving_default", 0
+        definition.inputs = [entry_of(index[n], signature[n]) for n in inputs if n in signature]
+        definition.outputs = [entry_of(index[n], signature[n]) for n in outputs if n in signature]
+        model.signatureDefs = [definition]
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _subgraph(
+    model: Any, codes: dict[str, int], tensors: Sequence[T], ops: Sequence[O], inputs: Sequence[str], outputs: Sequence[str]
+) -> Any:
+    """A subgraph; its constants and operator codes go into the model."""
+    s = schema()
+    index = {t.name: i for i, t in enumerate(tensors)}
     graph = s.SubGraphT()
     graph.tensors, graph.operators = [], []
     for t in tensors:
@@ -105,16 +127,7 @@ def make(
             entry.builtinOptionsType, entry.builtinOptions = getattr(s.BuiltinOptions, op.kind), made_options
         graph.operators.append(entry)
     graph.inputs, graph.outputs, graph.name = [index[n] for n in inputs], [index[n] for n in outputs], "main"
-    model.subgraphs = [graph]
-    if signature:
-        definition = s.SignatureDefT()
-        definition.signatureKey, definition.subgraphIndex = "serving_default", 0
-        definition.inputs = [entry_of(index[n], signature[n]) for n in inputs if n in signature]
-        definition.outputs = [entry_of(index[n], signature[n]) for n in outputs if n in signature]
-        model.signatureDefs = [definition]
-    builder = flatbuffers.Builder(1024)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return graph
 
 
 def entry_of(index: int, name: str) -> Any:
