@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.data import Dataset
 from edgekit.errors import BadModel
@@ -14,10 +14,14 @@ from edgekit.graph import Graph
 from edgekit.load import load
 from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import legalize
-from edgekit.passes.quantize import ObserverName, QuantReport, Rounding, quantize_with_report
+from edgekit.passes.quantize import Choice, ObserverName, QuantReport, Rounding, Scheme, quantize_with_report
 from edgekit.passes.quantize.apply import IO
 from edgekit.passes.quantize.equalize import equalize as equalized
+from edgekit.passes.quantize.storage import STORAGE, stored
 from edgekit.passes.simplify import simplify
+
+if TYPE_CHECKING:
+    from edgekit.passes.finetune_qat import QatReport
 
 Layout = Literal["source", "nhwc"]
 
@@ -65,11 +69,12 @@ def prepare(graph: Graph, engine: str, layout: Layout | None = None, *, whole: b
 
 @dataclass(frozen=True)
 class Quantized:
-    """before: the float graph that was calibrated; after: its integer form; report: what was done."""
+    """before: the float graph that was calibrated; after: its integer form; report: what was done; qat: how training went."""
 
     before: Graph
     after: Graph
     report: QuantReport
+    qat: QatReport | None = None
 
 
 def quantize_graph(
@@ -85,16 +90,28 @@ def quantize_graph(
     bias_correction: bool = False,
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
+    qat: int = 0,
+    train: Dataset | None = None,
 ) -> Quantized:
     """Prepare a float graph for `engine` and quantize it on `data`. Raises BadModel when it is quantized already.
 
-    equalize: see `passes.quantize.equalize`; `before` is then the equalized graph. The rest: see `quantize_with_report`.
+    equalize: see `passes.quantize.equalize`; `before` is then the equalized graph. qat: epochs of training
+    with rounded values, on `train` (default: `data`); Raises MissingTool without PyTorch. The rest: see `quantize_with_report`.
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
+    if scheme in STORAGE:
+        before = prepare(graph, engine, layout)
+        choice = Choice(Scheme(scheme, STORAGE[scheme], "float32", ()), "none", {}, {})
+        return Quantized(before, stored(before, scheme, engine), QuantReport(choice, (), (), (), 0))
     before = prepare(graph, engine, layout, whole=True)
     if equalize:
         before, _ = equalized(before, data)
+    trainer = None
+    if qat:
+        from edgekit.passes.finetune_qat import Qat  # heavy: PyTorch
+
+        trainer = Qat(train if train is not None else data, epochs=qat)
     after, report = quantize_with_report(
         before,
         data,
@@ -104,5 +121,8 @@ def quantize_graph(
         bias_correction=bias_correction,
         rounding=rounding,
         keep_float=keep_float,
+        train=trainer,
     )
-    return Quantized(before, legalize(after, engine), report)
+    legal = legalize(after, engine)
+    learned = None if trainer is None else trainer.compare(legal, (data.held_out if data.held_out is not None else data))
+    return Quantized(before, legal, report, learned)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from edgekit.errors import BadData, Unsupported
-from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node
+from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node, Tensor
 from edgekit.ops import op_of
 
 
@@ -46,8 +46,12 @@ def run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> list[Arra
     """The node's outputs; inputs are taken from `values` or the graph's constants."""
     entry = op_of(node)
     ins, outs = graph.input_tensors(node), graph.output_tensors(node)
-    arrays = [None if t is None else t.data if t.is_const else values[t.name] for t in ins]
-    quantized = any(t is not None and t.quant is not None for t in (*ins, *outs))
+    # Constants may be stored in fewer bits than a real operator computes with (see `passes.quantize.storage`).
+    hybrid = bool(entry.weights) and all(t is None or t.is_const or t.quant is None for t in (*ins, *outs))
+    arrays = [
+        None if t is None else values[t.name] if not t.is_const else t.real() if _stored(t, hybrid) else t.data for t in ins
+    ]
+    quantized = not hybrid and any(t is not None and t.quant is not None for t in (*ins, *outs))
     if quantized:
         if entry.integer is None:
             raise Unsupported("reference", [(f"{node.op} '{node.source}'", "has no integer meaning", "keep it float")])
@@ -57,6 +61,10 @@ def run_node(graph: Graph, node: Node, values: Mapping[str, Array]) -> list[Arra
     return [
         np.asarray(r).astype(NUMPY_DTYPES[t.dtype], copy=False).reshape(t.shape) for r, t in zip(results, outs, strict=True)
     ]
+
+
+def _stored(constant: Tensor, hybrid: bool) -> bool:
+    return constant.dtype == "float16" or (hybrid and constant.quant is not None)
 
 
 def check_feeds(graph: Graph, feeds: Mapping[str, Array]) -> dict[str, Array]:

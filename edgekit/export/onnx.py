@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,14 @@ from onnx import helper, numpy_helper
 from edgekit import contract as contracts
 from edgekit import states
 from edgekit.errors import BadConfig, Unsupported
-from edgekit.graph import Array, Graph, Node, Quant, Tensor, fresh
+from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node, Quant, Tensor, const, fresh
 
 OPSET, IR_VERSION = 17, 8
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 # Axis of a tensor in the Graph's NHWC -> its axis in NCHW.
 NCHW_AXIS = (0, 2, 3, 1)
 OWN, NCHW = "own", "nchw"
+LEAST = 32  # elements of a constant worth a Cast
 OTHER = {OWN: NCHW, NCHW: OWN}
 
 
@@ -47,16 +49,17 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
     if unknown:
         raise BadConfig(f"no tensor named {', '.join(unknown[:5])} to keep", "use names of the graph's tensors")
     told = {**cells(graph), **({states.METADATA: json.dumps(carried)} if carried else {})}
-    graph = real_states(graph)
+    halves = {n for n, t in graph.tensors.items() if t.is_const and t.dtype == "float16"}
+    graph = _real_constants(real_states(graph))
     problems = [(n.source or n.op, f"{n.op} has no ONNX form", "") for n in graph.nodes if n.op not in WRITERS]
     problems += [
         (f"tensor '{t.name}'", f"{t.quant.dtype} cannot be written", "use int8")
         for t in graph.tensors.values()
-        if t.quant is not None and (t.dtype not in ("int8", "int32") or t.quant.block is not None)
+        if t.quant is not None and (t.dtype not in ("int8", "int16", "int32") or t.quant.block is not None)
     ]
     if problems:
         raise Unsupported("writing ONNX", problems)
-    writer = Writer(graph, [*graph.outputs, *extra])
+    writer = Writer(graph, [*graph.outputs, *extra], halves=bool(halves))
     for node in graph.nodes:
         WRITERS[node.op](writer, node)
     return writer.finish(name or graph.name, told)
@@ -65,7 +68,9 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
 class Writer:
     """The growing ONNX graph. `have`: (tensor, layout) -> the ONNX value that stores it."""
 
-    def __init__(self, graph: Graph, outputs: Sequence[str]) -> None:
+    def __init__(self, graph: Graph, outputs: Sequence[str], halves: bool = False) -> None:
+        """halves: constants that are exact in half precision are stored so."""
+        self.halves = halves
         self.graph, self.outputs = graph, outputs
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
@@ -167,7 +172,7 @@ class Writer:
         """A DequantizeLinear of `value`; axis: of the scales, in the value's own layout."""
         out = out or self.unused(f"{value}/real")
         attrs = {} if axis is None or quant.scale.size == 1 else {"axis": axis}
-        self.node("DequantizeLinear", [value, *self.scale(quant, name)], [out], **attrs)
+        self.node("DequantizeLinear", [value, *self.scale(quant, name)], [out], **attrs, **domain_of(quant))
         return out
 
     def scale(self, quant: Quant, name: str) -> list[str]:
@@ -177,7 +182,7 @@ class Writer:
         names = [self.initializer(scales.astype(np.float32), f"{name}/scale")]
         if quant.dtype != "int32":
             zeros = quant.zero_point.reshape(()) if single else quant.zero_point
-            names.append(self.initializer(zeros.astype(np.int8), f"{name}/zero_point"))
+            names.append(self.initializer(zeros.astype(NUMPY_DTYPES[quant.dtype]), f"{name}/zero_point"))
         return names
 
     def constant(self, tensor: str, data: Array, tag: str, axis: int | None = None) -> str:
@@ -237,7 +242,7 @@ class Writer:
         if activation != "NONE":
             chain.append(self.activation(activation))
         if quantize and t.quant is not None:
-            chain.append(("QuantizeLinear", self.scale(t.quant, t.name), {}))
+            chain.append(("QuantizeLinear", self.scale(t.quant, t.name), domain_of(t.quant)))
         value = ""
         for i, (kind, operands, options) in enumerate(chain):
             out = last if i == len(chain) - 1 else self.unused(f"{last}/{kind.lower()}")
@@ -251,6 +256,22 @@ class Writer:
         low, high = {"RELU6": (0.0, 6.0), "RELU_N1_TO_1": (-1.0, 1.0)}[name]
         return "Clip", [self.number(low, "clip/min"), self.number(high, "clip/max")], {}
 
+    def _store_halves(self) -> None:
+        """float32 initializers that half precision holds exactly, stored so and widened by a Cast each."""
+        casts = []
+        for name, initializer in list(self.initializers.items()):
+            data = numpy_helper.to_array(initializer)
+            if data.dtype != np.float32 or data.size < LEAST or np.abs(data).max() > float(np.finfo(np.float16).max):
+                continue
+            narrow = data.astype(np.float16)
+            if name in self.outputs or not np.array_equal(narrow.astype(np.float32), data):
+                continue
+            stored = self.unused(f"{name}/half")
+            self.initializers[stored] = numpy_helper.from_array(narrow, stored)
+            del self.initializers[name]
+            casts.append(helper.make_node("Cast", [stored], [name], f"{name}/Cast", to=onnx.TensorProto.FLOAT))
+        self.nodes[:0] = casts
+
     # -- the file ------------------------------------------------------------------------------------------------------
     def finish(self, name: str, more: Mapping[str, str]) -> bytes:
         g = self.graph
@@ -258,6 +279,8 @@ class Writer:
             value = self.stored(out, OWN)
             if value != out:
                 self.node("Identity", [value], [out])
+        if self.halves:
+            self._store_halves()
         proto = helper.make_graph(
             self.nodes,
             name,
@@ -266,6 +289,7 @@ class Writer:
             list(self.initializers.values()),
         )
         domains = {"": OPSET} | {function.domain: 1 for function in self.functions.values()}
+        domains |= {node.domain: 1 for node in self.nodes if node.domain}
         model = helper.make_model(
             proto,
             opset_imports=[helper.make_opsetid(domain, version) for domain, version in domains.items()],
@@ -280,6 +304,18 @@ class Writer:
         }
         helper.set_model_props(model, told)
         return bytes(model.SerializeToString(deterministic=True))
+
+
+def domain_of(quant: Quant) -> dict[str, str]:
+    """ONNX's own QuantizeLinear and DequantizeLinear take int16 from opset 21 on; ONNX Runtime's of the same meaning always."""
+    return {"domain": "com.microsoft"} if quant.dtype == "int16" else {}
+
+
+def _real_constants(graph: Graph) -> Graph:
+    """The graph with constants that no DequantizeLinear takes (half precision, biases of 64 bits) as float32."""
+    held = {n: t for n, t in graph.tensors.items() if t.is_const}
+    odd = [t for t in held.values() if t.dtype == "float16" or (t.dtype == "int64" and t.quant is not None)]
+    return replace(graph, tensors={**graph.tensors, **{t.name: const(t.name, t.real()) for t in odd}})
 
 
 def _value_info(t: Tensor) -> onnx.ValueInfoProto:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgekit.errors import Unsupported
 from edgekit.export import onnx_attention, onnx_audio, onnx_recurrent, onnx_spatial
-from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer
+from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer, domain_of
 from edgekit.export.onnx_math import WRITERS as MATH
 from edgekit.graph import Node, Tensor
 from edgekit.ops import attr, op_of
@@ -202,7 +202,7 @@ def split(w: Writer, node: Node) -> None:
         if t.quant is None:
             w.have[(name, layout)] = part
         else:
-            w.put(t, layout, "QuantizeLinear", [part, *w.scale(t.quant, name)], quantize=False)
+            w.put(t, layout, "QuantizeLinear", [part, *w.scale(t.quant, name)], quantize=False, **domain_of(t.quant))
 
 
 def slice_(w: Writer, node: Node) -> None:
@@ -257,7 +257,7 @@ def quantize(w: Writer, node: Node) -> None:
     if y.quant is None:  # a 16-bit state, real in the file
         w.put(y, layout, "Identity", [w.real(_x(node), layout)])
         return
-    w.put(y, layout, "QuantizeLinear", [w.real(_x(node), layout), *w.scale(y.quant, y.name)], quantize=False)
+    w.put(y, layout, "QuantizeLinear", [w.real(_x(node), layout), *w.scale(y.quant, y.name)], quantize=False, **domain_of(y.quant))
 
 
 def dequantize(w: Writer, node: Node) -> None:

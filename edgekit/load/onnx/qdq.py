@@ -19,6 +19,7 @@ from edgekit.load.onnx.builder import VIEWS, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.qdq_recurrent import Cell, fuse_cell
 from edgekit.load.symmetric import symmetric, told
 from edgekit.ops import TABLE
+from edgekit.ops.int16 import WIDE
 
 KINDS = {"int8": "int8", "uint8": "int8", "int16": "int16", "int32": "int32"}
 ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1")
@@ -181,6 +182,8 @@ class Fuser:
             return False
         if entry.integer is None or any(i not in live and str(node.inputs[i]) not in self.exact for i in data):
             return False  # a float island, as the file says: no integer meaning, or a constant that was never quantized
+        if node.op not in WIDE and any(self.tensors[self.integer_of[str(node.inputs[i])]].dtype == "int16" for i in live):
+            return False  # no meaning for 16 bits
         chain = self.tail(node)
         if chain is None:
             return self.keep_scale(node, live)
@@ -278,15 +281,16 @@ class Fuser:
                 return None
             scale = (x.quant.scale.astype(np.float32) * w.quant.scale).astype(np.float32)
             real = self.tensors[name]
+            kind: type[np.generic] = np.int64 if x.dtype == "int16" else np.int32
             if stored is not None and stored.quant is not None and np.allclose(stored.quant.scale, scale, rtol=1e-5):
-                return self.store(stored, name)
+                assert stored.data is not None
+                own = replace(stored.quant, dtype=np.dtype(kind).name)
+                return self.store(replace(stored, data=stored.data.astype(kind), dtype=own.dtype, quant=own), name)
             size = real.shape[0]
-            quant = Quant.per_channel(np.broadcast_to(scale, (size,)), 0, "int32")
-            steps = np.clip(
-                fixedpoint.round_half_away(real.real().astype(np.float64) / quant.scale), *fixedpoint.integer_range("int32")
-            )
-            data = steps.astype(np.int32)
-            return self.store(Tensor(name, real.shape, "int32", data, quant), name)
+            quant = Quant.per_channel(np.broadcast_to(scale, (size,)), 0, np.dtype(kind).name)
+            ends = (-(2.0**46), 2.0**46) if kind is np.int64 else fixedpoint.integer_range("int32")
+            steps = np.clip(fixedpoint.round_half_away(real.real().astype(np.float64) / quant.scale), *ends)
+            return self.store(Tensor(name, real.shape, quant.dtype, steps.astype(kind), quant), name)
         if stored is None or stored.quant is None:
             self.refuse(node, f"its constant operand '{name}' has no DequantizeLinear")
             return None

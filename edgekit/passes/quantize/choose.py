@@ -25,6 +25,7 @@ from edgekit.passes.quantize import sound
 from edgekit.passes.quantize.observe import Observations, Observed
 from edgekit.passes.quantize.ranges import OBSERVERS
 from edgekit.passes.quantize.recurrent import bias_floor, origin, ties, weight_scales, wide_affine, wide_values
+from edgekit.passes.quantize.storage import STORAGE
 
 SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (highest) value there is", not a range to hold
 SMALLEST_SCALE = 2.0**-40
@@ -113,7 +114,7 @@ def find_scheme(name: str | Scheme) -> Scheme:
     if isinstance(name, Scheme):
         return name
     if name not in SCHEMES:
-        raise BadConfig(f"there is no quantization scheme {name}", f"schemes: {', '.join(SCHEMES)}")
+        raise BadConfig(f"there is no quantization scheme {name}", f"schemes: {', '.join((*SCHEMES, *STORAGE))}")
     return SCHEMES[name]
 
 
