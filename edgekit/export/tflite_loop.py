@@ -34,8 +34,9 @@ def loop(graph: Graph, node: Node) -> Written:
     x, y = ins[0], outs[0]
     assert x is not None
     made = step(node, ins, outs)
-    body = build(node.op, list(made.inputs), list(dict.fromkeys(made.outputs)), made.nodes, made.tensors)
     keeps = tflite_rnn.used(graph, y.name)
+    ends = list(dict.fromkeys(made.outputs if keeps else made.outputs[1:]))
+    body = build(node.op, list(made.inputs), ends, made.needed(keeps), made.tensors)
     last = x.shape[1] - 1
     steps = (last, 0, -1) if node.attrs.get("reverse", False) else (0, last, 1)
     states = [made.tensors[name] for name in made.inputs[1:]]
@@ -46,13 +47,10 @@ def loop(graph: Graph, node: Node) -> Written:
         name = optional(node.inputs, index)
         firsts.append(const("first", first_state(state, None), state.quant, state.dtype) if name is None else name)
     inputs: tuple[str | Tensor, ...] = (const("step", np.array(steps[0], np.int32)), x.name, *firsts)
-    ends: tuple[str | Tensor, ...] = (
-        Tensor("steps", (), "int32"),
-        Tensor("unread", x.shape, x.dtype, None, x.quant),
-        *node.outputs[1:],
-    )
+    unread = (Tensor("steps", (), "int32"), Tensor("unread", x.shape, x.dtype, None, x.quant))
+    results: tuple[str | Tensor, ...] = (*unread, *node.outputs[1:], *([y.name] if keeps else []))
     whole = Loop(body, tuple(values), steps, made.outputs, keeps)
-    return Written("WHILE", inputs, None, outputs=(*ends, *([y.name] if keeps else [])), loop=whole)
+    return Written("WHILE", inputs, None, outputs=results, loop=whole)
 
 
 def operators(written: Iterable[tuple[Node, Written]], inner: Any) -> set[str]:
@@ -134,9 +132,9 @@ def _body(writer: _Writer, loop: Loop, body: Sequence[tuple[Node, Written]]) -> 
         writer.versions.append((op.code, version))
         inputs = [writer.place(loop.body[v] if isinstance(v, str) else v) if v is not None else -1 for v in op.inputs]
         writer.part.operator(op.code, version, inputs, [writer.place(loop.body[n]) for n in node.outputs], op.options)
-    row, *ends = (loop.body[name] for name in loop.ends)
-    outputs = [writer.place(following), writer.part.inputs[1], *(writer.place(t) for t in ends)]
+    outputs = [writer.place(following), writer.part.inputs[1], *(writer.place(loop.body[n]) for n in loop.ends[1:])]
     if loop.keeps:
+        row = loop.body[loop.ends[0]]
         outputs.append(writer.place(_kept(writer, loop, row, writer.part.inputs[2 + len(states)])))
     writer.part.outputs = outputs
 

@@ -23,7 +23,7 @@ from edgekit.load.tflite_while import without_turning_twice
 from edgekit.ops.int16 import WIDE as WIDE_OPS
 
 # Builtins that take int16 activations.
-WIDE = WIDE_OPS | frozenset("EXPAND_DIMS GATHER PADV2 PACK UNPACK SPLIT_V SQUEEZE STRIDED_SLICE".split())
+WIDE = WIDE_OPS | frozenset("EXPAND_DIMS GATHER PADV2 PACK UNPACK SPLIT_V SQUEEZE STRIDED_SLICE WHILE".split())
 
 
 def load_tflite(

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Shape
-from edgekit.load import tflite_math, tflite_rnn, tflite_spatial, tflite_while
+from edgekit.load import tflite_loop, tflite_math, tflite_rnn, tflite_spatial
 from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load.tflite_file import FileOp
 
@@ -354,7 +354,7 @@ def l2_normalization(b: Builder, op: FileOp) -> None:
 
 RULES: dict[str, Rule] = {
     **tflite_rnn.RULES,
-    **tflite_while.RULES,
+    **tflite_loop.RULES,
     "BATCH_MATMUL": batch_matmul,
     "GELU": gelu,
     "L2_NORMALIZATION": l2_normalization,

@@ -32,6 +32,11 @@ class Step:
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
 
+    def needed(self, y: bool) -> list[Node]:
+        """The nodes, without the one that only makes y where that is not wanted."""
+        row, *states = self.outputs
+        return [n for n in self.nodes if y or row in states or row not in n.outputs]
+
 
 def step(node: Node, ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> Step:
     """The step of a recurrent node of constant weights. Raises BadModel for others, and for scales that do not fit."""
@@ -68,7 +73,8 @@ class _Builder:
         return names
 
     def op(self, op: str, quant: Quant | None, *inputs: str) -> str:
-        return self.many(op, inputs, [self.made.tensors[inputs[0]].shape], quant)[0]
+        attrs = {} if op != "QUANTIZE" or quant is None else {"dtype": quant.dtype}
+        return self.many(op, inputs, [self.made.tensors[inputs[0]].shape], quant, **attrs)[0]
 
     def split(self, x: str, count: int) -> list[str]:
         shapes = [(self.batch, self.units)] * count
