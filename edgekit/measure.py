@@ -15,6 +15,11 @@ HOW: dict[str, str] = {
 }
 UNITS: dict[str, str] = {
     "latency": "ms",
+    "latency_p90": "ms",
+    "latency_p99": "ms",
+    "load": "ms",
+    "first_run": "ms",
+    "peak_memory": "B",
     "instructions": "",
     "cycles": "",
     "flash": "B",
@@ -27,6 +32,8 @@ UNITS: dict[str, str] = {
     "macs": "",
     "params": "",
 }
+# Metrics that only a run on a device gives: absent, not "unavailable", where there was none.
+ON_DEVICE = ("latency_p90", "latency_p99", "load", "first_run", "peak_memory")
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,8 @@ class TargetResult:
 
     ledger: where the firmware's flash and RAM go, None without a firmware.
     breakdown: metric -> {part: its share of the metric's value}, what a gate explains growth by; by_op: instructions step by
-    step; both empty unless asked for.
+    step; both empty unless asked for. device: what a run on a device found besides: its processor, clocks and temperatures before
+    and after, times, the ratio to another model; plain data, empty without one.
     """
 
     target: str
@@ -44,6 +45,7 @@ class TargetResult:
     breakdown: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     ledger: Ledger | None = None
     by_op: tuple[StepShare, ...] = ()
+    device: Mapping[str, Any] = field(default_factory=dict)
 
     def get(self, metric: str) -> Measurement | None:
         """The measurement of `metric`, None when it is not there."""
@@ -70,7 +72,7 @@ class RunReport:
 
 def _as_json(result: TargetResult) -> dict[str, Any]:
     data = asdict(result)
-    return {key: value for key, value in data.items() if value or key not in {"breakdown", "ledger", "by_op"}}
+    return {key: value for key, value in data.items() if value or key not in {"breakdown", "ledger", "by_op", "device"}}
 
 
 def from_json(data: Any, where: str) -> RunReport:
@@ -99,7 +101,8 @@ def _result(item: Mapping[str, Any]) -> TargetResult:
     book = ledger.from_json(item["ledger"]) if item.get("ledger") else None
     by_op = tuple(StepShare(**step) for step in item.get("by_op", []))
     note = str(item.get("note", ""))
-    return TargetResult(str(item["target"]), str(item["engine"]), measurements, note, breakdown, book, by_op)
+    device = dict(item.get("device") or {})
+    return TargetResult(str(item["target"]), str(item["engine"]), measurements, note, breakdown, book, by_op, device)
 
 
 def _parts(parts: Mapping[str, Any]) -> dict[str, float]:

@@ -21,7 +21,7 @@ from edgekit.errors import BadConfig, BadData, BadTarget
 from edgekit.export.c import export_c, interface
 from edgekit.export.project import KINDS, read_selftest, tflm_interface, write_project
 from edgekit.export.project.layouts import KINDS as LAYOUTS
-from edgekit.export.project.selftest import Format
+from edgekit.export.project.selftest import Format, digest
 from edgekit.export.project.upstream import TFLM
 from edgekit.export.tflm import export_tflm
 from edgekit.export.tflm_arena import planned_arena
@@ -83,7 +83,7 @@ def shell(command: list[str], folder: Path, **more: str) -> subprocess.Completed
 
 
 def expected(golden: Vectors) -> str:
-    lines = [f"edgekit 1 net {len(golden)}"]
+    lines = [f"edgekit 1 net {len(golden)}", f"golden {digest(interface(classifier(), 'net'), golden)}"]
     for index, (_, outputs) in enumerate(golden):
         best = int(np.argmax(outputs["y"]))
         lines.append(f"run {index} status 0 different 0 argmax {best} label {LABELS[best]}")

@@ -9,7 +9,9 @@ from edgekit.errors import BadData
 
 VERSION = 1
 _HEADER = re.compile(r"edgekit (\d+) (\S+) (\d+)")
-_RUN = re.compile(r"run (\d+) status (-?\d+) different (\d+)(?: us (\d+))? argmax (\d+)(?: label (.*))?")
+_RUN = re.compile(r"run (\d+) status (-?\d+) different (\d+)(?: us (\d+))?(?: cycles (\d+))? argmax (\d+)(?: label (.*))?")
+_GOLDEN = re.compile(r"golden ([0-9a-f]{16})")
+_CLOCK = re.compile(r"clock ([1-9]\d*)")
 _HINT = "reset the board and read again from its first line"
 
 
@@ -17,7 +19,7 @@ _HINT = "reset the board and read again from its first line"
 class Run:
     """One golden vector. status: what the model's function returned (0 is well); different: output elements that differ
     from the expected ones; argmax: index of the first output's largest element; micros: duration in µs, None when the
-    board has no clock; label: the name of argmax, or ""."""
+    board has no clock; label: the name of argmax, or ""; cycles: of the core, None where it does not count them."""
 
     index: int
     status: int
@@ -25,6 +27,7 @@ class Run:
     argmax: int
     micros: int | None = None
     label: str = ""
+    cycles: int | None = None
 
     @property
     def passed(self) -> bool:
@@ -33,13 +36,17 @@ class Run:
 
 @dataclass(frozen=True)
 class SelfTest:
-    """What a board printed. vectors: how many it announced; error: why it gave up before the last, or "" """
+    """What a board printed. vectors: how many it announced; error: why it gave up before the last, or "";
+    golden: `selftest.digest` of the vectors it has, "" from an older export; clock_hz: cycles a second, None where it does not
+    say."""
 
     name: str
     vectors: int
     runs: tuple[Run, ...]
     passed: bool
     error: str = ""
+    golden: str = ""
+    clock_hz: int | None = None
 
 
 def read_selftest(text: str) -> SelfTest:
@@ -56,17 +63,23 @@ def read_selftest(text: str) -> SelfTest:
     if version != VERSION:
         raise BadData(f"the self-test speaks version {version} of the protocol, not {VERSION}", "export the project again")
     runs: list[Run] = []
-    error = ""
+    error = golden = ""
+    clock: int | None = None
     for line in lines[starts[-1] + 1 :]:
         if match := _RUN.fullmatch(line):
             micros = None if match[4] is None else int(match[4])
-            runs.append(Run(int(match[1]), int(match[2]), int(match[3]), int(match[5]), micros, match[6] or ""))
+            cycles = None if match[5] is None else int(match[5])
+            runs.append(Run(int(match[1]), int(match[2]), int(match[3]), int(match[6]), micros, match[7] or "", cycles))
         elif line.startswith("run "):
             raise BadData(f"cannot read the line {line!r}", _HINT)
         elif line.startswith("error "):
             error = line.removeprefix("error ")
+        elif match := _GOLDEN.fullmatch(line):
+            golden = match[1]
+        elif match := _CLOCK.fullmatch(line):
+            clock = int(match[1])
         elif line in {"end pass", "end fail"}:
-            return _checked(SelfTest(name, vectors, tuple(runs), line == "end pass", error))
+            return _checked(SelfTest(name, vectors, tuple(runs), line == "end pass", error, golden, clock))
     raise BadData(f"the self-test of '{name}' did not come to its end: {len(runs)} of {vectors} vectors", _HINT)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -188,6 +189,17 @@ def kept(golden: Golden) -> int:
     return max(1, int(np.searchsorted(np.cumsum(sizes), GOLDEN_BYTES, side="right")))
 
 
+def digest(iface: Interface, golden: Golden) -> str:
+    """16 hexadecimal digits that stand for the vectors which a project keeps: of another model or other inputs they differ."""
+    made = hashlib.sha256()
+    for vector in golden[: kept(golden)]:
+        for side, ports in enumerate((iface.inputs, iface.outputs)):
+            for port in ports:
+                made.update(f"{port.dtype}{list(port.shape)}".encode())
+                made.update(np.ascontiguousarray(vector[side][port.tensor]).tobytes())
+    return made.hexdigest()[:16]
+
+
 def golden_header(iface: Interface, golden: Golden) -> str:
     """golden.h: GOLDEN_COUNT inputs and the outputs they must give, one array a port. Raises BadData."""
     if not golden:
@@ -213,4 +225,5 @@ def golden_header(iface: Interface, golden: Golden) -> str:
                 rows += ["  {", *text.wrapped(items), "  },"]
             head = f"static const {port.c_type} golden_{port.name}[GOLDEN_COUNT][{port.elements}] = {{"
             lines += [f"/* {text.comment(port.tensor)} */", head, *rows, "};", ""]
+    lines += [f'#define GOLDEN_DIGEST "{digest(iface, golden)}"', ""]
     return "\n".join([*lines, "#endif", ""])

@@ -39,12 +39,22 @@ static int32_t selftest(void (*say)(const char *text), uint32_t (*clock_us)(void
 {
     int32_t failed = 0;
     selftest_field(say, "edgekit 1 @name@ ", GOLDEN_COUNT);
+    say("\ngolden " GOLDEN_DIGEST "\n");
+#ifdef SELFTEST_CYCLES
+    selftest_field(say, "clock ", (int32_t)SELFTEST_CLOCK_HZ);
     say("\n");
+#endif
 @begin@    for (int32_t i = 0; i < GOLDEN_COUNT; i++) {
         int32_t different = 0;
 @feed@
         const uint32_t start = clock_us != 0 ? clock_us() : 0u;
+#ifdef SELFTEST_CYCLES
+        const uint32_t first = SELFTEST_CYCLES();
         const int32_t status = @run@;
+        const uint32_t cycles = SELFTEST_CYCLES() - first;
+#else
+        const int32_t status = @run@;
+#endif
         const uint32_t taken = clock_us != 0 ? clock_us() - start : 0u;
         const @type@ *const scores = @output@;
         int32_t best = 0;
@@ -59,6 +69,9 @@ static int32_t selftest(void (*say)(const char *text), uint32_t (*clock_us)(void
         if (clock_us != 0) {
             selftest_field(say, " us ", (int32_t)taken);
         }
+#ifdef SELFTEST_CYCLES
+        selftest_field(say, " cycles ", (int32_t)cycles);
+#endif
         selftest_field(say, " argmax ", best);
 @label@        say("\n");
     }

@@ -1,0 +1,171 @@
+"""Times a .tflite or .onnx model on the machine it runs on. Sent there by edgekit, so it needs only Python 3.7, NumPy and one
+of ai_edge_litert, tflite_runtime, tensorflow, onnxruntime.
+
+    timer.py probe
+    timer.py ENGINE MODEL INPUTS OUTPUTS SAMPLES THREADS RUNS SECONDS WARM_S AT_MOST LIMIT_S
+
+INPUTS: raw samples one after another, each all inputs in the file's order; OUTPUTS gets the same of the outputs. Prints one
+JSON object: {engine, threads, load_ns, first_ns, warm, times_ns, peak_kb, base_kb}, memory null where the system does not say.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Take = Callable[[Any, Any], Any]  # (dtype, shape) -> the next input of the file
+    Opened = tuple[Callable[[Take], None], Callable[[], None], Callable[[], list[Any]]]  # feed, run, read
+LITERT = (
+    ("ai_edge_litert.interpreter", "LiteRT"),
+    ("tflite_runtime.interpreter", "tflite_runtime"),
+    ("tensorflow.lite", "TensorFlow Lite"),
+)
+MODULES = {"tflite": LITERT, "onnx": (("onnxruntime", "ONNX Runtime"),)}
+
+
+def find(engine: str) -> Any:
+    """(module, title with version) of the first that can be imported, or None."""
+    for name, title in MODULES[engine]:
+        try:
+            module = importlib.import_module(name)
+        except Exception:  # a broken installation is as good as none
+            continue
+        top = sys.modules[name.split(".")[0]]
+        return module, (title + " " + str(getattr(top, "__version__", "") or _version(name.split(".")[0]))).strip()
+    return None
+
+
+def _version(package: str) -> str:
+    try:
+        from importlib.metadata import version
+
+        return version(package)
+    except Exception:
+        return ""
+
+
+def memory_kb() -> int | None:
+    """Most memory that this process has held, KiB; None where the system does not say."""
+    try:
+        with open("/proc/self/status") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1])
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak // 1024 if sys.platform == "darwin" else peak
+    except Exception:
+        return None
+
+
+def open_tflite(module: Any, path: str, threads: int) -> Opened:
+    """(feed, run, read) of a .tflite."""
+    interpreter = module.Interpreter(model_path=path, num_threads=threads)
+    interpreter.allocate_tensors()
+    inputs = interpreter.get_input_details()
+    outputs = interpreter.get_output_details()
+
+    def feed(take: Take) -> None:
+        for detail in inputs:
+            interpreter.set_tensor(detail["index"], take(detail["dtype"], detail["shape"]))
+
+    return feed, interpreter.invoke, lambda: [interpreter.get_tensor(detail["index"]) for detail in outputs]
+
+
+# ONNX's names of types that NumPy calls otherwise.
+KINDS = {"float": "float32", "double": "float64"}
+
+
+def open_onnx(module: Any, path: str, threads: int) -> Opened:
+    """(feed, run, read) of an .onnx."""
+    options = module.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    session = module.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    names = [value.name for value in session.get_outputs()]
+    fed: dict[str, Any] = {}
+    made: list[Any] = []
+
+    def feed(take: Take) -> None:
+        for value in session.get_inputs():
+            kind = value.type[len("tensor(") : -1]
+            fed[value.name] = take(KINDS.get(kind, kind), value.shape)
+
+    def run() -> None:
+        made[:] = session.run(names, fed)
+
+    return feed, run, lambda: made
+
+
+def main(argv: list[str]) -> int:
+    if argv[1] == "probe":
+        found = {engine: find(engine) for engine in MODULES}
+        sys.stdout.write(json.dumps({engine: pair[1] if pair else None for engine, pair in found.items()}) + "\n")
+        return 0
+    import numpy as np
+
+    engine, model, inputs, outputs = argv[1:5]
+    samples, threads, least = (int(text) for text in argv[5:8])
+    seconds, warm_s = float(argv[8]), float(argv[9])
+    at_most, limit = int(argv[10]), float(argv[11])
+    found = find(engine)
+    if found is None:
+        sys.stderr.write("no library runs this kind of model here\n")
+        return 3
+    with open(inputs, "rb") as file:
+        raw = file.read()
+    at = [0]
+
+    def take(dtype: Any, shape: Any) -> Any:
+        kind = np.dtype(dtype)
+        count = int(np.prod(shape, dtype=np.int64))
+        part = np.frombuffer(raw, kind, count, at[0]).reshape(shape)
+        at[0] += part.nbytes
+        return part
+
+    clock = time.perf_counter_ns
+    base = memory_kb()
+    start = clock()
+    feed, run, read = {"tflite": open_tflite, "onnx": open_onnx}[engine](found[0], model, threads)
+    load = clock() - start
+    first = 0
+    with open(outputs, "wb") as made:
+        for index in range(samples):
+            feed(take)
+            start = clock()
+            run()
+            first = clock() - start if index == 0 else first
+            for array in read():
+                made.write(np.ascontiguousarray(array).tobytes())
+    begin = clock()
+    warm = 0
+    while warm == 0 or clock() - begin < warm_s * 1e9:
+        run()
+        warm += 1
+    times: list[int] = []
+    begin = clock()
+    while len(times) < at_most:
+        start = clock()
+        run()
+        end = clock()
+        times.append(end - start)
+        spent = (end - begin) * 1e-9
+        if (len(times) >= least and spent >= seconds) or spent >= limit:
+            break
+    report: dict[str, Any] = {"engine": found[1], "threads": threads, "load_ns": load, "first_ns": first, "warm": warm}
+    report["times_ns"] = times
+    report["peak_kb"], report["base_kb"] = memory_kb(), base
+    sys.stdout.write(json.dumps(report) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
