@@ -11,7 +11,7 @@ import pytest
 from edgekit import reference
 from edgekit.bench.tflm import run_tflm
 from edgekit.boundary import to_feeds
-from edgekit.errors import BadModel, Unsupported
+from edgekit.errors import BadModel
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
 from edgekit.graph import Array, Graph, Node, Tensor, build, const
@@ -135,10 +135,17 @@ def test_float_lstm_in_tflite() -> None:
             np.testing.assert_allclose(reference.run(again, sample)[name], value, atol=1e-6)
 
 
-@pytest.mark.parametrize(("op", "state"), [("GRU", False), ("RNN", False), ("LSTM", True)])
-def test_what_tflite_lacks_is_refused_by_name(op: str, state: bool) -> None:
-    with pytest.raises(Unsupported, match="cell"):
-        legalize(net(op, state), "tflm")
+@pytest.mark.parametrize(("op", "state"), [("GRU", False), ("RNN", False), ("LSTM", True), ("GRU", True)])
+def test_what_tflite_lacks_is_a_loop_of_the_same_bits(op: str, state: bool) -> None:
+    graph, count = net(op, state, steps=24), 8
+    data = samples(graph, count)
+    integer = legalize(quantize(legalize(graph, "tflm", whole=True), data, io="float"), "tflm")
+    assert [n.attrs["loop"] for n in integer.nodes if n.op == op] == [True]
+    for name in graph.outputs:
+        assert sqnr(graph, integer, data, name) > 30, name
+    for sample, theirs in zip(data[:2], run_tflm(export_tflite(integer), data[:2]), strict=True):
+        for name, value in reference.run(integer, sample).items():
+            np.testing.assert_array_equal(theirs[name], value)
 
 
 def test_damaged_metadata_is_refused() -> None:
