@@ -93,7 +93,8 @@ def test_pixels_in_c_are_the_calibrations(tmp_path: Path, first: bool) -> None:
     feed = to_feeds(graph, open_data(str(tmp_path), graph)[0])["x"]
     model = compile_c(graph, "net")
     main = '#include "net.h"\n#include <stdio.h>\nint main(void) { static uint8_t p[72]; static int8_t q[72];\n'
-    main += "if (fread(p, 1, 72, stdin) != 72) return 1;\n net_quantize_pixels_input(p, q); return fwrite(q, 1, 72, stdout) != 72; }\n"
+    main += "if (fread(p, 1, 72, stdin) != 72) return 1;\n net_quantize_pixels_input(p, q);\n"
+    main += "return fwrite(q, 1, 72, stdout) != 72; }\n"
     for name, content in {**model.files, "main.c": main.encode()}.items():
         (tmp_path / name).write_bytes(content)
     subprocess.run(

@@ -157,7 +157,8 @@ def _port_macros(
     port: Port, perm: tuple[int, ...] | None, layout: str = "", told: Sequence[str] = ()
 ) -> list[str]:
     """perm: axis i of the array is axis perm[i] of the source model's, whose axes are called `layout`; told: of its content."""
-    notes = [text.comment(f"{port.tensor}: {port.dtype}{_shape(port.shape)}{_axes(port.shape, perm, layout)}"), *map(text.comment, told)]
+    first = f"{port.tensor}: {port.dtype}{_shape(port.shape)}{_axes(port.shape, perm, layout)}"
+    notes = [text.comment(line) for line in (first, *told)]
     quant = port.quant
     if quant is not None and quant.scale.size == 1:
         notes.append(f"real number = {port.macro}_SCALE * (integer - {port.macro}_ZERO_POINT)")

@@ -51,6 +51,15 @@ def _matrix(size: int, length: int, complex_in: bool, inverse: bool, bins: int) 
     return rows.reshape(2 * bins, -1).astype(np.float32)
 
 
+def _real_matrix(size: int, length: int) -> Array:
+    """[length, size * 2]: a real signal from the first `size` values of its half spectrum, the other half being conjugated."""
+    k = np.arange(size)
+    angle = 2 * np.pi * np.outer(np.arange(length), k) / length
+    twice = np.where((k == 0) | (2 * k == length), 1.0, 2.0) / length
+    rows = np.stack([np.cos(angle) * twice, -np.sin(angle) * twice], axis=-1)
+    return rows.reshape(length, -1).astype(np.float32)
+
+
 def dft(b: Builder, c: Call) -> list[str]:
     """Along one axis of [..., 1] real or [..., 2] complex numbers, as a matrix product."""
     x = b.tensor(c.needed(0))
@@ -59,24 +68,25 @@ def dft(b: Builder, c: Call) -> list[str]:
     later = b.ints(c.input(2), "axis") if c.opset >= 20 else None
     axis = axis_of(later[0] if later else -2 if c.opset >= 20 else c.get("axis", 1), rank)
     given = b.ints(c.input(1), "length")
-    length = given[0] if given else shape[axis]
     inverse, onesided = bool(c.get("inverse", 0)), bool(c.get("onesided", 0))
+    back = inverse and onesided  # from the half spectrum to the real signal
+    length = given[0] if given else 2 * (shape[axis] - 1) if back else shape[axis]
     if shape[-1] not in (1, 2) or axis == rank - 1 or length < 1:
         raise ValueError(f"shape {list(shape)}, axis {axis}, length {length}")
-    if inverse and onesided:
-        raise Cannot("it is an inverse transform of one side", "the whole spectrum")
     if length > LARGEST_DFT:
         raise Cannot(f"its transform of {length} would be a matrix of {length} by {length}", "STFT, which is a fast transform")
-    size = min(length, shape[axis])
+    if back and not complex_in:
+        raise ValueError("an inverse transform of one side is of complex numbers")
+    size = min(bins_of(length) if back else length, shape[axis])
     x = b.transpose(x, [*(a for a in range(rank) if a not in (axis, rank - 1)), axis, rank - 1])
     lead = b.tensors[x].shape[:-2]
     if size < shape[axis]:
         full = b.tensors[x].shape
         x = b.one("SLICE", [x], begin=(0,) * rank, size=(*lead, size, full[-1]), stride=(1,) * rank)
-    bins = bins_of(length) if onesided else length
-    weights = b.constant(_matrix(size, length, complex_in, inverse, bins), "transform")
-    y = b.one("FILTER_BANK", [b.reshape(x, (*lead, size * shape[-1])), weights])
-    y = b.reshape(y, (*lead, bins, 2))
+    bins = length if inverse or not onesided else bins_of(length)
+    matrix = _real_matrix(size, length) if back else _matrix(size, length, complex_in, inverse, bins)
+    y = b.one("FILTER_BANK", [b.reshape(x, (*lead, size * shape[-1])), b.constant(matrix, "transform")])
+    y = b.reshape(y, (*lead, bins, 1 if back else 2))
     order = [*(a for a in range(rank) if a not in (axis, rank - 1)), axis, rank - 1]
     return [b.transpose(y, [order.index(a) for a in range(rank)])]
 

@@ -12,6 +12,7 @@ from edgekit import fixedpoint
 from edgekit.errors import BadConfig
 from edgekit.graph import NUMPY_DTYPES, Graph, Node, Quant, State, Tensor, build, const, fresh
 from edgekit.ops import op_of
+from edgekit.passes.quantize import sound
 from edgekit.passes.quantize.choose import Affine, Choice
 from edgekit.passes.quantize.recurrent import ties
 
@@ -41,6 +42,7 @@ class _Writer:
         self.real: dict[str, str] = {}  # and its float form
         self.shared: dict[tuple[str, str], str] = {}  # weights already written, by (tensor, axis and flushing)
         self.edge = {*graph.inputs, *graph.outputs}
+        self.heard = sound.heard_only(graph)
         self.maker = {out: node.source or node.op for node in graph.nodes for out in node.outputs}
 
     def run(self) -> Graph:
@@ -95,8 +97,8 @@ class _Writer:
         if tensor.dtype != "float32":
             self.made[name] = tensor
             return name
-        given_as_real = island and not (name in self.graph.inputs and self.io == "int8")
-        keeps = (self.io == "float") if name in self.edge else island
+        given_as_real = island and not (name in self.graph.inputs and self.io == "int8" and name not in self.heard)
+        keeps = (self.io == "float" or name in self.heard) if name in self.edge else island
         own = name if keeps == given_as_real else self._fresh(name, "float" if given_as_real else self.scheme.activations)
         if given_as_real:
             self.real[name] = own

@@ -78,7 +78,7 @@ def power(draft: Draft, node: Node) -> bool:
     if not _sums(draft, node):
         return False
     last = _above(draft, node.inputs[0])
-    if last is None or last.op != "MUL" or last.inputs[0] != last.inputs[1] or last.attrs.get("activation", "NONE") != "NONE":
+    if last is None or not (_squares(last) or last.op == "SQUARE"):
         return False
     spectrum = _above(draft, last.inputs[0], whole=True)
     w = draft.data(node.inputs[1])
@@ -96,20 +96,55 @@ def power(draft: Draft, node: Node) -> bool:
     return True
 
 
+def summed(draft: Draft, node: Node) -> bool:
+    """The sum of the squares of both parts: power."""
+    if node.op != "SUM" or not draft.is_float(node):
+        return False
+    squares = draft.private_maker(node.inputs[0])
+    if squares is None or not (squares.op == "SQUARE" or _squares(squares)):
+        return False
+    spectrum = _above(draft, squares.inputs[0], whole=True)
+    shape = draft[node.inputs[0]].shape
+    if spectrum is None or spectrum.op != "STFT" or spectrum.attrs.get("form") != "COMPLEX":
+        return False
+    if shape != draft[spectrum.outputs[0]].shape or tuple(node.attrs["axes"]) != (3,):
+        return False
+    y = node.outputs[0]
+    made, result = draft.fresh(f"{y}_power"), draft[y].shape
+    draft.drop(node)
+    draft.emit("STFT", spectrum.inputs, {**spectrum.attrs, "form": "POWER"}, node, (made,))
+    draft.emit("RESHAPE", (made,), {"shape": result}, node, (y,))
+    return True
+
+
+def _squares(node: Node) -> bool:
+    return node.op == "MUL" and node.inputs[0] == node.inputs[1] and node.attrs.get("activation", "NONE") == "NONE"
+
+
 def magnitude(draft: Draft, node: Node) -> bool:
-    """SQRT of a power spectrum without filters; filters behind a magnitude spectrum."""
-    maker = draft.private_maker(node.inputs[0]) if node.op in {"SQRT", "FULLY_CONNECTED"} else None
+    """SQRT of a power spectrum without filters, SQUARE of magnitudes; filters behind either."""
+    if node.op in {"SQRT", "SQUARE"} and draft.is_float(node):
+        return _root(draft, node)
+    maker = draft.private_maker(node.inputs[0]) if node.op == "FULLY_CONNECTED" else None
     if maker is None or maker.op != "STFT" or len(maker.inputs) > 2 or not draft.is_float(node):
         return False
     form = maker.attrs.get("form", "POWER")
-    if node.op == "SQRT" and form == "POWER":
-        draft.drop(node)
-        draft.emit("STFT", maker.inputs, {**maker.attrs, "form": "MAGNITUDE"}, node, node.outputs)
-        return True
     if form == "COMPLEX" or not _sums(draft, node) or draft[node.outputs[0]].shape[:-1] != draft[maker.outputs[0]].shape[:-1]:
         return False
     draft.drop(node)
     draft.emit("STFT", (*maker.inputs, node.inputs[1]), maker.attrs, node, node.outputs)
+    return True
+
+
+def _root(draft: Draft, node: Node) -> bool:
+    spectrum, y = _above(draft, node.inputs[0]), node.outputs[0]
+    before, after = ("POWER", "MAGNITUDE") if node.op == "SQRT" else ("MAGNITUDE", "POWER")
+    if spectrum is None or spectrum.op != "STFT" or len(spectrum.inputs) > 2 or spectrum.attrs.get("form", "POWER") != before:
+        return False
+    made, shape = draft.fresh(f"{y}_spectrum"), draft[y].shape
+    draft.drop(node)
+    draft.emit("STFT", spectrum.inputs, {**spectrum.attrs, "form": after}, node, (made,))
+    draft.emit("RESHAPE", (made,), {"shape": shape}, node, (y,))
     return True
 
 
@@ -138,4 +173,4 @@ def _above(draft: Draft, name: str | None, whole: bool = False) -> Node | None:
     return None
 
 
-RULES = (find_stft, of_pcm, power, magnitude)
+RULES = (find_stft, of_pcm, power, summed, magnitude)
