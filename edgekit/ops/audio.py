@@ -101,7 +101,17 @@ def macs_bank(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Ten
     return x.elements // x.shape[-1] * taps(w)
 
 
+def coupled_stft(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
+    """Recordings; a front-end's filters are not a network's to lose."""
+    return [[(given(inputs, 1)[0].name, 0), (outputs[0].name, 0)]]
+
+
+def coupled_bank(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
+    (x,), y = given(inputs, 1), outputs[0]
+    return [[(x.name, axis), (y.name, axis)] for axis in range(len(y.shape) - 1)]
+
+
 OPS: tuple[Op, ...] = (
-    Op("STFT", infer_stft, real_stft, attrs=STFT_ATTRS, ids=(1, 2), quant="none", macs=macs_stft),
-    Op("FILTER_BANK", infer_bank, real_bank, ids=(1, 2), quant="none", macs=macs_bank),
+    Op("STFT", infer_stft, real_stft, attrs=STFT_ATTRS, ids=(1, 2), quant="none", macs=macs_stft, coupled=coupled_stft),
+    Op("FILTER_BANK", infer_bank, real_bank, ids=(1, 2), quant="none", macs=macs_bank, coupled=coupled_bank),
 )

@@ -106,6 +106,14 @@ def macs(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor])
     return x.shape[0] * x.shape[1] * (w.elements + r.elements)
 
 
+def coupled(node: Node, inputs: Sequence[Tensor | None], outputs: Sequence[Tensor]) -> list[list[tuple[str, int]]]:
+    """Sequences, and features of x. A unit's places are not one index of every axis (it has a row in each gate): `passes.prune`
+    knows them."""
+    x, w, *_ = given(inputs, 3)
+    firsts = [t for t in (optional(inputs, 4), optional(inputs, 5)) if t is not None and len(t.shape) == 2]
+    return [[(t.name, 0) for t in (x, *firsts, *outputs)], [(x.name, 2), (w.name, 1)]]
+
+
 def _integer(rule: IntegerRule) -> IntegerRule:
     """The rule, or that of the step where `loop` is set."""
 
@@ -115,7 +123,7 @@ def _integer(rule: IntegerRule) -> IntegerRule:
     return either
 
 
-_SHARED = {"weights": {1: 0, 2: 0}, "bias": 3, "macs": macs}
+_SHARED = {"weights": {1: 0, 2: 0}, "bias": 3, "macs": macs, "coupled": coupled}
 OPS: tuple[Op, ...] = (
     Op(
         "LSTM",

@@ -34,7 +34,14 @@ CASES: list[tuple[str, list[tuple[int, ...]], dict[str, Any]]] = [
     ("CONCATENATION", [(2, 3, 4), (2, 2, 4)], {"axis": 1}),
     ("SPLIT", [(2, 4, 3)], {"axis": 1, "sizes": (1, 3)}),
     ("PAD", [(2, 3)], {"pads": ((1, 0), (0, 0))}),
+    ("LSTM", [(2, 4, 3), (20, 3), (20, 5), (20,), (2, 5), (2, 5)], {}),
+    ("GRU", [(2, 4, 3), (15, 3), (15, 5), (15,), (2, 5), (5,)], {}),
+    ("RNN", [(2, 4, 3), (5, 3), (5, 5), (5,), (2, 5)], {"reverse": True}),
+    ("STFT", [(2, 12), (4,)], {"hop": 2, "fft": 4}),
+    ("FILTER_BANK", [(2, 3, 4), (5, 4)], {}),
 ]
+
+STATES = {"LSTM": 2, "GRU": 1, "RNN": 1}  # outputs besides y
 
 
 def run(node: Node, arrays: list[Array]) -> list[Array]:
@@ -46,7 +53,7 @@ def test_a_group_loses_an_index_together(op: str, shapes: list[tuple[int, ...]],
     rng = np.random.default_rng(0)
     arrays = [np.abs(floats(rng, *s)) for s in shapes]
     inputs = [Tensor(f"x{i}", s, "float32") for i, s in enumerate(shapes)]
-    count = len(attrs.get("sizes", [0]))
+    count = len(attrs["sizes"]) if "sizes" in attrs else STATES.get(op, 0) + 1
     node = Node(op, tuple(t.name for t in inputs), tuple(f"y{i}" for i in range(count)), attrs, "n")
     outputs = [Tensor(n, s, d) for n, (s, d) in zip(node.outputs, infer(node, inputs), strict=True)]
     rule = op_of(node).coupled

@@ -92,7 +92,7 @@ def test_an_absent_optional_input_may_be_none() -> None:
 
 IN_FLOAT = set(
     "ATAN2 BATCH_NORM FLOOR_DIV FLOOR_MOD LOGICAL_AND LOGICAL_NOT LOGICAL_OR LOG_SOFTMAX REDUCE_ALL REDUCE_ANY "
-    "REDUCE_PROD".split()
+    "REDUCE_PROD STFT FILTER_BANK".split()
 )
 
 
