@@ -285,7 +285,7 @@ class _Reader:
         """An If whose condition is known: the taken branch is read in place."""
         condition = self.b.array(call.needed(0))
         if condition is None:
-            raise Cannot("its condition is computed at run time", "export with the branch decided")
+            raise Cannot("its condition is computed at run time", "fix the input that decides it, as in --set sr=16000")
         wanted = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
         body = next((a.g for a in node.attribute if a.name == wanted), None)
         if body is None:
