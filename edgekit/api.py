@@ -6,8 +6,10 @@ is a Dataset: `samples` and `split` hold for both, `data_scale` only for data th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+import hashlib
+import inspect as inspect_module
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,21 +21,24 @@ from edgekit.errors import BadConfig
 from edgekit.exporting import Exported, export_files
 from edgekit.graph import Graph
 from edgekit.inspection import Inspection, inspect_graph
+from edgekit.ladder import Climb, Rung, Way, climb
 from edgekit.load import applicable
 from edgekit.load import load as load  # the first verb, as it is
 from edgekit.measure import Measurement
-from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, layer_sqnr
+from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, Rounding, layer_sqnr
 from edgekit.passes.quantize.apply import IO
 from edgekit.pipeline import Layout, Source, open_model, quantize_graph
 from edgekit.pruning import Pruner, PruneResult, ScanRow, Settings, check_goal
+from edgekit.recipe import Recipe, changes, data_hash, versions
 from edgekit.report.model import RunReport
 from edgekit.target import Target, find_target, parse_size
 from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
+    from edgekit.passes.finetune_qat import QatReport
 
-__all__ = ["bench", "export", "inspect", "load", "prune", "quantize", "verify"]
+__all__ = ["apply", "bench", "export", "inspect", "load", "prune", "quantize", "verify"]
 
 # Samples that per-layer SQNR is measured on: it runs the network in NumPy, layer by layer.
 SQNR_SAMPLES = 8
@@ -50,8 +55,9 @@ def inspect(model: str | Path | Graph, target: str | Target | None = None, **loa
 @dataclass(frozen=True)
 class QuantizeResult:
     """files: {file name: bytes}, one file. graph: the integer Graph. float_accuracy, accuracy, accuracy_drop: on the
-    evaluation data, or unavailable with the reason. layers: per-layer SQNR on the first
-    `layer_samples` calibration samples, worst first."""
+    evaluation data, or unavailable with the reason. layers: per-layer SQNR on the first `layer_samples` calibration samples,
+    worst first. way: how it was quantized; climb: all that was tried for `max_drop`; recipe: what makes it again (None where
+    the model or data was no file); qat: how training went."""
 
     source: Source
     files: Mapping[str, bytes]
@@ -63,6 +69,10 @@ class QuantizeResult:
     layers: tuple[LayerSqnr, ...]
     layer_samples: int
     notes: tuple[str, ...]
+    way: Way = field(default_factory=Way)
+    climb: Climb | None = None
+    recipe: Recipe | None = None
+    qat: QatReport | None = None
 
 
 def quantize(
@@ -79,31 +89,112 @@ def quantize(
     io_layout: Layout | None = None,
     target: str | Target | None = None,
     data_scale: Scale | None = None,
+    equalize: bool = False,
+    bias_correction: bool = False,
+    rounding: Rounding = "nearest",
+    keep_float: Sequence[str] = (),
+    qat: int = 0,
+    max_drop: float | None = None,
+    say: Callable[[Rung], None] | None = None,
     **load_options: Any,
 ) -> QuantizeResult:
     """Calibrate on `data` and quantize. `out`'s suffix picks the engine (.tflite, .onnx); a microcontroller `target` holds
     a .tflite to what TFLite-Micro has. Accuracy is judged on `eval`, or on the share `split` keeps from `data`.
+
+    equalize, bias_correction, rounding, keep_float, qat (epochs): see `pipeline.quantize_graph`. max_drop: points that may be
+    lost; ways are then tried until one loses no more (see `ladder`), and the best is taken if none does.
     Raises BadConfig, BadData, BadModel, Unsupported."""
     source = open_model(model, **load_options)
     path = Path(out)
     engine = _file_engine(path, None if target is None else _target(target))
     calibration = _dataset(data, source.graph, samples, data_scale, split, "train")
     judged = calibration.held_out if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
-    done = quantize_graph(source.graph, calibration, engine, scheme=scheme, observer=observer, io=io, layout=io_layout)
+    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), qat)
+    learn = _dataset(data, source.graph, None, data_scale, split, "train") if qat or max_drop is not None else None
+    climbed, board = None, None if target is None else _target(target)
+    if max_drop is None:
+        done = quantize_graph(source.graph, calibration, engine, io=io, layout=io_layout, train=learn, **asdict(way))
+    else:
+        if judged is None:
+            raise BadConfig("max_drop needs data to judge on", "give eval, or split")
+        climbed = climb(
+            source.graph,
+            calibration,
+            judged,
+            engine,
+            max_drop,
+            start=way,
+            io=io,
+            layout=io_layout,
+            train=learn,
+            target=board,
+            say=say,
+        )
+        assert climbed.done is not None
+        done, way = climbed.done, climbed.way
     before = evaluate.accuracy(done.before, judged)
     after = evaluate.accuracy(done.after, judged)
+    files = {path.name: write_model(done.after, engine)}
+    named = all(d is None or not isinstance(d, Dataset) for d in (data, eval)) and not isinstance(model, Graph)
+    recipe = None
+    if named:
+        options: dict[str, Any] = {
+            "model": str(model),
+            "out": str(out),
+            "data": str(data),
+            "eval": None if eval is None else str(eval),
+        }
+        options |= {"split": split, "samples": samples, "io": io, "io_layout": io_layout, "data_scale": data_scale}
+        options |= {"target": target if target is None or isinstance(target, str) else target.name, **way.options()}
+        lock = {
+            "model": source.sha256,
+            "data": data_hash(calibration),
+            "training_data": data_hash(learn) if way.qat else "",
+            "out": hashlib.sha256(files[path.name]).hexdigest(),
+        }
+        recipe = Recipe("quantize", {**options, "load": load_options}, lock, versions())
     return QuantizeResult(
         source,
-        {path.name: write_model(done.after, engine)},
+        files,
         done.after,
         done.report,
         before,
         after,
         evaluate.drop(before, after),
-        tuple(layer_sqnr(done.before, done.after, islice(calibration, SQNR_SAMPLES))),
+        tuple(layer_sqnr(done.report.trained or done.before, done.after, islice(calibration, SQNR_SAMPLES))),
         min(SQNR_SAMPLES, done.report.samples),
         calibration.notes,
+        way,
+        climbed,
+        recipe,
+        done.qat,
     )
+
+
+@dataclass(frozen=True)
+class Applied:
+    """content: the artefact; same: whether its sha256 is the lock's; changes: what is not as the lock has it."""
+
+    content: bytes
+    sha256: str
+    same: bool
+    changes: tuple[str, ...]
+
+
+def apply(recipe: Recipe, out: str | Path | None = None) -> Applied:
+    """Make a recipe's artefact again. Raises BadConfig for options no longer known, and what the recipe's command does."""
+    verbs: dict[str, Callable[..., Any]] = {"quantize": quantize}
+    arguments = recipe.arguments() | ({} if out is None else {"out": str(out)})
+    try:
+        bound = inspect_module.signature(verbs[recipe.command]).bind(**arguments)
+    except TypeError as error:
+        raise BadConfig(f"the recipe does not fit `{recipe.command}`: {error}", "write it again") from error
+    result = verbs[recipe.command](*bound.args, **bound.kwargs)
+    (content,) = result.files.values()
+    sha = hashlib.sha256(content).hexdigest()
+    lock = dict(result.recipe.lock) if result.recipe is not None else {}
+    found = changes(recipe, {k: v for k, v in lock.items() if k != "out"}, versions())
+    return Applied(content, sha, sha == recipe.lock.get("out"), tuple(found))
 
 
 def export(

@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "What a model is made of, needs, and can run on.",
     "quantize": "Make a float model int8, calibrated on data.",
     "prune": "Leave out what matters least, and recover.",
+    "apply": "Make an artefact again from its recipe, bit for bit.",
     "export": "Write deployable files for a target.",
     "bench": "Measure a model on targets.",
     "verify": "Prove that every engine gives the same answers.",

@@ -159,6 +159,19 @@ def share(ctx: click.Context, param: click.Parameter, value: str | None) -> str 
     return value
 
 
+def points(ctx: click.Context, param: click.Parameter, value: str | None) -> float | None:
+    """Percentage points such as 1, 0.5pt or "1 pt"."""
+    if value is None:
+        return None
+    try:
+        result = float(value.strip().removesuffix("pt").strip())
+    except ValueError:
+        result = float("nan")
+    if not abs(result) <= 100:
+        raise click.BadParameter(f"'{value}' is not a number of points such as 1pt.")
+    return result
+
+
 data_scale_option = click.option(
     "--data-scale", metavar="S,Z", callback=_data_scale, help="What integer data means: real = S * (q - Z)."
 )

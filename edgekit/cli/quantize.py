@@ -16,11 +16,16 @@ from edgekit.cli.common import (
     io_layout_option,
     load_options,
     model_argument,
+    points,
     share,
     show,
     target_help,
     working,
 )
+
+
+def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
 
 
 @cli_command
@@ -32,7 +37,7 @@ from edgekit.cli.common import (
 @click.option("--scheme", default="int8", show_default=True, metavar="S", help="The number format.")
 @click.option(
     "--observer",
-    type=click.Choice(["minmax", "percentile", "mse"]),
+    type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
     default="minmax",
     show_default=True,
     help="How ranges are chosen from what was observed.",
@@ -46,7 +51,23 @@ from edgekit.cli.common import (
 @io_layout_option
 @click.option("--target", metavar="T", help=target_help)
 @data_scale_option
-@click.option("--max-drop", type=float, metavar="X", help="Exit 1 when accuracy falls by more than X points.")
+@click.option("--equalize", is_flag=True, help="Even out the ranges of channels first; the function stays the same.")
+@click.option("--bias-correction", is_flag=True, help="Move biases by the mean error of their layers on the data.")
+@click.option(
+    "--rounding",
+    type=click.Choice(["nearest", "adaptive"]),
+    default="nearest",
+    show_default=True,
+    help="Round weights to the nearest value, or so that layers give what they gave.",
+)
+@click.option("--keep-float", metavar="NODE,...", callback=_names, help="Leave these nodes in float.")
+@click.option("--qat", type=click.IntRange(min=1), metavar="EPOCHS", help="Train with rounded values on all of --data.")
+@click.option(
+    "--max-drop",
+    callback=points,
+    metavar="X",
+    help="Lose at most X points (1pt): try better ways until one does, and write OUT.recipe.toml; exit 1 when none does.",
+)
 @click.option("--force", is_flag=True, help="Replace OUT.")
 @load_options
 def command(model: str, out: str, data: str, eval_data: str | None, max_drop: float | None, force: bool, **rest: Any) -> int:
@@ -58,14 +79,22 @@ def command(model: str, out: str, data: str, eval_data: str | None, max_drop: fl
     from edgekit import output
 
     output.check_free(Path(out), force)
+    recipe = Path(f"{out}.recipe.toml")
+    if max_drop is not None:
+        output.check_free(recipe, force)
     from edgekit import api
     from edgekit.gate import Limit
     from edgekit.report.quantize import kept, quantize_json, quantize_text
 
+    rest["qat"] = rest["qat"] or 0
     with working("quantizing"):
-        result = api.quantize(model, out, data, eval=eval_data, **rest, **load)
+        result = api.quantize(model, out, data, eval=eval_data, max_drop=max_drop, **rest, **load)
     for content in result.files.values():
         output.write_file(Path(out), content, force)
+    if max_drop is not None and result.recipe is not None:
+        from edgekit.recipe import recipe_text
+
+        output.write_file(recipe, recipe_text(result.recipe, recipe.parent).encode(), force)
     limit = None if max_drop is None else Limit("accuracy_drop", max_drop)
     show(quantize_text(result, out, limit), quantize_json(result, out), as_json)
     return FINE if kept(result, limit) else VIOLATED

@@ -27,6 +27,15 @@ def quantize_text(result: QuantizeResult, out: str, limit: Limit | None = None) 
     report = result.report
     lines = [f"wrote {out}: {size(sum(len(data) for data in result.files.values()))}", ""]
     lines += _accuracy(result, limit)
+    lines += _rungs(result, out)
+    if result.qat is not None:
+        t = result.qat.training
+        lines += [
+            f"trained {len(t.losses)} epochs: loss {t.losses[0]:.4g} to {t.losses[-1]:.4g}" if t.losses else "not trained"
+        ]
+        if result.qat.agreement is not None:
+            words = f"{result.qat.agreement:.2%} of {result.qat.samples} samples"
+            lines += [f"float32 training mode and integer network decide alike on {words}"]
     lines += [f"calibrated on {report.samples} samples", *(f"  {note}" for note in result.notes), ""]
     if result.layers:
         rows = [
@@ -59,6 +68,11 @@ def quantize_json(result: QuantizeResult, out: str) -> dict[str, Any]:
         "requantizes": [{"tensor": name, "from": a, "to": b} for name, a, b in report.requantizes],
         "flushed": [{"tensor": name, "zero": zero, "channels": channels} for name, zero, channels in report.flushed],
         "masks": [{"tensor": name, "value": value} for name, value in report.masks],
+        "way": asdict(result.way),
+        "tried": [asdict(rung) for rung in result.climb.rungs] if result.climb is not None else [],
+        "qat": None
+        if result.qat is None
+        else {"losses": result.qat.training.losses, "agreement": result.qat.agreement, "samples": result.qat.samples},
         "notes": list(result.notes),
     }
 
@@ -76,6 +90,23 @@ def _accuracy(result: QuantizeResult, limit: Limit | None) -> list[str]:
         if limit is not None:
             lines.append("FAIL: --max-drop cannot be judged")
     return lines
+
+
+def _rungs(result: QuantizeResult, out: str) -> list[str]:
+    """What was tried for --max-drop."""
+    if result.climb is None:
+        return []
+    rows = [
+        (
+            rung.name,
+            amount("accuracy", rung.accuracy),
+            amount("accuracy_drop", rung.drop) if rung.drop is not None else f"not tried: {rung.why}",
+            "taken" if rung.way == result.way and rung.drop == result.climb.drop else "",
+        )
+        for rung in result.climb.rungs
+    ]
+    wrote = [f"wrote {out}.recipe.toml: `edgekit apply` makes it again"] if result.recipe is not None else []
+    return ["", text_table(("tried for --max-drop", "accuracy", "drop", ""), rows, (1, 2)), *wrote, ""]
 
 
 def _value(found: Measurement) -> str:

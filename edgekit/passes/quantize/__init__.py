@@ -6,7 +6,7 @@ wanted tensors -> Observations (ranges, histograms) -> Choice (scales) -> intege
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -48,6 +48,7 @@ class QuantReport:
     islands: (operator, source node, why) of every node that stayed float. requantizes: (tensor, its fixed scale, the scale
     it is moved in). flushed: (weight tensor, channels set to zero, channels). samples: how many were observed.
     masks: (masked scores, the finite value that now masks them). refined: rounding and bias correction, by layer.
+    trained: the float graph as training left it (None: it was not trained).
     """
 
     choice: Choice
@@ -57,6 +58,7 @@ class QuantReport:
     samples: int
     masks: tuple[tuple[str, float], ...] = ()
     refined: tuple[Refined, ...] = ()
+    trained: Graph | None = None
 
 
 def quantize(
@@ -81,11 +83,12 @@ def quantize_with_report(
     bias_correction: bool = False,
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
+    train: Callable[[Graph, Choice], Graph] | None = None,
 ) -> tuple[Graph, QuantReport]:
     """Quantize on `data` (samples in the source model's layout, read once, or twice to refine) and say what was done.
 
     bias_correction, rounding="adaptive": see `refine`. keep_float: names of nodes (their source, or a value they make) that
-    stay float. Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer, io or node, BadData
+    stay float. train: what makes of the float graph and its choice one with better constants. Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer, io or node, BadData
     for data that does not fit.
     """
     if graph.is_quantized:
@@ -99,11 +102,15 @@ def quantize_with_report(
     seen = observe(graph, data, names, histograms=observer != "minmax")
     graph, seen, masked = masks.settle(graph, seen)
     choice = choose(graph, seen, scheme=kind, observer=observer, keep_float=kept)
+    trained = None
+    if train is not None:
+        graph = trained = train(graph, choice)
+        choice = choose(graph, seen, scheme=kind, observer=observer, keep_float=kept)
     made, refined = apply(graph, choice, io=io), list[Refined]()
     if bias_correction or rounding == "adaptive":
         made, refined = refine(graph, made, data, rounding=rounding == "adaptive", bias=bias_correction)
     report = describe(graph, choice, seen.samples)
-    return made, replace(report, masks=tuple(masked), refined=tuple(refined))
+    return made, replace(report, masks=tuple(masked), refined=tuple(refined), trained=trained)
 
 
 def named(graph: Graph, names: Sequence[str]) -> list[str]:

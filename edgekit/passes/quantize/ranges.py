@@ -48,7 +48,7 @@ def entropy(seen: Observed, dtype: str) -> tuple[float, float]:
     """The range whose integers' distribution is nearest to the values' by Kullback-Leibler divergence.
 
     Migacz 2017, 8-bit Inference with TensorRT: what lies outside counts at the ends, and every integer's count is spread
-    evenly over the values (bins that hold any) it stands for. Both ends are shrunk together. The bin at zero counts as its
+    evenly over the values (bins that hold any) it stands for. Both ends are shrunk together, then each by itself. The bin at zero counts as its
     neighbour does: a ReLU's zeros are exact in any range, and would drown the rest.
     """
     grid = _grid(seen)
@@ -61,9 +61,15 @@ def entropy(seen: Observed, dtype: str) -> tuple[float, float]:
     if low == high:
         return low, high
     shrinks = SHRINKS if dtype == "int8" else SHRINKS[:1]  # 2,048 bins say nothing about 65,536 steps
-    divergences = [_divergence(values, counts, low * s, high * s, dtype) for s in shrinks]
-    best = float(shrinks[int(np.argmin(divergences))])
-    return low * best, high * best
+
+    def best(lows: Array, highs: Array) -> tuple[float, float]:
+        found = [_divergence(values, counts, float(a), float(b), dtype) for a, b in zip(lows, highs, strict=True)]
+        at = int(np.argmin(found))
+        return float(lows[at]), float(highs[at])
+
+    both = best(low * shrinks, high * shrinks)
+    upper = best(np.full(shrinks.size, both[0]), high * shrinks)
+    return best(low * shrinks, np.full(shrinks.size, upper[1]))
 
 
 def _divergence(values: Array, counts: Array, low: float, high: float, dtype: str) -> float:

@@ -1,0 +1,187 @@
+"""--max-drop: try ways to quantize, cheapest first, until one loses no more accuracy than allowed on held-out data.
+
+plain -> other observers -> equalized -> biases corrected -> weights rounded adaptively -> the worst layers in float, or 16 bits
+(where the target has them) -> training with rounded values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from typing import Any
+
+from edgekit import evaluate
+from edgekit.data import Dataset
+from edgekit.errors import BadData, EdgekitError
+from edgekit.graph import Graph
+from edgekit.measure import Measurement
+from edgekit.passes.quantize import ObserverName, Rounding, layer_sqnr
+from edgekit.passes.quantize.apply import IO
+from edgekit.passes.quantize.refine import LAYERS
+from edgekit.pipeline import Layout, Quantized, prepare, quantize_graph
+from edgekit.target import Target
+
+OBSERVERS: tuple[ObserverName, ...] = ("percentile", "mse", "entropy")
+WORST = (1, 2, 4, 8)  # layers that stay float
+SAMPLES = 8  # that layers are ranked on
+EPOCHS = 8  # of training, the last rung
+
+
+@dataclass(frozen=True)
+class Way:
+    """How to quantize: the keyword arguments of `pipeline.quantize_graph` that a recipe keeps."""
+
+    scheme: str = "int8"
+    observer: ObserverName = "minmax"
+    equalize: bool = False
+    bias_correction: bool = False
+    rounding: Rounding = "nearest"
+    keep_float: tuple[str, ...] = ()
+    qat: int = 0
+
+    def options(self) -> dict[str, Any]:
+        """What differs from the plain way, as command-line options are named."""
+        plain = asdict(Way())
+        return {name: value for name, value in asdict(self).items() if value != plain[name]}
+
+
+@dataclass(frozen=True)
+class Rung:
+    """One try. drop: points of accuracy lost (negative: won); None where it could not be tried, and `why` says it."""
+
+    name: str
+    way: Way
+    accuracy: float | None
+    drop: float | None
+    why: str = ""
+
+
+@dataclass
+class Climb:
+    """rungs: all tries, in order. done, way: of the first that kept the budget, or of the best; before: the float accuracy."""
+
+    before: Measurement
+    limit: float
+    rungs: list[Rung] = field(default_factory=list)
+    done: Quantized | None = None
+    way: Way = Way()
+    drop: float = float("inf")
+
+    @property
+    def kept(self) -> bool:
+        return self.drop <= self.limit
+
+
+def climb(
+    graph: Graph,
+    data: Dataset,
+    judged: Dataset,
+    engine: str,
+    limit: float,
+    *,
+    start: Way,
+    io: IO = "int8",
+    layout: Layout | None = None,
+    train: Dataset | None = None,
+    target: Target | None = None,
+    say: Callable[[Rung], None] | None = None,
+) -> Climb:
+    """Climb until at most `limit` points are lost on `judged`. `start` is kept on every rung. train: what the last rung learns
+    from (default: `data`). say: told of each rung. Raises BadData when accuracy cannot be judged, and what plain quantizing
+    does.
+    """
+    before = evaluate.accuracy(prepare(graph, engine, layout, whole=True), judged)
+    if before.value is None:
+        raise BadData(f"--max-drop cannot be judged: {before.note}", "give labelled data: --eval D2, or --split 20%")
+    found = Climb(before, limit)
+    for name, way in _ways(found, data, start, target):
+        rung = _attempt(found, name, way, graph, data, judged, engine, io, layout, train)
+        found.rungs.append(rung)
+        if say is not None:
+            say(rung)
+        if found.kept:
+            break
+    return found
+
+
+def _attempt(
+    found: Climb,
+    name: str,
+    way: Way,
+    graph: Graph,
+    data: Dataset,
+    judged: Dataset,
+    engine: str,
+    io: IO,
+    layout: Layout | None,
+    train: Dataset | None,
+) -> Rung:
+    try:
+        done = quantize_graph(graph, data, engine, io=io, layout=layout, train=train, **asdict(way))
+        after = evaluate.accuracy(done.after, judged)
+    except EdgekitError as error:
+        if not found.rungs:
+            raise  # what is wrong with the plain way is wrong with all
+        return Rung(name, way, None, None, error.message.splitlines()[0])
+    drop = evaluate.drop(found.before, after).value
+    if drop is None:
+        return Rung(name, way, None, None, after.note)
+    if drop < found.drop:
+        found.done, found.way, found.drop = done, way, drop
+    return Rung(name, way, after.value, drop)
+
+
+def _ways(found: Climb, data: Dataset, start: Way, target: Target | None) -> Iterator[tuple[str, Way]]:
+    """Names and ways, each made of the best before it: asked for one by one."""
+    yield _name(start), start
+    for observer in OBSERVERS:
+        if observer != start.observer:
+            yield f"observer {observer}", replace(start, observer=observer)
+    best = found.way
+    if not start.equalize:
+        yield "equalized", replace(start, equalize=True)
+        if best.observer != start.observer:
+            yield f"equalized, observer {best.observer}", replace(best, equalize=True)
+    if not start.bias_correction:
+        yield f"{_name(found.way)}, biases corrected", replace(found.way, bias_correction=True)
+    if start.rounding == "nearest":
+        yield f"{_name(found.way)}, rounded adaptively", replace(found.way, rounding="adaptive")
+        if not found.way.bias_correction:
+            both = replace(found.way, rounding="adaptive", bias_correction=True)
+            yield f"{_name(both)}, both", both
+    integers = found.way
+    if start.scheme == "int8":
+        if target is None or "float32" in target.schemes:
+            worst = _worst(found.done, data)
+            for count in (n for n in WORST if n <= len(worst) / 2):
+                kept = (*start.keep_float, *worst[:count])
+                yield f"{count} worst layer{'s' if count > 1 else ''} in float", replace(integers, keep_float=kept)
+        yield "int16x8", replace(start, scheme="int16x8", equalize=integers.equalize)
+    if not start.qat:
+        trained = replace(integers, rounding="nearest", bias_correction=False, qat=EPOCHS)
+        yield _name(trained), trained
+
+
+def _name(way: Way) -> str:
+    words = [
+        way.scheme if way.scheme != "int8" else "",
+        f"observer {way.observer}" if way.observer != "minmax" else "",
+        "equalized" if way.equalize else "",
+        "biases corrected" if way.bias_correction else "",
+        "rounded adaptively" if way.rounding == "adaptive" else "",
+        f"{len(way.keep_float)} layers in float" if way.keep_float else "",
+        f"trained {way.qat} epochs" if way.qat else "",
+    ]
+    return ", ".join(w for w in words if w) or "plain"
+
+
+def _worst(done: Quantized | None, data: Dataset) -> list[str]:
+    """Layers with weights by the noise they add of their own, worst first."""
+    if done is None:
+        return []
+    layers = layer_sqnr(done.before, done.after, islice(data, SAMPLES))
+    alone = [
+        (layer.cumulative if layer.isolated is None else layer.isolated, layer.tensor) for layer in layers if layer.op in LAYERS
+    ]
+    return [name for _, name in sorted(alone)]
