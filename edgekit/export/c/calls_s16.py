@@ -32,8 +32,12 @@ EXACT = 1 << 47  # sums below it keep their products with a multiplier within 64
 CERTAIN = 508  # so many products of int16 and int8 fit 32 bits, whatever they are
 
 
-def weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[str]:
-    """The `ek_quantized_s16` block `q` of a layer. weights: int64[O, ...]."""
+def weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> tuple[list[str], str]:
+    """(the block `q` of a layer, "short_" or "": which kernels take it). weights: int64[O, ...].
+
+    Short ones have sums of 32 bits and take the high word of a product, which gives the same integers: the multipliers of 15
+    bits are shifted so that 32 is the right shift. All sums must fit, whatever the input.
+    """
     flat = np.abs(weights.reshape(len(weights), -1))
     bias_tensor = site.optional(2)
     bias = np.zeros(len(weights), np.int64)
@@ -44,23 +48,43 @@ def weighted(site: Site, weights: Array, requant: tuple[Array, Array]) -> list[s
     most = 32768 * flat.sum(axis=1)
     if np.any(np.abs(bias) + most >= EXACT):
         raise site.refuse("its biases leave 47 bits", "a model whose biases fit its outputs")
+    low, high = activation_range(str(attr(site.node, TABLE[site.node.op], "activation")), data_quant(site.node, site.out))
+    multipliers, shifts = _scales(*requant)
+    # A channel of zeros is the integer that its bias comes out as.
+    ends = np.clip((bias * multipliers + (np.int64(1) << (shifts - 1))) >> shifts, low, high)
+    fixed = most == 0
+    near, shifted = np.where(fixed, 4 * ends, bias), np.where(fixed, 1 << 30, multipliers << np.clip(32 - shifts, 0, 16))
+    if np.all(fixed | ((shifts >= 16) & (shifts <= 32))) and np.all(np.abs(near) + most < 1 << 31):
+        each = int(bool(np.any(shifted != shifted[0])))
+        names = (
+            site.array("bias", near.astype(np.int32), "int32_t"),
+            site.array("multiplier", (shifted if each else shifted[:1]).astype(np.int32), "int32_t"),
+        )
+        rows: list[tuple[Sequence[object], str]] = [
+            (names, "bias, multiplier"),
+            ((each, low, high), "one multiplier a channel, lowest, highest"),
+        ]
+        return site.block("short_s16", "q", rows), "short_"
     # Sums of a whole row or window fit 32 bits when the weights are small enough together.
     run = -(-flat.shape[1] // 4) * 4 if np.all(most < 1 << 31) else CERTAIN
-    multipliers, shifts = _scales(*requant)
     each = int(bool(np.any(multipliers != multipliers[0]) or np.any(shifts != shifts[0])))
     if not each:
         multipliers, shifts = multipliers[:1], shifts[:1]
-    names = (
+    wide = (
         site.array("bias", bias, "int64_t"),
         site.array("multiplier", multipliers.astype(np.int16), "int16_t"),
         site.array("shift", shifts.astype(np.int8), "int8_t"),
     )
-    low, high = activation_range(str(attr(site.node, TABLE[site.node.op], "activation")), data_quant(site.node, site.out))
-    values = [
-        (names, "bias, multiplier, shift"),
+    rows = [
+        (wide, "bias, multiplier, shift"),
         ((each, run, low, high), "one multiplier a channel, products that fit 32 bits, lowest, highest"),
     ]
-    return site.block("quantized_s16", "q", values)
+    return site.block("quantized_s16", "q", rows), ""
+
+
+def _form(site: Site, stem: str, short: str) -> str:
+    """The kernel of that stem for a layer's sums and the core."""
+    return f"{stem}_{short}{'dsp_' if '_dsp_' in site.step.kernel else ''}s16"
 
 
 def _scales(multiplier: Array | int, shift: Array | int) -> tuple[Array, Array]:
@@ -89,10 +113,10 @@ def in_packs(w: Array) -> Array:
 
 def conv(site: Site) -> list[str]:
     w, x, y = constant_weights(site), site.tensor(0), site.out
-    lines = weighted(site, w.astype(np.int64), conv_requant(site.node, x, site.tensor(1), y))
+    lines, short = weighted(site, w.astype(np.int64), conv_requant(site.node, x, site.tensor(1), y))
     weights = stored(site, w.reshape(len(w), -1))
     groups = x.shape[3] // w.shape[3]
-    call = site.call(site.step.kernel, site.x(), "&window", groups, weights, "&q", _scratch(site), site.y())
+    call = site.call(_form(site, "conv", short), site.x(), "&window", groups, weights, "&q", _scratch(site), site.y())
     return [*window_rows(site, (w.shape[1], w.shape[2])), *lines, call]
 
 
@@ -106,9 +130,9 @@ def matmul(site: Site) -> list[str]:
     requant = (dense_requant if site.node.op == "FULLY_CONNECTED" else conv_requant)(
         site.node, site.tensor(0), tensor, site.out
     )
-    lines = weighted(site, flat.astype(np.int64), requant)
+    lines, short = weighted(site, flat.astype(np.int64), requant)
     rows, depth = site.tensor(0).elements // flat.shape[1], flat.shape[1]
-    kernel = ("matmul_back" if site.step.order == "backward" else "matmul") + ("_dsp_s16" if "_dsp_" in site.step.kernel else "_s16")
+    kernel = _form(site, "matmul_back" if site.step.order == "backward" else "matmul", short)
     return [*lines, site.call(kernel, site.x(), rows, depth, stored(site, flat), len(flat), "&q", site.y())]
 
 
@@ -117,22 +141,22 @@ def depthwise(site: Site) -> list[str]:
     if w.shape[1] * w.shape[2] > 511:
         raise site.refuse(f"its window has {w.shape[1] * w.shape[2]} places, the kernel takes 511", "a smaller window")
     by_channel = w.astype(np.int64).reshape(-1, w.shape[3]).T
-    lines = weighted(site, by_channel, conv_requant(site.node, site.tensor(0), site.tensor(1), site.out))
+    lines, short = weighted(site, by_channel, conv_requant(site.node, site.tensor(0), site.tensor(1), site.out))
     weights = site.array("weights", w, "int8_t", site.tensor(1).name)
     window = window_rows(site, (w.shape[1], w.shape[2]))
-    return [*window, *lines, site.call("depthwise_s16", site.x(), "&window", weights, "&q", site.y())]
+    return [*window, *lines, site.call(f"depthwise_{short}s16", site.x(), "&window", weights, "&q", site.y())]
 
 
 def transpose_conv(site: Site) -> list[str]:
     w = constant_weights(site)
     x, groups = site.tensor(0), site.tensor(0).shape[3] // w.shape[3]
     parts, window, names = residue_taps(site, w)
-    lines = weighted(site, w.astype(np.int64), conv_requant(site.node, x, site.tensor(1), site.out))
+    lines, short = weighted(site, w.astype(np.int64), conv_requant(site.node, x, site.tensor(1), site.out))
     if "_dsp_" in site.step.kernel:
         parts = [in_packs(part.reshape(len(part), -1)) for part in parts]
     weights = site.array("weights", np.concatenate([p.reshape(-1) for p in parts]), "int8_t", site.tensor(1).name)
     operands = (site.x(), "&window", groups, *names, weights, "&q", _scratch(site), site.y())
-    return [*window, *lines, site.call(site.step.kernel, *operands)]
+    return [*window, *lines, site.call(_form(site, "transpose_conv", short), *operands)]
 
 
 def pool(site: Site) -> list[str]:

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 
+from edgekit.export.c import kernels_math
 from edgekit.export.c.kernels_dsp import DSP
 from edgekit.export.c.kernels_mve import MVE
 from edgekit.export.c.kernels_recurrent import RECURRENT
-from edgekit.export.c import kernels_math
 
 TYPES = {
     "s8": "int8_t",
@@ -30,6 +30,14 @@ EXTREMES = {"maximum": {"WORD": "larger", "SIGN": ">"}, "minimum": {"WORD": "sma
 REDUCED = {"reduce_max": {"WORD": "largest", "SIGN": ">"}, "reduce_min": {"WORD": "smallest", "SIGN": "<"}}
 _S8 = {"S": "s8", "T": TYPES["s8"], "CLAMP": "clamp_s8", "LEAST": "-128", "MOST": "127"}
 _S16 = {"S": "s16", "T": TYPES["s16"], "CLAMP": "within_s16", "LEAST": "-32768", "MOST": "32767"}
+_WIDE_SUMS = {
+    "Q": "quantized_s16",
+    "RESCALE": "rescale_wide",
+    "SHIFTS": "part.shift += first * q->each;",
+    "DEPTHK": ", q->shift[k * e]",
+    "DEPTHC": ", q->shift[c * e]",
+}
+_SHORT_SUMS = {"Q": "short_s16", "RESCALE": "rescale_short", "SHIFTS": "", "DEPTHK": "", "DEPTHC": ""}
 # Integer kernels of two widths from one text.
 WIDTHS: dict[str, tuple[str, Mapping[str, str]]] = {
     **{f"{op}_{w['S']}": (op, w) for op in ("average_pool_2d",) for w in (_S8, _S16)},
@@ -42,11 +50,17 @@ WIDTHS: dict[str, tuple[str, Mapping[str, str]]] = {
     **{
         f"{op}_of_s16": ("gate_s16", {"OP": op, "FUNCTION": f}) for op, f in (("logistic", "sigmoid_s16"), ("tanh", "tanh_s16"))
     },
+    # int16: sums of 32 bits ("short") or of 64, with packed products or not.
+    **{f"rows_{form}": ("rows_s16", {"S": form}) for form in ("s16", "dsp_s16")},
+    **{f"rows_{form}": ("rows_short_s16", {"S": form}) for form in ("short_s16", "short_dsp_s16")},
     **{
-        f"{stem}_{form}": (f"{stem}_s16", {"S": form})
-        for stem in ("rows", "matmul", "matmul_back", "conv", "transpose_conv")
-        for form in ("s16", "dsp_s16")
+        f"{stem}_{form}{packed}s16": (f"{stem}_s16", {**words, "S": f"{form}{packed}s16"})
+        for stem in ("matmul", "matmul_back", "conv", "transpose_conv")
+        for form, words in (("", _WIDE_SUMS), ("short_", _SHORT_SUMS))
+        for packed in ("", "dsp_")
     },
+    "depthwise_s16": ("depthwise_s16", {**_WIDE_SUMS, "S": "s16"}),
+    "depthwise_short_s16": ("depthwise_s16", {**_SHORT_SUMS, "S": "short_s16"}),
 }
 BINARY_F32 = {"add_f32": "+", "sub_f32": "-", "mul_f32": "*", "div_f32": "/"}
 # Function of x; named constants become parameters.

@@ -1,7 +1,7 @@
 /* needs: patch_s16 rows_@S */
 /* Convolution: the windows of two pixels are laid out in `scratch` (padding is 0), then multiplied.
    w[out_c][kernel_h][kernel_w][in_c / groups]; scratch[2][kernel_h * kernel_w * in_c / groups]. */
-static void ek_conv_@S(const int16_t *x, const ek_window *s, int32_t groups, const int8_t *w, const ek_quantized_s16 *q,
+static void ek_conv_@S(const int16_t *x, const ek_window *s, int32_t groups, const int8_t *w, const ek_@Q *q,
                        int16_t *scratch, int16_t *y)
 {
     const int32_t depth = s->in_c / groups;
@@ -10,10 +10,11 @@ static void ek_conv_@S(const int16_t *x, const ek_window *s, int32_t groups, con
     const int32_t pixels = s->out_h * s->out_w;
     for (int32_t n = 0; n < s->batch; ++n) {
         for (int32_t g = 0; g < groups; ++g) {
-            ek_quantized_s16 part = *q;
-            part.bias += g * channels;
-            part.multiplier += g * channels * q->each;
-            part.shift += g * channels * q->each;
+            ek_@Q part = *q;
+            const int32_t first = g * channels;
+            part.bias += first;
+            part.multiplier += first * q->each;
+            @SHIFTS
             int16_t *out = y + g * channels;
             int32_t row = -s->pad_top, column = -s->pad_left, waiting = 0;
             for (int32_t p = 0; p < pixels; ++p) {

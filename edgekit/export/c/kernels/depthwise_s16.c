@@ -1,7 +1,7 @@
-/* needs: window quantized_s16 rescale_wide */
+/* needs: window @Q @RESCALE */
 /* Depthwise convolution: output channel c reads input channel c / (out_c / in_c); w[kernel_h][kernel_w][out_c]. Places outside
    the image are 0. Up to 511 places of a window. */
-static void ek_depthwise_s16(const int16_t *x, const ek_window *s, const int8_t *w, const ek_quantized_s16 *q, int16_t *y)
+static void ek_depthwise_@S(const int16_t *x, const ek_window *s, const int8_t *w, const ek_@Q *q, int16_t *y)
 {
     const int32_t channels = s->out_c, times = channels / s->in_c, e = q->each;
     const int32_t step = s->dilation_w * s->in_c, line = s->dilation_h * s->in_w * s->in_c;
@@ -39,7 +39,7 @@ static void ek_depthwise_s16(const int16_t *x, const ek_window *s, const int8_t 
                     }
                 }
                 for (int32_t k = c; k < c + 4; ++k) {
-                    *y++ = ek_rescale_wide(q->bias[k] + sum[k - c], q->multiplier[k * e], q->shift[k * e], q->low, q->high);
+                    *y++ = ek_@RESCALE(q->bias[k] + sum[k - c], q->multiplier[k * e]@DEPTHK, q->low, q->high);
                 }
             }
             for (; c < channels; ++c) {
@@ -51,7 +51,7 @@ static void ek_depthwise_s16(const int16_t *x, const ek_window *s, const int8_t 
                         sum += a[j * step] * b[j * channels];
                     }
                 }
-                *y++ = ek_rescale_wide(q->bias[c] + sum, q->multiplier[c * e], q->shift[c * e], q->low, q->high);
+                *y++ = ek_@RESCALE(q->bias[c] + sum, q->multiplier[c * e]@DEPTHC, q->low, q->high);
             }
             left += s->stride_w;
             if ((p + 1) % s->out_w == 0) {
