@@ -103,7 +103,7 @@ SOURCE_ONLY: dict[str, tuple[str, str]] = {
 CLASSES: dict[str, str] = {"mcu": "nucleo-l4r5zi", "rpi": "raspberry-pi-4", "phone": "pixel-4"}
 KINDS = ("mcu", "sbc", "phone")
 ENGINES = ("c", "tflm", "tflite", "onnx")
-SCHEMES = ("int8", "dynamic", "float32")
+SCHEMES = ("int8", "int16x8", "float16", "dynamic", "float32")
 # Every one of these that a profile gives must have its source in [sources].
 FIGURES = ("clock_mhz", "cores", "flash", "ram", "flash_origin", "ram_origin", "flash_wait_states", "memory_bandwidth_gbs")
 TEXTS = ("name", "title", "kind", "core", "isa", "note")

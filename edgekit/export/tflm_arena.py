@@ -177,6 +177,8 @@ def persistent(file: FileModel, kernels: str, mve: bool) -> int:
     for op in file.ops:
         data, params = PERSISTENT.get(op.code, UNKNOWN)
         total += up(data + (CMSIS_EXTRA.get(op.code, 0) if kernels == "cmsis" else 0)) + params
+        if op.code == "SOFTMAX" and file.tensors[op.inputs[0]].dtype == "int16":
+            total += 2 * up(2 * 513)  # tables
         if op.code not in PER_CHANNEL:
             continue
         weights = file.tensors[op.inputs[1]]
@@ -189,7 +191,7 @@ def persistent(file: FileModel, kernels: str, mve: bool) -> int:
 
 
 def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
-    """Scratch buffers of one operator, bytes. CMSIS-NN's own size functions; int8 only."""
+    """Scratch buffers of one operator, bytes. CMSIS-NN's own size functions for int8, and the most that its int16 kernels ask for."""
     tensors = file.tensors
     x = tensors[op.inputs[0]] if op.inputs and op.inputs[0] >= 0 else None
     if op.code == "TRANSPOSE_CONV":  # 32-bit sums of the whole output, 64-bit ones of int16
@@ -202,7 +204,7 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
     if op.code == "UNIDIRECTIONAL_SEQUENCE_LSTM":
         cell = tensors[op.inputs[19]]
         return [prod(cell.shape) * DTYPE_BYTES[cell.dtype]] * 4
-    if kernels != "cmsis" or x is None or x.dtype != "int8":
+    if kernels != "cmsis" or x is None or x.dtype not in {"int8", "int16"}:
         return []
     if op.code == "AVERAGE_POOL_2D":
         return [] if mve else [4 * x.shape[3]]
@@ -210,6 +212,10 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
         return []
     o, kernel, channels = op.options, tensors[op.inputs[1]].shape, x.shape[3]
     dense = o["dilationHFactor"] == o["dilationWFactor"] == 1
+    if x.dtype == "int16":  # 16-bit kernels keep windows as they are
+        if op.code == "DEPTHWISE_CONV_2D":
+            return [2 * channels * kernel[1] * kernel[2]]
+        return [4 * up(kernel[1] * kernel[2] * kernel[3], 4)]
     if op.code == "DEPTHWISE_CONV_2D":
         same = channels == kernel[3] and x.shape[0] == 1 and dense
         if not same or (kernel[1:3] == (3, 3) and not mve and x.shape[1] > 1 and x.shape[2] > 1):
