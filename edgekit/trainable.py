@@ -15,7 +15,7 @@ import numpy as np
 from edgekit.errors import BadModel, MissingTool, Unsupported
 from edgekit.graph import Array, Graph, Node
 from edgekit.ops import TABLE
-from edgekit.passes.rebatch import batch_of, rebatch
+from edgekit.passes.rebatch import rebatch
 
 try:
     import torch
@@ -78,12 +78,11 @@ class GraphModule(torch.nn.Module):
             names = [(f"state '{s.input}'", "is carried from run to run", "give the whole sequence") for s in graph.states]
             raise Unsupported("training", names)
         self.graph = graph
-        self.batch = batch_of(graph)
         self.learned = learned(graph)
         self.momentum = 0.1
         self.masks: dict[str, torch.Tensor] = {}
         self.transform: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
-        self._sized: dict[int, Graph] = {self.batch: graph}
+        self._sized: dict[int, Graph] = {}
         self._refuse_unknown()
         kept = set(statistics(graph))
         # PyTorch's names hold no dots: constants are numbered in the graph's order.
@@ -148,7 +147,8 @@ class GraphModule(torch.nn.Module):
         between inputs, Unsupported for a graph that mixes samples.
         """
         given = dict(feeds) if isinstance(feeds, Mapping) else dict(zip(self.graph.inputs, (feeds, *more), strict=True))
-        graph = self.sized(self._batch_of(given))
+        own = all(tuple(given[name].shape) == self.graph[name].shape for name in self.graph.inputs)
+        graph = self.graph if own else self.sized(self._batch_of(given))
         values: dict[str, torch.Tensor] = {n: self._changed(n, v) for n, v in given.items()}
         for node, original in zip(graph.nodes, self.graph.nodes, strict=True):
             inputs = [
@@ -164,7 +164,7 @@ class GraphModule(torch.nn.Module):
         """The graph for `batch` samples, same names."""
         if batch not in self._sized:
             while len(self._sized) > CACHED:
-                self._sized.pop(next(n for n in self._sized if n != self.batch))
+                self._sized.pop(next(iter(self._sized)))
             self._sized[batch] = rebatch(self.graph, batch)
         return self._sized[batch]
 
@@ -236,8 +236,9 @@ def to_graph(module: GraphModule, step: str = "") -> Graph:
     tensors = dict(module.graph.tensors)
     with torch.no_grad():
         for name in (*module.learned, *statistics(module.graph)):
-            changed: Array = _plain(module, name).detach().cpu().numpy()
-            tensors[name] = replace(tensors[name], data=np.ascontiguousarray(changed, np.float32).reshape(tensors[name].shape))
+            # A copy: the module may train on.
+            changed: Array = np.array(_plain(module, name).detach().cpu().numpy(), np.float32, order="C")
+            tensors[name] = replace(tensors[name], data=changed.reshape(tensors[name].shape))
     made = replace(module.graph, tensors=tensors)
     return made.with_history(step) if step else made
 

@@ -290,7 +290,7 @@ def _gather(c: Coupling, node: Node, ins: Sequence[Tensor | None], outs: Sequenc
         return []
     axis = int(node.attrs.get("axis", 0))
     c.join(c.at(outs[0].name, axis), c.at(x.name, axis)[indices.data.astype(np.int64)])
-    return [(x.name, axis), (outs[0].name, axis), (indices.name, 0)]
+    return [(x.name, axis), (outs[0].name, axis)]
 
 
 def _dense(c: Coupling, node: Node, ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Axis]:
