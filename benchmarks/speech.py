@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 
 from edgekit import evaluate, reference, states
+from edgekit.audio import parse
 from edgekit.bench.emulate import Emulation, emulate
 from edgekit.boundary import to_feeds
 from edgekit.data import Dataset, from_arrays
 from edgekit.export.c import compile_c
-from edgekit.frontend import attach, features_of, halves, parse
+from edgekit.frontend import attach, features_of, halves
 from edgekit.graph import Array, Graph
 from edgekit.load import load
 from edgekit.pipeline import quantize_graph
@@ -160,9 +161,10 @@ def show(r: Result, board: Target) -> str:
     return "\n".join(
         [
             f"front-end   {parse(SPEC).text()}",
-            f"accuracy    float {r.accuracy_float:.3f}, int8 {r.accuracy_int8:.3f}; on the core {r.accuracy_core:.3f} of {r.on_core} "
-            f"clips, {r.same_labels:.1%} of its labels the reference's",
-            f"features    within {r.feature_error:.2g} of the reference (limit {LIMIT:g}), {r.boundary_steps} step(s) as integers",
+            f"accuracy    float {r.accuracy_float:.3f}, int8 {r.accuracy_int8:.3f}; on the core {r.accuracy_core:.3f} "
+            f"of {r.on_core} clips, {r.same_labels:.1%} of its labels the reference's",
+            f"features    within {r.feature_error:.2g} of the reference (limit {LIMIT:g}), {r.boundary_steps} step(s) as "
+            "integers",
             f"integers    from there on {'the same, bit for bit' if r.exact else 'DIFFERENT'}",
             f"{board.name}  flash {r.flash:,} B, RAM {r.ram:,} B (arena {r.arena:,} B), {r.instructions:,.0f} instructions a "
             f"clip, {r.front_end:,.0f} of them the front-end",

@@ -141,7 +141,7 @@ class InputSpec:
     perm: graph input = transpose(source array, perm); None when they are the same. layout: the source's axes, e.g. "NCHW".
     mean/std: how raw pixels were normalised, per channel, for messages and generated code (None: unknown, never guessed).
     scale/zero_point: what integer source data means (real = scale * (q - zero_point)); None: integer data is refused.
-    audio: the front-end between int16 PCM and the network, as `frontend.parse` takes it.
+    audio: the front-end between int16 PCM and the network, as `audio.parse` takes it.
     image: size and channel order of a picture, as `image.parse` takes it.
     """
 

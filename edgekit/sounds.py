@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from edgekit.audio import parse
 from edgekit.errors import BadData
-from edgekit.frontend import parse
 from edgekit.graph import Array, InputSpec, Shape
 
 FORMATS = "save it as PCM .wav (8, 16, 24 or 32 bits)"

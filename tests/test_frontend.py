@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edgekit import data, frontend, reference, states
+from edgekit import data, reference, states
+from edgekit.audio import parse, read_spec
 from edgekit.bench.host_c import run_c
 from edgekit.bench.ort import run_onnx
 from edgekit.bench.tflm import run_tflm
@@ -18,7 +19,7 @@ from edgekit.errors import BadConfig, BadData
 from edgekit.export.c import compile_c
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
-from edgekit.frontend import attach, features_of, halves, parse
+from edgekit.frontend import attach, features_of, halves
 from edgekit.graph import Graph, Node, Tensor, build, const
 from edgekit.load.onnx import load_onnx
 from edgekit.load.tflite import load_tflite
@@ -119,10 +120,10 @@ def test_what_is_not_whole_is_refused(text: str, says: str) -> None:
 def test_a_file_says_the_same(tmp_path: Path) -> None:
     file = tmp_path / "front.toml"
     file.write_text('[audio]\nkind = "mfcc"\nrate = 8000\nframe = "20ms"\nhop = "10ms"\nmels = 16\ncoefficients = 8\n')
-    assert frontend.read_spec(str(file)) == parse(TEXT)
+    assert read_spec(str(file)) == parse(TEXT)
     file.write_text("[audio")
     with pytest.raises(BadConfig, match="cannot read"):
-        frontend.read_spec(str(file))
+        read_spec(str(file))
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def load(
     source: a path, or "file.py:function". shapes: {input: shape} for dynamic axes (and for the inputs of a PyTorch file
     without example_inputs()). outputs: values to cut the network at, instead of its own outputs.
     states: {input: output} that the network carries from run to run (see `edgekit.states`). audio: a front-end to put
-    before it (see `edgekit.frontend`). image: how its pictures are prepared (see `edgekit.image`). fixed: {input: its value,
+    before it (see `edgekit.audio`). image: how its pictures are prepared (see `edgekit.image`). fixed: {input: its value,
     as text} of inputs that become constants (ONNX). weights, args: for PyTorch files only (see `load_torch`); python: for
     these and Keras. trust: run code that a Keras file or SavedModel holds. Raises BadModel for a missing, damaged or unknown
     file, Unsupported listing all operators that cannot be read, BadConfig for options that do not apply.
@@ -82,7 +82,8 @@ def load(
 
         graph = declare(graph, image)
     if audio:
-        from edgekit.frontend import attach, read_spec
+        from edgekit.audio import read_spec
+        from edgekit.frontend import attach
 
         graph = attach(graph, read_spec(audio))
     return graph

@@ -114,10 +114,11 @@ def _readme(parts: Parts, kind: str) -> str:
         about = f"`{name}.h` is the interface; `{' '.join(parts.sources)}` is all there is to compile."
     else:
         about = f"`{name}_model.h` has the model and what its numbers mean, `{name}_ops.h` the operators that it uses."
+    more = ""
     if parts.iface.about:
-        about += "\n\nIts input:\n\n" + "\n".join(f"    {line}" for line in parts.iface.about) + "\n"
+        more += "\n\nIts input:\n\n" + "\n".join(f"    {line}" for line in parts.iface.about)
     if c and parts.iface.stateful:
-        about += f"\n\nIt carries values from run to run: call `{parts.iface.reset}` before the first one of a sequence."
+        more += f"\n\nIt carries values from run to run: call `{parts.iface.reset}` before the first one of a sequence."
     named = ""
     if not c:
         upstream = TFLM[kind]
@@ -126,7 +127,7 @@ def _readme(parts: Parts, kind: str) -> str:
         )
         named += "edgekit checked the model against TensorFlow Lite Micro itself, and did not compile this component.\n"
     values = {
-        "about": f"{about} The self-test shows how\nto call it and checks it on {parts.values['count']} golden vectors.",
+        "about": f"{about} The self-test shows how\nto call it and checks it on {parts.values['count']} golden vectors.{more}",
         "build": fill(f"readme_{kind}{'' if c else '_tflm'}.md", {}).rstrip("\n"),
         "upstream": named,
         "more": fill("readme_bare.md", {}) + "\n" if c and kind in {"make", "cmake"} else "",
