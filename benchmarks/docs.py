@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 from click.testing import CliRunner
 
+from benchmarks.schemes_page import schemes_page
 from benchmarks.specimens import EDGES, samples, specimen
 from edgekit import ops, reference
 from edgekit.boundary import random_feeds
@@ -172,6 +173,7 @@ def _target(target: Target) -> str:
 PAGES: dict[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "operators.md": operators_page,
+    "schemes.md": lambda: schemes_page(GENERATED),
     "targets.md": targets_page,
 }
 

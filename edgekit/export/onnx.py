@@ -27,7 +27,7 @@ TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 # Axis of a tensor in the Graph's NHWC -> its axis in NCHW.
 NCHW_AXIS = (0, 2, 3, 1)
 OWN, NCHW = "own", "nchw"
-LEAST = 32  # elements of a constant worth a Cast
+LEAST = 24  # elements of a constant worth a Cast
 OTHER = {OWN: NCHW, NCHW: OWN}
 
 

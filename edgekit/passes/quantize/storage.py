@@ -20,7 +20,7 @@ STORAGE: Mapping[str, str] = {"float16": "float16", "dynamic": "int8"}  # scheme
 ENGINES = frozenset({"tflite", "onnx"})
 # What LiteRT's kernels take int8 weights beside real inputs in.
 HYBRID = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
-LEAST = 32  # smaller constants stay float32: what they need beside them is larger than what they save
+LEAST = 24  # smaller constants stay float32: what they need beside them is larger than what they save
 
 
 def stored(graph: Graph, scheme: str, engine: str) -> Graph:
