@@ -6,10 +6,13 @@ import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from edgekit import breakdown, evaluate, ledger, ops
+from edgekit import breakdown, evaluate, ledger, ops, states
 from edgekit.bench import cycles
 from edgekit.bench.emulate import emulate
-from edgekit import states
+from edgekit.bench.host import host_target
+from edgekit.bench.on_device import Settings
+from edgekit.bench.reaching import Reached, reach, reach_host
+from edgekit.bench.remote import Address
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.budget import Unreachable, for_board
 from edgekit.data import Dataset
@@ -20,7 +23,7 @@ from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
 from edgekit.graph import Graph
 from edgekit.inspection import params
-from edgekit.measure import UNITS, Measurement, unavailable
+from edgekit.measure import ON_DEVICE, UNITS, Measurement, unavailable
 from edgekit.pipeline import prepare
 from edgekit.report.model import StepShare, TargetResult
 from edgekit.target import CORES, Target
@@ -43,16 +46,26 @@ def measure(
     details: bool = False,
     per_op: bool = False,
     ram_budget: int | None = None,
+    devices: Sequence[Address | None] = (),
+    settings: Settings | None = None,
 ) -> list[TargetResult]:
     """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware;
     toolchain: "zig" or "gcc", see `edgekit.bench.emulate`.
     ram_budget: bytes that the firmware's RAM may take, stack included (see `edgekit.budget`).
     details: fill the breakdowns; per_op: fill `by_op`; either takes one more build and run.
+    runner "host": times on this machine, one result an engine; targets must then be empty. devices: where each target is
+    reached, None where it is not; settings: how long and with what is timed there.
 
-    Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason.
+    Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason; what
+    fails on a device that was to be reached is raised.
     """
-    if runner not in {"auto", "emulate"}:
-        raise BadConfig(f"there is no runner '{runner}'", "--runner auto, or emulate for microcontrollers")
+    if runner not in {"auto", "emulate", "host"}:
+        raise BadConfig(
+            f"there is no runner '{runner}'", "auto; emulate for microcontrollers; host; ssh://…, adb://…, serial://…"
+        )
+    how = settings or Settings()
+    here = reach_host(graph, targets, feed, how) if runner == "host" else []
+    there = reach(graph, targets, devices, feed, how)
     lowered = prepare(graph, "c")
     shared = [
         Measurement("macs", ops.macs(lowered), UNITS["macs"], "computed"),
@@ -62,7 +75,10 @@ def measure(
     ]
     parts = breakdown.of_graph(lowered) if details else {}
     build = _Build(toolchain, opt, details, per_op, ram_budget)
-    return [_on_target(graph, target, shared, feed, build, parts) for target in targets]
+    each: list[tuple[Target, Reached | None]] = [(host_target(), found) for found in here]
+    for target, reached in zip(targets, there, strict=True):
+        each += [(target, found) for found in reached] or [(target, None)]
+    return [_on_target(graph, target, shared, feed, build, parts, found) for target, found in each]
 
 
 @dataclass(frozen=True)
@@ -93,19 +109,23 @@ def _on_target(
     feed: Dataset | None,
     build: _Build,
     parts: breakdown.Breakdown,
+    reached: Reached | None,
 ) -> TargetResult:
     board = target.kind == "mcu"
-    engine = "c" if board else target.engines[0]
+    engine = reached.engine if reached else "c" if board else target.engines[0]
     own = _firmware(graph, target, feed, build) if board else _Firmware([])
     file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", build.details)
-    found = {m.metric: m for m in (*own.measurements, *file, *shared)}
+    found = {m.metric: m for m in (*own.measurements, *file, *shared, *(reached.measurements if reached else ()))}
     missing = {
         "latency": NO_TIME if board else NO_DEVICE,
     }
-    measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in UNITS]
-    note = "; ".join(text for text in (target.note, _scheme_note(graph, target)) if text)
+    metrics = [metric for metric in UNITS if metric in found or metric not in ON_DEVICE]
+    measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in metrics]
+    notes = (target.note, _scheme_note(graph, target), *(reached.notes if reached else ()))
+    note = "; ".join(text for text in notes if text)
     found_parts = {**own.breakdown, **file_parts, **parts}
-    return TargetResult(target.name, engine, tuple(measurements), note, found_parts, own.ledger, own.by_op)
+    details = reached.details if reached else {}
+    return TargetResult(target.name, engine, tuple(measurements), note, found_parts, own.ledger, own.by_op, details)
 
 
 def _scheme_note(graph: Graph, target: Target) -> str:
@@ -146,9 +166,11 @@ def _firmware(graph: Graph, target: Target, feed: Dataset | None, build: _Build)
         fit = for_board(prepared, target.ram, ram_budget=build.ram_budget, isa=isa)
         model = compile_program(fit.program, "model")
         files, iface = model.files, model.interface
-        feeds = random_feeds(prepared, RANDOM_RUNS) if feed is None else [
-            to_feeds(prepared, frame) for sample in feed for frame in states.frames(prepared, sample)
-        ]
+        feeds = (
+            random_feeds(prepared, RANDOM_RUNS)
+            if feed is None
+            else [to_feeds(prepared, frame) for sample in feed for frame in states.frames(prepared, sample)]
+        )
         by_step = build.details or build.per_op
         run = emulate(files, iface, target, feeds, toolchain=build.toolchain, opt=build.opt, per_op=by_step, flash_cache=cache)
     except EdgekitError as error:

@@ -39,13 +39,15 @@ SLACK = 4.0  # a loaded device may take so many times as long as asked
 @dataclass(frozen=True)
 class Settings:
     """threads: of LiteRT and ONNX Runtime; generated C has one. opt: of the C compiler. against: (a name, a model) to be timed
-    in turns with this one; engines: only these, every one of them; empty: the best one that is there."""
+    in turns with this one; engines: only these, every one of them; empty: the best one that is there. exported: what a board's
+    project was exported with, None for random vectors."""
 
     threads: int = 1
     opt: str = FAST_C
     policy: Policy = field(default_factory=Policy)
     against: tuple[str, Graph] | None = None
     engines: tuple[str, ...] = ()
+    exported: Dataset | None = None
 
 
 @dataclass(frozen=True)

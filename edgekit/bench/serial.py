@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,11 @@ MANY_BAD = 0.3  # share of unreadable bytes that a wrong baud rate gives
 
 @dataclass(frozen=True)
 class BoardTest:
-    """A board's self-test held against a model. ours: it has this model's golden vectors (None: an older export does not say);
-    reason: why it did not pass, or ""."""
+    """A board's self-test held against a model. form: "c" or "tflm", what was exported; ours: it has this model's golden
+    vectors (None: an older export does not say); reason: why it did not pass, or ""."""
 
     found: SelfTest
+    form: str
     ours: bool | None
     passed: bool
     reason: str
@@ -60,6 +62,15 @@ class BoardTest:
         note = f"median of {len(micros)} vectors by the board's own clock, one run each; p90 {p90:,.3g} ms"
         return Measurement("latency", float(np.median(micros)) / 1e3, UNITS["latency"], "measured", None, note, "its self-test")
 
+    @property
+    def doubt(self) -> str:
+        """What speaks against taking this for the model's result, or ""."""
+        return "" if self.ours else "its firmware does not say which model's vectors it has: export the project again"
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {**asdict(self.found), "form": self.form, "vectors_of_this_model": self.ours, "reason": self.reason}
+
     def measurements(self) -> list[Measurement]:
         """latency, and cycles where the board counts them."""
         cycles = [run.cycles for run in self.found.runs if run.cycles is not None]
@@ -70,6 +81,11 @@ class BoardTest:
                 Measurement("cycles", float(np.median(cycles)), UNITS["cycles"], "measured", None, note, "its self-test")
             )
         return made
+
+
+def announce(text: str) -> None:
+    """Say on stderr what the person at the board has to do."""
+    sys.stderr.write(f"{text}\n")
 
 
 def ask_board(where: Address, graph: Graph, data: Dataset | None, say: Callable[[str], None] | None = None) -> BoardTest:
@@ -84,28 +100,29 @@ def ask_board(where: Address, graph: Graph, data: Dataset | None, say: Callable[
 
 def judge(found: SelfTest, graph: Graph, data: Dataset | None) -> BoardTest:
     """Hold a self-test against the model, exported as C or for TensorFlow Lite Micro."""
-    ours = found.golden in _digests(graph, data) if found.golden else None
+    digests = _digests(graph, data)
+    ours = found.golden in digests if found.golden else None
     bad = [run for run in found.runs if not run.passed]
     reason = found.error
     if ours is False:
         reason = "its golden vectors are not this model's: it runs another model, or was exported with other --data"
     elif bad and not reason:
         reason = f"{len(bad)} of {len(found.runs)} vectors differ: {_first(bad)}"
-    return BoardTest(found, ours, found.passed and ours is not False, reason)
+    return BoardTest(found, digests.get(found.golden, "c"), ours, found.passed and ours is not False, reason)
 
 
 def _first(bad: Sequence[Run]) -> str:
     return ", ".join(f"{run.index} in {run.different} elements" if not run.status else f"{run.index} failed" for run in bad[:3])
 
 
-def _digests(graph: Graph, data: Dataset | None) -> set[str]:
-    """Of the golden vectors that an export of the model makes, with the data and without."""
-    made = set()
-    for form in ("c", "tflm"):
+def _digests(graph: Graph, data: Dataset | None) -> dict[str, str]:
+    """Digest of the golden vectors that an export of the model makes -> the form it has them in."""
+    made = {}
+    for form in ("tflm", "c"):
         with contextlib.suppress(EdgekitError):  # what TensorFlow Lite Micro lacks was never exported for it
             ready = prepare(graph, form)
             face = tflm_interface(ready, "model", 0)
-            made.add(digest(face, golden(ready, data)))
+            made[digest(face, golden(ready, data))] = form
     return made
 
 

@@ -28,8 +28,31 @@ if TYPE_CHECKING:
 
 @cli_command
 @model_argument
-@click.option("--target", "targets", metavar="T", required=True, multiple=True, help=f"{target_help} May be repeated.")
-@click.option("--runner", default="auto", show_default=True, metavar="R", help="auto, or emulate for microcontrollers.")
+@click.option(
+    "--target",
+    "targets",
+    metavar="T[=ADDRESS]",
+    multiple=True,
+    help=f"{target_help} T=ssh://user@host measures there. Repeatable.",
+)
+@click.option(
+    "--runner",
+    default="auto",
+    show_default=True,
+    metavar="R",
+    help="auto; emulate for microcontrollers; host: this machine; ssh://user@host, adb://SERIAL, serial:///dev/ttyACM0.",
+)
+@click.option("--against", metavar="MODEL2", help="Time MODEL2 in turns with MODEL on each device, and say the ratio.")
+@click.option(
+    "--engine",
+    "engines",
+    type=click.Choice(["tflite", "onnx", "c"]),
+    multiple=True,
+    help="On devices that are reached. May be repeated. [default: the profile's first that is there; all on the host]",
+)
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of LiteRT and ONNX Runtime there."
+)
 @click.option("--data", metavar="D", help="Inputs that the firmware runs on. [default: random]")
 @click.option("--eval", "eval_data", metavar="D2", help="Labelled data for the accuracy.")
 @click.option(
@@ -61,6 +84,8 @@ def command(
     load = given(rest)
     from edgekit import output
 
+    if not targets and rest["runner"] != "host":
+        raise click.UsageError("Missing option '--target' (only --runner host goes without).")
     if out is not None:
         output.check_free(Path(out), force)
     from edgekit import api

@@ -29,17 +29,30 @@ from edgekit.cli.common import (
 @click.option("--engine", "engines", metavar="E", multiple=True, help="Only this engine. May be repeated. [default: all]")
 @click.option("--require", metavar="E", multiple=True, help="Fail when this engine cannot be had. May be repeated.")
 @click.option("--target", default="mcu", show_default=True, metavar="T", help="The board that is emulated.")
+@click.option(
+    "--runner",
+    metavar="serial://DEVICE",
+    help="Read the self-test of a board instead: serial:///dev/ttyACM0?baud=115200&wait=60.",
+)
 @data_scale_option
 @load_options
-def command(model: str, engines: tuple[str, ...], as_json: bool, **rest: Any) -> int:
+def command(model: str, engines: tuple[str, ...], runner: str | None, as_json: bool, **rest: Any) -> int:
     """Run MODEL on every engine that can, and prove that the answers are the same.
 
     Engines: c (generated C on this machine), emulated (on the target's core), tflm, litert-reference, litert, onnx.
     """
     load = given(rest)
     from edgekit import api
-    from edgekit.report.verify import verify_text
+    from edgekit.report.verify import board_text, verify_text
 
+    if runner is not None:
+        if engines or rest["require"] or rest["against"] or rest["samples"] or rest["tolerance"] is not None:
+            raise click.UsageError(
+                "--runner reads what the board has; of the other options it takes --data and how MODEL is loaded."
+            )
+        test = api.verify_board(model, runner, data=rest["data"], data_scale=rest["data_scale"], **load)
+        show(board_text(test), test.to_json(), as_json)
+        return FINE if test.passed else VIOLATED
     with working("verifying"):
         report = api.verify(model, engines=engines or None, **rest, **load)
     show(verify_text(report), report.to_json(), as_json)

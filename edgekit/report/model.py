@@ -34,8 +34,8 @@ class TargetResult:
 
     ledger: where the firmware's flash and RAM go, None without a firmware.
     breakdown: metric -> {part: its share of the metric's value}, what a gate explains growth by; by_op: instructions step by
-    step; both empty unless asked for. device: what a run on a device found besides: its processor, clocks and temperatures before
-    and after, times, the ratio to another model; plain data, empty without one.
+    step; both empty unless asked for. device: what a run on a device found besides: its processor, clocks and temperatures
+    before and after, times, the ratio to another model; plain data, empty without one.
     """
 
     target: str

@@ -42,9 +42,11 @@ def notes(report: RunReport) -> list[str]:
     about: dict[str, list[str]] = {}
     targets: dict[str, list[str]] = {}
     lines: list[str] = []
+    names = [result.target for result in report.results]
     for result in report.results:
+        name = result.target if names.count(result.target) == 1 else f"{result.target} ({result.engine})"
         if result.note:
-            lines.append(f"{result.target}: {result.note}")
+            lines.append(f"{name}: {result.note}")
         for measurement in result.measurements:
             for text in (_why(measurement), measurement.tool and f"by {measurement.tool}"):
                 if text:
@@ -52,8 +54,8 @@ def notes(report: RunReport) -> list[str]:
                     targets.setdefault(text, [])
                     if measurement.metric not in about[text]:
                         about[text].append(measurement.metric)
-                    if result.target not in targets[text]:
-                        targets[text].append(result.target)
+                    if name not in targets[text]:
+                        targets[text].append(name)
     for text, metrics in about.items():
         where = f" on {', '.join(targets[text])}" if len(targets[text]) < len(report.results) else ""
         lines.append(f"{', '.join(metrics)}{where}: {text}")

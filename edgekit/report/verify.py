@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from edgekit.report.numbers import NONE
 from edgekit.report.table import text_table
 from edgekit.verify import EngineRow, LayerGap, VerifyReport
+
+if TYPE_CHECKING:
+    from edgekit.bench.serial import BoardTest
 
 SHOWN = 5  # differing samples and layers a row names
 HEADER = ("", "engine", "result", "max LSB", "one op", "SQNR", "argmax", "accuracy", "differ")
@@ -41,6 +45,31 @@ def verify_text(report: VerifyReport) -> str:
     verdict = f"verified{asked}" if report.judged else f"nothing was verified{asked}"
     lines.append(f"FAIL: {', '.join(failed)}" if failed else verdict)
     return "\n".join(lines)
+
+
+def board_text(test: BoardTest) -> str:
+    """A row a vector of the board's self-test, and the verdict."""
+    found = test.found
+    header = ("vector", "result", "differ", "time", "cycles", "argmax", "")
+    rows = [
+        (
+            str(run.index),
+            "equal" if run.passed else "different" if not run.status else f"status {run.status}",
+            f"{run.different:,}",
+            "" if run.micros is None else f"{run.micros:,} µs",
+            "" if run.cycles is None else f"{run.cycles:,}",
+            str(run.argmax),
+            run.label,
+        )
+        for run in found.runs
+    ]
+    lines = [f"{found.name} on the board: {found.vectors} golden vectors", "", text_table(header, rows, (0, 2, 3, 4, 5)), ""]
+    latency = test.latency
+    if latency.value is not None:
+        lines.append(f"latency {latency.value:,.3g} ms, measured: {latency.note}")
+    if test.doubt and test.ours is None:
+        lines.append(test.doubt)
+    return "\n".join([*lines, "verified" if test.passed else f"FAIL: {test.reason}"])
 
 
 def _row(row: EngineRow) -> tuple[str, ...]:
