@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from edgekit.errors import BadTarget
+from edgekit.latency import Calibration, from_tables
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Target:
     sources: Mapping[str, str] = field(default_factory=dict)
     unverified: tuple[str, ...] = ()
     note: str = ""
+    latency: tuple[Calibration, ...] = ()
 
     @property
     def cpu(self) -> Core:
@@ -198,7 +200,7 @@ def load_target(path: Path) -> Target:
 def from_table(table: Mapping[str, Any], where: str) -> Target:
     """A Target from a parsed profile. Raises BadTarget with every fault: unknown keys, wrong types, figures without source."""
     faults: list[str] = []
-    known = (*TEXTS, *LISTS, *FIGURES, "sources")
+    known = (*TEXTS, *LISTS, *FIGURES, "sources", "latency")
     for key in table:
         if key not in known:
             close = difflib.get_close_matches(key, known, 1)
@@ -226,6 +228,8 @@ def from_table(table: Mapping[str, Any], where: str) -> Target:
         if values.get("core") not in {**CORES, **SOURCE_ONLY}:
             faults.append(f"'core' of a microcontroller must be one of {', '.join((*CORES, *SOURCE_ONLY))}")
         faults += [f"'{key}' is missing (a microcontroller needs it)" for key in ("flash", "ram") if key not in table]
+    if "latency" in table:
+        values["latency"] = from_tables(table["latency"], faults)
     sourced, doubted = values["sources"], values.get("unverified", ())
     faults += [f"'{key}' has no source in [sources]" for key in FIGURES if key in table and not sourced.get(key)]
     faults += [f"[sources] names '{key}', which this profile does not give" for key in sourced if key not in table]

@@ -1,0 +1,180 @@
+"""Rows of published latencies: which engine, core, clock, precision and network each is about, or why it cannot be used."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.estimates.models import work_of
+from edgekit.estimate import MACS, Work, macs_of
+
+# (runtime in the table, family, kernels). One family shares its kernels' proportions; "ours" are those that edgekit ships for.
+ENGINES: tuple[tuple[str, str, bool], ...] = (
+    (r"TFLM\+CMSIS-NN \(MVE\)$", "cmsis-mve", True),
+    (r"TFLM\+CMSIS-NN$", "cmsis", True),
+    (r"microTVM\+CMSIS-NN$", "cmsis", False),
+    (r"TFLM\+ESP-NN$", "esp-nn", True),
+    (r"TFLM( ref)?$", "tflm-ref", True),
+    (r"XNNPACK$", "xnnpack", True),
+    (r"TFLite$", "tflite", True),
+    (r"ONNX Runtime$", "onnx", True),
+    (r"X-CUBE-AI|ST Edge AI", "x-cube-ai", False),
+    (r"ncnn$", "ncnn", False),
+    (r"Paddle-Lite$", "paddle", False),
+    (r"Plumerai$", "plumerai", False),
+    (r"Bosch HALE$", "hale", False),
+    (r"TinyEngine$", "tinyengine", False),
+    (r"TinyMaix$", "tinymaix", False),
+    (r"microTVM native$", "microtvm", False),
+)
+# Cores as the tables name them, most specific first. Qualcomm's Kryo names stand for Arm's cores that they are made of.
+CORES: tuple[tuple[str, str], ...] = (
+    (r"M0\+?\b|CM0", "m0"), (r"M3\b|CM3\b", "m3"), (r"M4|CM4", "m4"), (r"M7|CM7", "m7"), (r"M33|CM33", "m33"),
+    (r"M55", "m55"), (r"M85", "m85"), (r"LX6", "lx6"), (r"LX7", "lx7"), (r"RISC-V \(PIE", "rv32-pie"), (r"RV32IMC", "rv32"), (r"ARM11|ARMv6", "arm11"),
+    (r"A53|SD625|SD410", "a53"), (r"A55", "a55"), (r"A57", "a57"), (r"A72", "a72"), (r"Kryo ?280|SD835|A73", "a73"),
+    (r"Kryo ?260", "a73"), (r"Kryo ?385|SD845|A75", "a75"), (r"Kryo ?460", "a76"), (r"Kryo ?485|SD855|A76", "a76"), (r"A77", "a77"),
+    (r"X1\b", "x1"), (r"X3\b", "x3"), (r"X4\b", "x4"), (r"A78", "a78"), (r"SD821|Kryo@|Kryo \(", "kryo"),
+    (r"Apple A7", "apple-a7"), (r"Apple A12", "apple-a12"), (r"A7\b", "a7"), (r"A9\b", "a9"),
+)  # fmt: skip
+# Where a table says the phone but not the core: the core and clock of its profile or of its maker's data.
+PHONES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
+    (r"Pixel \(1\)|Pixel 1\b", "kryo", (2150, 2150, 1600, 1600)), (r"Pixel 2", "a73", (2350,) * 4), (r"Pixel 3", "a75", (2500,) * 4),
+    (r"Pixel 4|SD855", "a76", (2840, 2420, 2420, 2420)), (r"iPhone XS", "apple-a12", (2490, 2490)), (r"STM32H743", "m7", (480,)),
+    (r"natrium", "kryo", (2350, 2350, 1600, 1600)), (r"SM8550", "x3", (3200, 2800, 2800, 2800)), (r"SD888", "x1", (2840, 2420, 2420, 2420)),
+)
+# Cores with half-precision arithmetic: ncnn uses it unasked.
+HALF = ("a55", "a75", "a76", "a77", "a78", "x1", "x3", "x4", "apple-a12")  # fmt: skip
+XNNPACK_SINCE = 6  # TensorFlow Lite 2.x runs on XNNPACK unless told otherwise
+INT8, FLOAT = ("int8", "uint8"), ("float32", "float", "fp32/fp16/bf16 auto")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One published latency. key: rows about the same layers have the same one. family: of its kernels; work: of its network."""
+
+    device: str
+    core: str
+    mhz: float
+    kind: str
+    engine: str
+    family: str
+    version: str
+    ours: bool
+    threads: int
+    precision: str
+    model: str
+    key: str
+    work: Work
+    how: str
+    ms: float
+
+    @property
+    def case(self) -> tuple[object, ...]:
+        """What two rows share that publish the same measurement."""
+        return (self.device, self.engine, self.version, self.threads, self.precision, self.key)
+
+
+def counts(path: Path) -> dict[str, Work]:
+    """model_features.csv: model key -> work."""
+    names = dict(
+        first="macs_conv_cin_le4", conv="macs_conv_other", pointwise="macs_pointwise", depthwise="macs_depthwise", dense="macs_fc",
+        outputs="out_elems_mac_ops", moved="out_elems_other", weights="weight_elems", ops="n_ops",
+    )  # fmt: skip
+    with path.open(encoding="utf-8", newline="") as file:
+        return {row["model_key"]: {k: float(row[n] or 0) for k, n in names.items()} for row in csv.DictReader(file)}
+
+
+def core_of(text: str, device: str, clock: str, threads: int) -> tuple[str, float] | None:
+    """(core, MHz) of a row: the fastest core named, the mean clock of as many of the fastest as there are threads."""
+    found = [(match.start(), name) for pattern, name in CORES if (match := re.search(pattern, text))]
+    mhz = float(clock) if clock else 0.0
+    for pattern, core, clocks in PHONES:
+        if re.search(pattern, device):
+            used = clocks[:threads]
+            return (min(found)[1] if found else core), sum(used) / len(used) / clocks[0] * (mhz or clocks[0])
+    return (min(found)[1], mhz) if found and mhz else None
+
+
+def key_of(amounts: Work) -> str:
+    return "/".join(f"{amounts[kind]:.2g}" for kind in MACS)
+
+
+def parse(line: Mapping[str, str], known: Mapping[str, Work]) -> Row | str:
+    """A Row, or why there is none."""
+    if line["accelerator"] or line["class"].endswith("npu"):
+        return "not on the CPU"
+    engine = next(((family, ours) for pattern, family, ours in ENGINES if re.match(pattern, line["runtime"])), None)
+    if engine is None:
+        return f"engine {line['runtime']} is not known here"
+    if "little" in line["cpu_core"] or "NPU" in line["cpu_core"]:
+        return "on the slower cores, or a vendor's mixture"
+    core = core_of(line["cpu_core"], line["device"], line["clock_mhz"], int(line["threads"] or 1))
+    if core is None:
+        return f"core '{line['cpu_core']}' at '{line['clock_mhz']}' MHz is not known here"
+    precision = line["model_precision"].split(" ")[0]
+    kind = "int8" if precision in INT8 else "float32" if line["model_precision"] in FLOAT or precision == "float32" else ""
+    if kind == "float32" and line["model_precision"].startswith("fp32/fp16") and core[0] in HALF:
+        kind = "float16"
+    if not kind:
+        return f"precision {line['model_precision']}"
+    macs = float(line["macs"]) if line["macs"] else None
+    amounts, how = work_of(line["model"], line["input_shape"], macs, known.get(line["model_key"]))
+    if amounts is None:
+        return how
+    try:
+        ms = float(line["latency_ms"])
+    except ValueError:
+        return "no latency"
+    assert macs_of(amounts) > 0
+    family, ours = engine
+    if family == "tflite" and (release := re.match(r"2\.(\d+)", line["runtime_version"])) and int(release[1]) >= XNNPACK_SINCE:
+        family = "xnnpack"
+    return Row(
+        line["device"], *core, line["class"], line["runtime"], family, line["runtime_version"], ours,
+        int(line["threads"] or 1), kind, line["model"], key_of(amounts), amounts, how, ms,
+    )  # fmt: skip
+
+
+def read(path: Path, known: Mapping[str, Work]) -> tuple[list[Row], list[tuple[Mapping[str, str], str]], list[tuple[Mapping[str, str], Row]]]:
+    """(rows for the fit, each measurement once; lines that cannot be used, with the reason; usable lines with their rows)."""
+    rows, left, pairs = dict[tuple[object, ...], Row](), [], []
+    with path.open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            found = parse(line, known)
+            if isinstance(found, str):
+                left.append((line, found))
+                continue
+            pairs.append((line, found))
+            rows.setdefault((*found.case, round(found.ms, 3)), found)
+    return list(rows.values()), left, pairs
+
+
+# tflm_baseline.csv names files; these are the networks in them.
+FILES = {
+    "kws_ref_model": "mlperf_tiny_kws", "pretrainedResnet_quant": "mlperf_tiny_ic", "ad01_int8": "mlperf_tiny_ad",
+    "vww_96_int8": "mlperf_tiny_vww", "person_detect": "person_detect",
+}  # fmt: skip
+SHAPES = {"person_detect": "1x96x96x1"}
+COUNTED = "instructions"  # the version of rows that count instructions on an emulated core; one is one cycle at 1 MHz
+
+
+def instructions(path: Path) -> list[Row]:
+    """tflm_baseline.csv as rows: what TFLM's kernels cost on emulated cores. They tell proportions, never a speed."""
+    found = []
+    with path.open(encoding="utf-8", newline="") as file:
+        for line in csv.DictReader(file):
+            if line["model"] not in FILES or line["opt"] not in {"O2", "O3"}:
+                continue
+            name, core = FILES[line["model"]], line["core"]
+            amounts, how = work_of(name, SHAPES.get(name, ""), None, None)
+            assert amounts is not None
+            ref = line["kernels"] != "cmsis"
+            family = "tflm-ref" if ref else "cmsis-mve" if core in {"m55", "m85"} else "cmsis"
+            found.append(
+                Row(f"emulated {core}", core, 1.0, "mcu", f"{COUNTED} {line['opt']}", family, COUNTED, False, 1, "int8", name,
+                    key_of(amounts), amounts, how, float(line["instructions"]) / 1e3)
+            )  # fmt: skip
+    return found

@@ -1,0 +1,113 @@
+"""What a network asks of a processor (`work`), and the time it takes one (`Calibration`): the estimate behind `latency`.
+
+Time = sum over the kinds of work: amount x nanoseconds each. The nanoseconds of an engine on a device are fitted to
+published latencies by `benchmarks.estimates`, or to one's own by `edgekit targets calibrate`, and lie in the device's profile
+with the error that cross-validation found. Nothing here knows a model by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from edgekit.graph import Graph, Node
+from edgekit.latency import KINDS, Calibration
+from edgekit.measure import UNITS, Measurement, unavailable
+from edgekit.ops import op_of
+from edgekit.report.numbers import percent
+from edgekit.target import Target
+
+__all__ = ["KINDS", "MACS", "Work", "choose", "latency", "macs_of", "nanoseconds", "precision_of", "work"]
+
+MACS = ("first", "conv", "pointwise", "depthwise", "dense")
+FEW_CHANNELS = 4
+VIEWS = {"RESHAPE"}  # no work: the same bytes under another shape
+# How far outside the calibrated range of multiply-accumulates an estimate is still given (and says so).
+STRETCH = 4.0
+
+Work = dict[str, float]
+
+
+def kind_of(node: Node, graph: Graph) -> str:
+    """The key of KINDS that the node's multiply-accumulates count under."""
+    if node.op in {"CONV_2D", "TRANSPOSE_CONV"}:
+        weights = graph.input_tensors(node)[1]
+        assert weights is not None
+        _, height, width, channels = weights.shape
+        if channels <= FEW_CHANNELS and height * width > 1:
+            return "first"
+        return "pointwise" if height * width == 1 else "conv"
+    return "depthwise" if node.op == "DEPTHWISE_CONV_2D" else "dense"
+
+
+def work(graph: Graph) -> Work:
+    """Amount of each of KINDS in one run of the graph; `kinds` of a quantized graph and its float form are the same."""
+    found = dict.fromkeys(KINDS, 0.0)
+    seen: set[str] = set()
+    for node in graph.nodes:
+        for tensor in graph.input_tensors(node):
+            if tensor is not None and tensor.is_const and tensor.name not in seen:
+                seen.add(tensor.name)
+                found["weights"] += tensor.elements
+        if node.op in VIEWS:
+            continue
+        outputs = graph.output_tensors(node)
+        rule = op_of(node).macs
+        written = sum(t.elements for t in outputs)
+        found["ops"] += 1
+        if rule is None:
+            found["moved"] += written
+        else:
+            found[kind_of(node, graph)] += rule(node, graph.input_tensors(node), outputs)
+            found["outputs"] += written
+    return found
+
+
+def macs_of(amounts: Mapping[str, float]) -> float:
+    """Multiply-accumulates in all."""
+    return sum(amounts.get(kind, 0.0) for kind in MACS)
+
+
+def precision_of(graph: Graph) -> str:
+    return "int8" if graph.is_quantized else "float32"
+
+
+def nanoseconds(amounts: Mapping[str, float], found: Calibration) -> float:
+    """Estimated time of one run."""
+    return sum(amounts[kind] * found.ns[kind] for kind in KINDS)
+
+
+def choose(target: Target, engine: str, precision: str, threads: int | None = None) -> Calibration | None:
+    """The profile's calibration of the engine and precision, of `threads` or else the most threads; None without one."""
+    fits = [c for c in target.latency if (c.engine, c.precision) == (engine, precision) and threads in (None, c.threads)]
+    return max(fits, key=lambda c: c.threads, default=None)
+
+
+def latency(graph: Graph, target: Target, engine: str, threads: int | None = None) -> Measurement:
+    """The metric "latency" of a graph, as it would be exported for `engine`, on `target`. Unavailable, with the reason, when
+    the profile has no calibration for it or the network is more than STRETCH times outside its range."""
+    precision = precision_of(graph)
+    found = choose(target, engine, precision, threads)
+    if found is None:
+        known = ", ".join(sorted({f"{c.engine} {c.precision} {c.threads} threads" for c in target.latency})) or "nothing"
+        asked = f"{engine} {precision}" + (f" {threads} threads" if threads else "")
+        return unavailable(
+            "latency", f"the profile is not calibrated for {asked} (it is for: {known}); `edgekit targets calibrate` does it"
+        )
+    amounts = work(graph)
+    macs, (least, most) = macs_of(amounts), found.macs
+    if macs < least / STRETCH or macs > most * STRETCH:
+        return unavailable(
+            "latency",
+            f"{macs / 1e6:,.3g} million multiply-accumulates are far outside the {least / 1e6:,.3g} to {most / 1e6:,.3g} that "
+            f"{found.title} is calibrated for",
+        )
+    outside = "" if least <= macs <= most else "; outside the calibrated range, the error may be larger"
+    measured = f"{found.here} of them on this device" if found.here else "none of them on this device"
+    threaded = f"CPU, {found.threads} thread{'s' * (found.threads > 1)}"
+    note = (
+        f"{found.title} {found.version}, {threaded}: fitted to {found.rows} published latencies of {found.networks} networks, "
+        f"{measured}; error: {found.checked}, {percent(found.error)} on average{outside}"
+    )
+    return Measurement(
+        "latency", nanoseconds(amounts, found) / 1e6, UNITS["latency"], "estimated", found.error, note, "edgekit estimate"
+    )
