@@ -54,7 +54,7 @@ def kernels_of(graph: Graph, isa: str) -> list[tuple[str, int]]:
             kernel = recurrent_kernel(node, graph.input_tensors(node), graph[node.outputs[0]], isa)
         if isa == "dsp" and kernel is not None and kernel[0].endswith("_s8"):
             kernel = packed(graph, node) or packed_transposed(graph, node) or kernel
-        if isa == "dsp" and kernel is not None:
+        if isa in {"dsp", "mve"} and kernel is not None:  # cores with Helium have packed products, too
             kernel = packed_wide(kernel)
         if isa == "mve" and kernel is not None and kernel[0].endswith("_s8"):
             kernel = laned(graph, node) or kernel

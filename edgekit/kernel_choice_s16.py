@@ -18,7 +18,7 @@ _KERNELS: dict[str, str] = {
     "REDUCE_MIN": "reduce_min_s16",
     "TANH": "tanh_of_s16",
 }
-_PACKED = {f"{stem}_s16": f"{stem}_dsp_s16" for stem in ("matmul", "conv", "conv_1x1", "transpose_conv")}
+_PACKED = {f"{stem}_s16": f"{stem}_dsp_s16" for stem in ("matmul", "conv", "conv_1x1", "depthwise", "transpose_conv")}
 
 
 def wide_kernel(node: Node, x: Tensor, w: Tensor | None) -> tuple[str, int] | None:

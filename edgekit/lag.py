@@ -52,7 +52,7 @@ RULES: dict[str, Rule] = {
     "depthwise_mve_s8": Rule(("same",), "plane"),
     **dict.fromkeys(("conv_1x1_s16", "conv_1x1_dsp_s16"), Rule(("backward", "forward"), "group")),
     **dict.fromkeys(("conv_s16", "conv_dsp_s16"), Rule(("forward",), "buffered")),
-    "depthwise_s16": Rule(("forward",), "channel"),
+    **dict.fromkeys(("depthwise_s16", "depthwise_dsp_s16"), Rule(("forward",), "channel")),
 }
 
 

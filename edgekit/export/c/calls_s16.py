@@ -144,7 +144,7 @@ def depthwise(site: Site) -> list[str]:
     lines, short = weighted(site, by_channel, conv_requant(site.node, site.tensor(0), site.tensor(1), site.out))
     weights = site.array("weights", w, "int8_t", site.tensor(1).name)
     window = window_rows(site, (w.shape[1], w.shape[2]))
-    return [*window, *lines, site.call(f"depthwise_{short}s16", site.x(), "&window", weights, "&q", site.y())]
+    return [*window, *lines, site.call(_form(site, "depthwise", short), site.x(), "&window", weights, "&q", site.y())]
 
 
 def transpose_conv(site: Site) -> list[str]:
@@ -244,7 +244,7 @@ CALLS: dict[str, Callable[[Site], list[str]]] = {
     **dict.fromkeys(("conv_s16", "conv_dsp_s16"), conv),
     **dict.fromkeys(("matmul_s16", "matmul_dsp_s16", "conv_1x1_s16", "conv_1x1_dsp_s16"), matmul),
     **dict.fromkeys(("transpose_conv_s16", "transpose_conv_dsp_s16"), transpose_conv),
-    **dict.fromkeys(("depthwise_s16", "depthwise_multiplier_s16"), depthwise),
+    **dict.fromkeys(("depthwise_s16", "depthwise_dsp_s16", "depthwise_multiplier_s16"), depthwise),
     **dict.fromkeys(("average_pool_2d_s16", "max_pool_2d_s16"), pool),
     **dict.fromkeys(("add_s16", "sub_s16"), add),
     "mul_s16": mul,

@@ -59,8 +59,11 @@ WIDTHS: dict[str, tuple[str, Mapping[str, str]]] = {
         for form, words in (("", _WIDE_SUMS), ("short_", _SHORT_SUMS))
         for packed in ("", "dsp_")
     },
-    "depthwise_s16": ("depthwise_s16", {**_WIDE_SUMS, "S": "s16"}),
-    "depthwise_short_s16": ("depthwise_s16", {**_SHORT_SUMS, "S": "short_s16"}),
+    **{
+        f"depthwise_{form}{packed}s16": ("depthwise_s16", {**words, "S": f"{form}{packed}s16", "TAP": f"tap4_{packed}s16"})
+        for form, words in (("", _WIDE_SUMS), ("short_", _SHORT_SUMS))
+        for packed in ("", "dsp_")
+    },
 }
 BINARY_F32 = {"add_f32": "+", "sub_f32": "-", "mul_f32": "*", "div_f32": "/"}
 # Function of x; named constants become parameters.
@@ -86,7 +89,7 @@ def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
         if target == "bool":
             return "cast_bool", {"S": f"{source}_{target}", "FROM": TYPES[source]}
         return "cast", {"S": f"{source}_{target}", "FROM": TYPES[source], "T": TYPES[target]}
-    if stem in GENERIC:
+    if stem in GENERIC and suffix in TYPES:
         return stem, {"S": suffix, "T": TYPES[suffix]}
     if stem in EXTREMES:
         return "extreme", {"OP": stem, "S": suffix, "T": TYPES[suffix], **EXTREMES[stem]}

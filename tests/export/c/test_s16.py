@@ -62,16 +62,15 @@ def check(graph: Graph, isa: str, rng: np.random.Generator) -> None:
 @pytest.mark.parametrize("isa", ["plain", "dsp"])
 def test_every_kernel_equals_the_reference(isa: str) -> None:
     rng = np.random.default_rng(7)
-    graphs = [make(np.random.default_rng(seed)) for make in KINDS.values() for seed in range(6)]
-    check(together([*graphs, *(padded_conv(rng) for _ in range(8))]), isa, rng)
+    graphs = [make(np.random.default_rng(seed)) for make in KINDS.values() for seed in range(4)]
+    check(together([*graphs, *(padded_conv(rng) for _ in range(5))]), isa, rng)
 
 
-@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m0plus"])
-def test_on_an_emulated_core(core: str) -> None:
+def test_on_an_emulated_core() -> None:
     rng = np.random.default_rng(3)
     graph = together([KINDS[op](rng) for op in ("CONV_2D", "FULLY_CONNECTED", "DEPTHWISE_CONV_2D", "SOFTMAX", "ADD", "TANH")])
     feed = feeds_for(graph, rng)
-    target = find_target(f"{core}:flash=512K,ram=128K")
+    target = find_target("cortex-m4:flash=512K,ram=128K")
     model = compile_c(graph, "net", isa=isa_of(target.core))
     result = emulate(model.files, model.interface, target, [feed])
     expected = reference.run(graph, feed)

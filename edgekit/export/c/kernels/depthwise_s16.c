@@ -1,4 +1,4 @@
-/* needs: window @Q @RESCALE */
+/* needs: window @Q @RESCALE @TAP */
 /* Depthwise convolution: output channel c reads input channel c / (out_c / in_c); w[kernel_h][kernel_w][out_c]. Places outside
    the image are 0. Up to 511 places of a window. */
 static void ek_depthwise_@S(const int16_t *x, const ek_window *s, const int8_t *w, const ek_@Q *q, int16_t *y)
@@ -30,10 +30,7 @@ static void ek_depthwise_@S(const int16_t *x, const ek_window *s, const int8_t *
                     const int16_t *a = u + i * line + c;
                     const int8_t *b = v + i * s->kernel_w * channels + c;
                     for (int32_t j = j0; j < j1; ++j) {
-                        sum[0] += a[0] * b[0];
-                        sum[1] += a[1] * b[1];
-                        sum[2] += a[2] * b[2];
-                        sum[3] += a[3] * b[3];
+                        ek_@TAP(a, b, sum);
                         a += step;
                         b += channels;
                     }

@@ -12,6 +12,7 @@ static void ek_gru_f32(const float *x, const float *h0, const float *rb, const e
     for (int32_t n = 0; n < p->batch; ++n) {
         for (int32_t s = 0; s < p->steps; ++s) {
             const int32_t t = p->reverse != 0 ? p->steps - 1 - s : s;
+            float *out = p->last != 0 ? y : y + t * units;
             ek_gates_f32(x + t * p->width, p->width, p->w, 3 * units, p->bias, 0, gate);
             ek_gates_f32(h, units, p->r, 2 * units, 0, 1, gate);
             if (after != 0) {
@@ -31,11 +32,11 @@ static void ek_gru_f32(const float *x, const float *h0, const float *rb, const e
             for (int32_t i = 0; i < units; ++i) {
                 const float keep = ek_sigmoid_f32(gate[i]);
                 h[i] = (1.0f - keep) * tanhf(candidate[i]) + keep * h[i];
-                y[t * units + i] = h[i];
+                out[i] = h[i];
             }
         }
         x += p->steps * p->width;
-        y += p->steps * units;
+        y += (p->last != 0 ? 1 : p->steps) * units;
         h += units;
     }
 }

@@ -14,14 +14,14 @@ static void ek_@S(const int8_t *x, const int16_t *h0, const ek_recurrent *p, int
     for (int32_t n = 0; n < p->batch; ++n) {
         for (int32_t s = 0; s < p->steps; ++s) {
             const int32_t t = p->reverse != 0 ? p->steps - 1 - s : s;
-            int8_t *out = y + t * units;
+            int8_t *out = p->last != 0 ? y : y + t * units;
             for (int32_t i = 0; i < units; ++i) {
                 seen[i] = ek_clamp_s8(ek_scale(h[i], p->multiplier[0], p->shift[0]) + p->zero_point, -128, 127);
             }
             ek_@G(x + t * p->width, p->width, p->w, 3, units, p->input, 0, spare, gate);
             ek_@G(seen, units, p->r, 2, units, p->recurrent, 1, spare, gate);
             if (after != 0) {
-                ek_@G(seen, units, p->last, 1, units, p->recurrent + 2, 0, spare, inner);
+                ek_@G(seen, units, p->final, 1, units, p->recurrent + 2, 0, spare, inner);
             }
             for (int32_t i = 0; i < units; ++i) {
                 const int32_t reset = ek_sigmoid_s16(p->sigmoid, 6 * gate[units + i]);
@@ -32,7 +32,7 @@ static void ek_@S(const int8_t *x, const int16_t *h0, const ek_recurrent *p, int
                 }
             }
             if (after == 0) {
-                ek_@G(seen, units, p->last, 1, units, p->recurrent + 2, 1, spare, candidate);
+                ek_@G(seen, units, p->final, 1, units, p->recurrent + 2, 1, spare, candidate);
             }
             for (int32_t i = 0; i < units; ++i) {
                 const int32_t keep = ek_sigmoid_s16(p->sigmoid, 6 * gate[i]);
@@ -43,7 +43,7 @@ static void ek_@S(const int8_t *x, const int16_t *h0, const ek_recurrent *p, int
             }
         }
         x += p->steps * p->width;
-        y += p->steps * units;
+        y += (p->last != 0 ? 1 : p->steps) * units;
         h += units;
     }
 }

@@ -12,16 +12,17 @@ static void ek_lstm_f32(const float *x, const float *h0, const float *c0, const 
     for (int32_t n = 0; n < p->batch; ++n) {
         for (int32_t s = 0; s < p->steps; ++s) {
             const int32_t t = p->reverse != 0 ? p->steps - 1 - s : s;
+            float *out = p->last != 0 ? y : y + t * units;
             ek_gates_f32(x + t * p->width, p->width, p->w, 4 * units, p->bias, 0, gate);
             ek_gates_f32(h, units, p->r, 4 * units, 0, 1, gate);
             for (int32_t i = 0; i < units; ++i) {
                 c[i] = ek_sigmoid_f32(gate[units + i]) * c[i] + ek_sigmoid_f32(gate[i]) * tanhf(gate[2 * units + i]);
                 h[i] = ek_sigmoid_f32(gate[3 * units + i]) * tanhf(c[i]);
-                y[t * units + i] = h[i];
+                out[i] = h[i];
             }
         }
         x += p->steps * p->width;
-        y += p->steps * units;
+        y += (p->last != 0 ? 1 : p->steps) * units;
         h += units;
         c += units;
     }

@@ -14,7 +14,7 @@ static void ek_@S(const int8_t *x, const int8_t *h0, const int16_t *c0, const ek
     for (int32_t n = 0; n < p->batch; ++n) {
         for (int32_t s = 0; s < p->steps; ++s) {
             const int32_t t = p->reverse != 0 ? p->steps - 1 - s : s;
-            int8_t *out = y + t * units;
+            int8_t *out = p->last != 0 ? y : y + t * units;
             ek_@G(x + t * p->width, p->width, p->w, 4, units, p->input, 0, spare, gate);
             ek_@G(h, units, p->r, 4, units, p->recurrent, 1, spare, gate);
             for (int32_t i = 0; i < units; ++i) {
@@ -31,7 +31,7 @@ static void ek_@S(const int8_t *x, const int8_t *h0, const int16_t *c0, const ek
             }
         }
         x += p->steps * p->width;
-        y += p->steps * units;
+        y += (p->last != 0 ? 1 : p->steps) * units;
         h += units;
         c += units;
     }

@@ -10,15 +10,16 @@ static void ek_rnn_f32(const float *x, const float *h0, const ek_recurrent_f32 *
     for (int32_t n = 0; n < p->batch; ++n) {
         for (int32_t s = 0; s < p->steps; ++s) {
             const int32_t t = p->reverse != 0 ? p->steps - 1 - s : s;
+            float *out = p->last != 0 ? y : y + t * units;
             ek_gates_f32(x + t * p->width, p->width, p->w, units, p->bias, 0, total);
             ek_gates_f32(h, units, p->r, units, 0, 1, total);
             for (int32_t i = 0; i < units; ++i) {
                 h[i] = relu == 0 ? tanhf(total[i]) : total[i] < 0.0f ? 0.0f : total[i];
-                y[t * units + i] = h[i];
+                out[i] = h[i];
             }
         }
         x += p->steps * p->width;
-        y += p->steps * units;
+        y += (p->last != 0 ? 1 : p->steps) * units;
         h += units;
     }
 }
