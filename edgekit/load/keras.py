@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Shape
 from edgekit.load.child import run_child
 from edgekit.load.tflite import load_tflite
@@ -44,7 +45,10 @@ def load_keras(
     }
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         answer = run_child(CHILD, job, Path(folder), python, ENVIRONMENT)
-        graph = load_tflite(Path(folder) / "model.tflite", name=name or path.resolve().stem, outputs=outputs)
+        try:
+            graph = load_tflite(Path(folder) / "model.tflite", name=name or path.resolve().stem, outputs=outputs)
+        except Unsupported as error:
+            raise Unsupported(f"'{source}'", error.problems) from None
     for note in ("load_keras", *answer.get("notes", [])):
         graph = graph.with_history(note)
     return graph

@@ -169,8 +169,13 @@ def traced(model: Any, source: Path, shapes: Mapping[str, Sequence[int]]) -> Any
     specs = [tf.TensorSpec(fixed[n], x.dtype, name=n) for n, x in zip(names, inputs, strict=True)]
     outputs = unique([re.sub(r"\W", "_", n) for n in output_names(model)])
 
+    # As the model takes them: one tensor, a list, a dict. Keras 3 keeps that to itself.
+    struct = getattr(model, "_inputs_struct", None)
+    struct = struct if struct is not None else getattr(model, "_nested_inputs", None)
+    struct = struct if struct is not None else inputs if len(inputs) > 1 else inputs[0]
+
     def inference(*tensors: Any) -> Any:
-        made = model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
+        made = model(tf.nest.pack_sequence_as(struct, list(tensors)), training=False)
         flat = tf.nest.flatten(made)
         return dict(zip(outputs if len(outputs) == len(flat) else [f"output_{i}" for i in range(len(flat))], flat, strict=True))
 
@@ -250,11 +255,41 @@ def saved_model(source: Path, shapes: Mapping[str, Sequence[int]], trust: bool) 
 
     wanted = [tf.TensorSpec(fixed[n], specs[n].dtype, name=n) for n in names]
     try:
-        return tf.function(inference, input_signature=wanted).get_concrete_function(), restored, f"SavedModel signature {key}"
+        function = tf.function(inference, input_signature=wanted).get_concrete_function()
+        if any(op.startswith("TensorList") for op in operators_of(source)):  # a recurrent layer, of any batch
+            function = with_static_lists(function)
+        return function, restored, f"SavedModel signature {key}"
     except Exception as error:  # shapes that do not fit
         raise Refusal(
             f"'{source}' does not run on inputs of {fixed}: {first_line(error)}", "give other sizes with --shape"
         ) from None
+
+
+def with_static_lists(function: Any) -> Any:
+    """The function with constants for variables, its lists of tensors made for a batch of 1: the converter lowers loops
+    over lists only where the elements' shape is static. Names and order of inputs and outputs stay."""
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    frozen = convert_variables_to_constants_v2(function, lower_control_flow=False)
+    graph = frozen.graph.as_graph_def()
+    for nodes in (graph.node, *(f.node_def for f in graph.library.function)):
+        held = {n.name: n for n in nodes if n.op == "Const"}
+        for node in nodes:
+            for name in node.input if node.op.startswith("TensorList") else ():
+                constant = held.get(name.split(":")[0])
+                value = None if constant is None else tf.make_ndarray(constant.attr["value"].tensor)
+                if value is not None and value.ndim == 1 and value.size and value[0] == -1 and (value[1:] > 0).all():
+                    value[0] = 1
+                    constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    names = [x.name for x in frozen.inputs]
+    outputs = [y.name for y in frozen.outputs]
+
+    def again(*tensors: Any) -> Any:
+        return tf.graph_util.import_graph_def(graph, input_map=dict(zip(names, tensors, strict=True)), return_elements=outputs)
+
+    specs = [tf.TensorSpec(x.shape, x.dtype, name=x.name.split(":")[0]) for x in frozen.inputs]
+    return tf.function(again, input_signature=specs).get_concrete_function()
 
 
 def axes_of(spec: Any, name: str) -> list[Any]:
