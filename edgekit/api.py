@@ -9,14 +9,17 @@ from __future__ import annotations
 import hashlib
 import inspect as inspect_module
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluate
 from edgekit.bench.measuring import measure
+from edgekit.bench.on_device import Settings as TimingSettings
+from edgekit.bench.remote import Address, address, bound, is_address
 from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data, selected
+from edgekit.distilling import Distiller, DistilResult, DistilSettings, parse_losses
 from edgekit.errors import BadConfig
 from edgekit.exporting import Exported, export_files
 from edgekit.graph import Graph
@@ -35,10 +38,11 @@ from edgekit.target import Target, find_target, parse_size
 from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
 
 if TYPE_CHECKING:
+    from edgekit.bench.serial import BoardTest
     from edgekit.passes.finetune import Progress
     from edgekit.passes.finetune_qat import QatReport
 
-__all__ = ["apply", "bench", "export", "inspect", "load", "prune", "quantize", "verify"]
+__all__ = ["apply", "bench", "distill", "export", "inspect", "load", "prune", "quantize", "verify"]
 
 # Samples that per-layer SQNR is measured on: it runs the network in NumPy, layer by layer.
 SQNR_SAMPLES = 8
@@ -183,8 +187,9 @@ class Applied:
 
 def apply(recipe: Recipe, out: str | Path | None = None) -> Applied:
     """Make a recipe's artefact again. Raises BadConfig for options no longer known, and what the recipe's command does."""
-    verbs: dict[str, Callable[..., Any]] = {"quantize": quantize}
-    arguments = recipe.arguments() | ({} if out is None else {"out": str(out)})
+    verbs: dict[str, Callable[..., Any]] = {"quantize": quantize, "distill": distill}
+    arguments = {"student": None} if recipe.command == "distill" else {}
+    arguments |= recipe.arguments() | ({} if out is None else {"out": str(out)})
     try:
         bound = inspect_module.signature(verbs[recipe.command]).bind(**arguments)
     except TypeError as error:
@@ -238,6 +243,9 @@ def bench(
     targets: str | Target | list[str | Target],
     *,
     runner: str = "auto",
+    against: str | Path | Graph | None = None,
+    engines: tuple[str, ...] = (),
+    threads: int = 1,
     data: str | Path | Dataset | None = None,
     eval: str | Path | Dataset | None = None,
     samples: int = BENCH_SAMPLES,
@@ -251,6 +259,9 @@ def bench(
 ) -> RunReport:
     """Every metric of a model on every target, each saying how it was obtained, or why it could not be.
 
+    runner: "auto"; "emulate"; "host" times this machine (no targets); an address such as "ssh://pi@host" for the one target.
+    A target is bound to its device as "raspberry-pi-4=ssh://pi@host". against: a model timed in turns with this one on each
+    device; engines ("tflite", "onnx", "c"): timed there, default the best one; threads: of LiteRT and ONNX Runtime.
     data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy.
     toolchain: "zig", or "gcc" for the system's arm-none-eabi-gcc and QEMU. details: also what each figure is made of
     (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step (TargetResult.by_op).
@@ -258,11 +269,23 @@ def bench(
     source = open_model(model, **load_options)
     feed = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
     judged = None if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
-    boards = [_target(t) for t in (targets if isinstance(targets, list) else [targets])]
+    named = targets if isinstance(targets, list) else [targets]
+    boards, devices = bindings(named, runner)
+    if (against is not None or engines) and runner != "host" and not any(devices):
+        raise BadConfig("against and engines go with devices that are reached", "--runner host, or T=ssh://user@host")
+    other = None if against is None else open_model(against)
+    exported = None
+    if data is not None and any(d is not None and d.scheme == "serial" for d in devices):
+        exported = _dataset(data, source.graph, DEFAULT_SAMPLES, data_scale, None, "train")
+    timing = TimingSettings(
+        threads, against=None if other is None else (other.text, other.graph), engines=engines, exported=exported
+    )
     results = measure(
         source.graph,
         boards,
-        runner=runner,
+        runner=runner if runner in {"auto", "emulate", "host"} else "auto",
+        devices=devices,
+        settings=timing,
         feed=feed,
         judged=judged,
         opt=opt,
@@ -307,6 +330,52 @@ def verify(
         require=require,
         target=_target(target),
     )
+
+
+def distill(
+    teacher: str | Path | Graph,
+    student: str | Path | Graph | None,
+    out: str | Path,
+    data: str | Path | Dataset,
+    *,
+    eval: str | Path | Dataset | None = None,
+    split: float | str | None = None,
+    data_scale: Scale | None = None,
+    loss: str | Mapping[str, float] = "logit",
+    student_weights: str | None = None,
+    student_args: Mapping[str, str] | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[str, Progress], None] | None = None,
+    **options: Any,
+) -> DistilResult:
+    """Teach `student` (None: made of the teacher, `width`) on `data`. loss: "logit,feature=0.5", or {name: weight}.
+    options: fields of `distilling.DistilSettings`, or how the teacher is loaded. checkpoint: a file from which an interrupted
+    run goes on.
+    Raises BadConfig (a pair that does not fit), BadData, BadModel, Unsupported."""
+    names = {f.name for f in fields(DistilSettings)}
+    settings = DistilSettings(
+        parse_losses(loss) if isinstance(loss, str) else loss, **{k: v for k, v in options.items() if k in names}
+    )
+    load_options = {k: v for k, v in options.items() if k not in names}
+    large = open_model(teacher, **load_options)
+    own = {k: v for k, v in (("weights", student_weights), ("args", student_args)) if v}
+    small = None if student is None else open_model(student, **own)
+    training = _dataset(data, large.graph, None, data_scale, split, "train")
+    judged = training.held_out if eval is None else _dataset(eval, large.graph, None, data_scale, None, "test")
+    result = Distiller(large, small, settings, training, judged, checkpoint, progress).run(Path(out))
+    if any(isinstance(v, Dataset | Graph) for v in (teacher, student, data, eval)):
+        return result
+    files = {"teacher": teacher, "student": student, "student_weights": student_weights, "out": out, "data": data, "eval": eval}
+    plain = {"split": split, "data_scale": data_scale, "student_args": student_args, "loss": loss}
+    plain |= {k: v for k, v in options.items() if k in names}
+    lock = {
+        "teacher": large.sha256,
+        "student": "" if small is None else small.sha256,
+        "data": data_hash(training),
+        "out": hashlib.sha256(result.files[Path(out).name]).hexdigest(),
+    }
+    named = {k: str(v) for k, v in files.items() if v is not None}
+    return replace(result, recipe=Recipe("distill", {**named, **plain, "load": load_options}, lock, versions()))
 
 
 def prune(
@@ -370,6 +439,41 @@ def _pruner(
     judged = held if eval is None else _dataset(eval, source.graph, None, scale, None, "test")
     board = None if target is None else _target(target)
     return Pruner(source, own, board, training, judged, checkpoints, progress), own
+
+
+def verify_board(
+    model: str | Path | Graph,
+    runner: str,
+    *,
+    data: str | Path | Dataset | None = None,
+    data_scale: Scale | None = None,
+    **load_options: Any,
+) -> BoardTest:
+    """The self-test of an exported project on a board, read over its serial line and held against the model. runner:
+    "serial:///dev/ttyACM0?baud=115200"; data: what the project was exported with. Raises BadConfig, BadData, EdgekitError."""
+    from edgekit.bench.serial import announce, ask_board
+
+    where = address(runner)
+    if where.scheme != "serial":
+        raise BadConfig(f"verify reads boards over serial://, not {runner}", "bench --runner ssh://… checks outputs there too")
+    graph = open_model(model, **load_options).graph
+    exported = None if data is None else _dataset(data, graph, DEFAULT_SAMPLES, data_scale, None, "train")
+    return ask_board(where, graph, exported, announce)
+
+
+def bindings(targets: Sequence[str | Target], runner: str = "auto") -> tuple[list[Target], list[Address | None]]:
+    """The targets, and where each is reached: as its text binds it, or the runner's address for the only one. Raises BadConfig,
+    BadTarget."""
+    pairs = [bound(t) if isinstance(t, str) else (t, None) for t in targets]
+    devices = [None if where is None else address(where) for _, where in pairs]
+    if runner not in {"auto", "emulate", "host"}:
+        if not is_address(runner):
+            fix = "auto; emulate for microcontrollers; host; ssh://user@host, adb://SERIAL, serial:///dev/ttyACM0"
+            raise BadConfig(f"there is no runner '{runner}'", fix)
+        if len(pairs) != 1 or any(devices):
+            raise BadConfig(f"--runner {runner} is one device; there are several targets", f"bind each: --target T={runner}")
+        devices = [address(runner)]
+    return [_target(t) for t, _ in pairs], devices
 
 
 def write_model(graph: Graph, engine: str) -> bytes:

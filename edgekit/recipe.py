@@ -22,8 +22,7 @@ from edgekit.errors import BadConfig
 
 COMMANDS = ("quantize", "distill")
 # Options that name files: kept relative to the recipe.
-PATHS = ("model", "data", "eval", "teacher", "student", "out")
-LOADED = ("weights", "audio", "image")
+PATHS = ("model", "data", "eval", "teacher", "student", "student_weights", "out")
 # What can change the arithmetic of making an artefact.
 DISTRIBUTIONS = ("numpy", "onnx", "onnxruntime", "torch")
 

@@ -84,8 +84,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("ladder")
     train, test = digits()
     (path / "hard.onnx").write_bytes(export_onnx(hard(trained(train))))
-    np.savez(path / "train.npz", **train)
-    np.savez(path / "test.npz", **test)
+    np.savez(path / "train.npz", x=train["x"], y=train["y"])
+    np.savez(path / "test.npz", x=test["x"], y=test["y"])
     return path
 
 

@@ -9,6 +9,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "What a model is made of, needs, and can run on.",
     "quantize": "Make a float model int8, calibrated on data.",
     "prune": "Leave out what matters least, and recover.",
+    "distill": "Teach a small model what a large one knows.",
     "apply": "Make an artefact again from its recipe, bit for bit.",
     "export": "Write deployable files for a target.",
     "bench": "Measure a model on targets.",
