@@ -8,6 +8,7 @@ Gates, in the order of the rows of w, r and b (s: sigmoid):
        reset after:   n = Wn x + bn + s(r) (Rn h + rb)    (PyTorch, Keras; rb is this part's own bias)
        reset before:  n = Wn x + bn + Rn (s(r) h)
   RNN:              h' = activation(W x + R h + b).                                 Elman 1990
+`last`: y is [N,1,H], what the step that runs last makes: for engines that need not hold the others.
 `loop`: for engines that run the step in a loop of plain operators. It changes what integers mean: see `ops.recurrent_step`.
 """
 
@@ -44,7 +45,8 @@ def infer(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]
     if node.op == "RNN" and node.attrs.get("activation", "TANH") not in RNN_ACTIVATIONS:
         fail(node, f"activation={node.attrs['activation']!r} must be one of {', '.join(RNN_ACTIVATIONS)}")
     state = ((batch, units), x.dtype)
-    return [((batch, steps, units), x.dtype), *[state] * (2 if node.op == "LSTM" else 1)]
+    kept = 1 if node.attrs.get("last") else steps
+    return [((batch, kept, units), x.dtype), *[state] * (2 if node.op == "LSTM" else 1)]
 
 
 def order(node: Node, steps: int) -> Iterator[int]:
@@ -53,7 +55,15 @@ def order(node: Node, steps: int) -> Iterator[int]:
 
 
 def real(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    return run(node, inputs)[0]
+    return kept(node, run(node, inputs)[0])
+
+
+def kept(node: Node, results: list[Array]) -> list[Array]:
+    """The results with the rows of y that the node keeps."""
+    if not node.attrs.get("last"):
+        return results
+    y, *states = results
+    return [y[:, :1] if node.attrs.get("reverse", False) else y[:, -1:], *states]
 
 
 def run(node: Node, inputs: Sequence[Array | None]) -> tuple[list[Array], Array]:
@@ -118,7 +128,7 @@ def _integer(rule: IntegerRule) -> IntegerRule:
     """The rule, or that of the step where `loop` is set."""
 
     def either(node: Node, inputs: Sequence[Array | None], ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Array]:
-        return (recurrent_step.integer if node.attrs.get("loop") else rule)(node, inputs, ins, outs)
+        return kept(node, (recurrent_step.integer if node.attrs.get("loop") else rule)(node, inputs, ins, outs))
 
     return either
 
@@ -130,7 +140,7 @@ OPS: tuple[Op, ...] = (
         infer,
         real,
         _integer(recurrent_integer.lstm),
-        attrs={"reverse": False, "loop": False},
+        attrs={"reverse": False, "loop": False, "last": False},
         recurrent=Recurrent(held, gates=4, ties=((4, 1, "int8"), (5, 2, "int16"))),
         **_SHARED,  # type: ignore[arg-type]
     ),
@@ -139,7 +149,7 @@ OPS: tuple[Op, ...] = (
         infer,
         real,
         _integer(recurrent_integer.gru),
-        attrs={"reverse": False, "reset_after": True, "loop": False},
+        attrs={"reverse": False, "reset_after": True, "loop": False, "last": False},
         recurrent=Recurrent(held, ties=((4, 1, "int16"),), recurrent_bias=5),
         **_SHARED,  # type: ignore[arg-type]
     ),
@@ -148,7 +158,7 @@ OPS: tuple[Op, ...] = (
         infer,
         real,
         _integer(recurrent_integer.rnn),
-        attrs={"reverse": False, "activation": "TANH", "loop": False},
+        attrs={"reverse": False, "activation": "TANH", "loop": False, "last": False},
         recurrent=Recurrent(held, ties=((4, 1, "int8"),)),
         **_SHARED,  # type: ignore[arg-type]
     ),

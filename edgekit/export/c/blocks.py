@@ -6,13 +6,15 @@ import re
 from collections.abc import Sequence
 
 _START = re.compile(r"static const \w+ (\w+) = \{")
+_LOCAL = re.compile(r"static const \w+ (\w+)(?:\[\d+\])? = \{")
 
 
 def shared(bodies: Sequence[list[str]]) -> tuple[list[str], list[list[str]]]:
     """(lines of the blocks that two or more of `bodies` have, the bodies without them).
 
     A body is the lines of one step: its blocks `static const TYPE name = {` ... `};`, whose addresses are taken as `&name`.
-    A shared block is called after the first step that has it, `name_<number>`, and belongs where every step sees it.
+    A shared block is called after the first step that has it, `name_<number>`, and belongs where every step sees it. A block
+    that names another of its step stays there.
     """
     steps: dict[tuple[str, ...], list[int]] = {}
     for number, body in enumerate(bodies):
@@ -38,11 +40,13 @@ def shared(bodies: Sequence[list[str]]) -> tuple[list[str], list[list[str]]]:
 
 def _blocks(body: Sequence[str]) -> list[tuple[str, ...]]:
     found: list[tuple[str, ...]] = []
+    local = {match[1] for line in body if (match := _LOCAL.match(line))}
     start = -1
     for index, line in enumerate(body):
         if _START.match(line):
             start = index
         elif line == "};" and start >= 0:
-            found.append(tuple(body[start : index + 1]))
+            if local.isdisjoint(re.findall(r"\w+", " ".join(body[start + 1 : index]))):
+                found.append(tuple(body[start : index + 1]))
             start = -1
     return found

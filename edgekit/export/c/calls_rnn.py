@@ -32,8 +32,8 @@ def _constants(site: Site) -> None:
 
 def _sizes(site: Site) -> tuple[tuple[Sequence[object], str], ...]:
     x, units = site.tensor(0), site.tensor(2).shape[1]
-    reverse = int(bool(site.node.attrs.get("reverse", False)))
-    return (((*x.shape, units, reverse), "batch, steps, inputs, units, from the end"),)
+    reverse, last = (int(bool(site.node.attrs.get(name, False))) for name in ("reverse", "last"))
+    return (((*x.shape, units, reverse, last), "batch, steps, inputs, units, from the end, only the last of y"),)
 
 
 def _folded(p: Products) -> Array:

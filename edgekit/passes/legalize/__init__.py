@@ -66,7 +66,7 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
     if engine == "tflm":
         rules += [lower.clamp_of_one_scale, _only({"SELECT_V2"}, functions.select_whole)]
     if engine == "c":
-        rules += [_only({"TILE"}, functions.tile_of_many)]
+        rules += [_only({"TILE"}, functions.tile_of_many), *([] if whole else [recurrent.last])]
     if ENGINE_RANK[engine] < 99:
         rules += [partial(rank.collapse, ENGINE_RANK[engine])]
     if sweep(draft, rules):

@@ -1,8 +1,11 @@
-"""LSTM for engines whose own starts from zero, goes forward and shows only y (TFLite, TFLM)."""
+"""LSTM for engines whose own starts from zero, goes forward and shows only y (TFLite, TFLM); y of one step where C may."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from edgekit.graph import Node
+from edgekit.ops.recurrent import GATES
 from edgekit.passes.draft import Draft
 
 
@@ -31,6 +34,25 @@ def lstm(draft: Draft, node: Node) -> bool:
         where = {"begin": (0, steps - 1, 0), "size": (batch, 1, units), "stride": (1, 1, 1)}
         draft.emit("SLICE", (made,), where, node, (last,))
         draft.emit("RESHAPE", (last,), {"shape": (batch, units)}, node, (h,))
+    return True
+
+
+def last(draft: Draft, node: Node) -> bool:
+    """A recurrent node of whose y only what the last step makes is read, or nothing, makes no more of it."""
+    if node.op not in GATES or node.attrs.get("last") or node.attrs.get("loop") or node.outputs[0] in draft.sinks:
+        return False
+    y, users = node.outputs[0], draft.users(node.outputs[0])
+    steps = draft[y].shape[1]
+    where = 0 if node.attrs.get("reverse", False) else steps - 1
+    if steps == 1 or not all(u.op == "SLICE" and (u.attrs["begin"][1], u.attrs["size"][1]) == (where, 1) for u in users):
+        return False
+    made = [draft[name] for name in node.outputs]
+    draft.drop(node)
+    draft.emit(node.op, node.inputs, {**node.attrs, "last": True}, node, node.outputs, [t.quant for t in made])
+    draft.tensors |= {t.name: replace(draft[t.name], dtype=t.dtype) for t in made}
+    for user in users:
+        begin, stride = user.attrs["begin"], user.attrs["stride"]
+        draft.change(user, attrs={**user.attrs, "begin": (begin[0], 0, begin[2]), "stride": (stride[0], 1, stride[2])})
     return True
 
 
