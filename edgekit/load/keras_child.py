@@ -257,7 +257,7 @@ def saved_model(source: Path, shapes: Mapping[str, Sequence[int]], trust: bool) 
     try:
         function = tf.function(inference, input_signature=wanted).get_concrete_function()
         if any(op.startswith("TensorList") for op in operators_of(source)):  # a recurrent layer, of any batch
-            function = with_static_lists(function)
+            function = with_static_lists(function, sorted(signature.structured_outputs))
         return function, restored, f"SavedModel signature {key}"
     except Exception as error:  # shapes that do not fit
         raise Refusal(
@@ -265,9 +265,9 @@ def saved_model(source: Path, shapes: Mapping[str, Sequence[int]], trust: bool) 
         ) from None
 
 
-def with_static_lists(function: Any) -> Any:
+def with_static_lists(function: Any, results: Sequence[str]) -> Any:
     """The function with constants for variables, its lists of tensors made for a batch of 1: the converter lowers loops
-    over lists only where the elements' shape is static. Names and order of inputs and outputs stay."""
+    over lists only where the elements' shape is static. results: the outputs' names, in the function's order."""
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -278,15 +278,19 @@ def with_static_lists(function: Any) -> Any:
         for node in nodes:
             for name in node.input if node.op.startswith("TensorList") else ():
                 constant = held.get(name.split(":")[0])
-                value = None if constant is None else tf.make_ndarray(constant.attr["value"].tensor)
-                if value is not None and value.ndim == 1 and value.size and value[0] == -1 and (value[1:] > 0).all():
+                if constant is None:
+                    continue
+                value = tf.make_ndarray(constant.attr["value"].tensor)
+                if value.ndim == 1 and value.size and value[0] == -1 and (value[1:] > 0).all():
                     value[0] = 1
                     constant.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
     names = [x.name for x in frozen.inputs]
     outputs = [y.name for y in frozen.outputs]
 
     def again(*tensors: Any) -> Any:
-        return tf.graph_util.import_graph_def(graph, input_map=dict(zip(names, tensors, strict=True)), return_elements=outputs)
+        given = dict(zip(names, tensors, strict=True))
+        made = tf.graph_util.import_graph_def(graph, input_map=given, return_elements=outputs)
+        return dict(zip(results, made, strict=True))
 
     specs = [tf.TensorSpec(x.shape, x.dtype, name=x.name.split(":")[0]) for x in frozen.inputs]
     return tf.function(again, input_signature=specs).get_concrete_function()

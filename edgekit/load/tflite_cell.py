@@ -91,6 +91,8 @@ def _made(
         return _moved(node, given, shapes, tensors)
     if node.op in GATES:
         return [_gate(node.op, given[0])]
+    if node.op == "CAST" and node.attrs["to"] == "float32":
+        return given[:1]
     if node.op == "NEG":
         return [given[0].times(np.full(given[0].bias.size, -1, np.float32))]
     if node.op in ("ADD", "SUB", "MUL"):
