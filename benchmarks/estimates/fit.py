@@ -39,7 +39,11 @@ SHARE = 0.5
 WIDTHS = {"rate": 1.0, "matrix": 0.3, "isa": 0.4, "family": 0.3, "kernels": 0.15, "level": 1.0, "core": 0.5, "device": 0.15, "place": 0.15, "version": 0.4, "threads": 0.15}
 THREADS = 0.75  # speed grows with threads to this power, before the rows are heard
 
-CHIPS = re.compile(r"L4R5|U575|U585|H7A3|F746|[FH]769|H747|H743|Pixel 2|SD835|Pixel \(1\)|natrium|RK3399|SD855|SD845")
+CHIPS = re.compile(
+    r"L4R5|U575|U585|H7A3|F746|[FH]769|H747|H743|Pixel 2|SD835|Pixel (?:\(1\)|\d)|RK3399|SD855\+?|SD845|RA6M4|RA8D1|nRF5340|"
+    r"ESP32-[A-Z]\d|ESP32|Raspberry Pi (?:Zero 2|Zero|\d)|Galaxy S\d+|STM32MP1\d\d"
+)
+LEAST = 3  # networks of an engine on an instruction set, below which nothing is said of another network or device
 
 
 @cache
@@ -109,13 +113,24 @@ def fitted(rows: Sequence[Row], start: Fitted | None = None) -> Fitted:
     return Fitted(fit(seen, priors, start.parameters if start else None))
 
 
-def left_out(rows: Sequence[Row], of: Callable[[Row], object], judged: Iterable[Row], full: Fitted) -> list[tuple[Row, float]]:
-    """Each judged row with what a fit without all rows of the same `of` predicts for it."""
+def supported(row: Row, rows: Iterable[Row]) -> bool:
+    """Whether `rows` hold enough of the row's engine, instruction set and precision to predict it at all."""
+    alike = {r.key for r in rows if (r.family, isa_of(r), r.precision) == (row.family, isa_of(row), row.precision)}
+    alike_here = {r.key for r in rows if isa_of(r) == isa_of(row) and r.precision == row.precision and r.version != COUNTED}
+    return len(alike) >= LEAST and len(alike_here) >= LEAST
+
+
+def left_out(
+    rows: Sequence[Row], of: Callable[[Row], object], judged: Iterable[Row], full: Fitted
+) -> list[tuple[Row, float | None]]:
+    """Each judged row with the milliseconds that a fit without all latencies of the same `of` gives it, None where what is
+    left says too little. Counts of instructions on emulated cores stay: they are no latencies."""
     groups: dict[object, list[Row]] = {}
     for row in judged:
         groups.setdefault(of(row), []).append(row)
-    found: list[tuple[Row, float]] = []
+    found: list[tuple[Row, float | None]] = []
     for key, members in groups.items():
-        without = fitted([row for row in rows if of(row) != key or row.version == COUNTED], full)
-        found += [(row, without.ms(row)) for row in members]
+        rest = [row for row in rows if of(row) != key or row.version == COUNTED]
+        without = fitted(rest, full)
+        found += [(row, without.ms(row) if supported(row, rest) else None) for row in members]
     return found

@@ -106,6 +106,10 @@ def parse(line: Mapping[str, str], known: Mapping[str, Work]) -> Row | str:
     """A Row, or why there is none."""
     if line["accelerator"] or line["class"].endswith("npu"):
         return "not on the CPU"
+    if line["class"] == "mcu-sim":
+        return "a simulator's ticks: no device's time"
+    if "not in the page" in line["note"]:
+        return "the size of its input was not published with it"
     engine = next(((family, ours) for pattern, family, ours in ENGINES if re.match(pattern, line["runtime"])), None)
     if engine is None:
         return f"engine {line['runtime']} is not known here"
@@ -150,6 +154,24 @@ def read(path: Path, known: Mapping[str, Work]) -> tuple[list[Row], list[tuple[M
             pairs.append((line, found))
             rows.setdefault((*found.case, round(found.ms, 3)), found)
     return list(rows.values()), left, pairs
+
+
+# Latencies on NUCLEO-L4R5ZI at 120 MHz that the EdgeMark study published (TFLM with CMSIS-NN of 2024): name, ms.
+EDGEMARK = (("mlperf_tiny_kws", 110.6), ("mlperf_tiny_ic", 407.7), ("mlperf_tiny_ad", 8.92))
+RECENT = "2024 (EdgeMark)"
+
+
+def edgemark() -> list[Row]:
+    """EDGEMARK as rows."""
+    found = []
+    for name, ms in EDGEMARK:
+        amounts, how = work_of(name, "", None, None)
+        assert amounts is not None
+        found.append(
+            Row("NUCLEO-L4R5ZI (STM32L4R5)", "m4", 120.0, "mcu", "TFLM+CMSIS-NN", "cmsis", RECENT, True, 1, "int8", name,
+                key_of(amounts), amounts, how, ms)
+        )  # fmt: skip
+    return found
 
 
 # tflm_baseline.csv names files; these are the networks in them.

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edgekit import breakdown, evaluate, ledger, ops, states
-from edgekit.bench import cycles
+from edgekit.bench import cycles, estimate
 from edgekit.bench.emulate import emulate
 from edgekit.bench.host import host_target
 from edgekit.bench.on_device import Settings
@@ -29,8 +29,6 @@ from edgekit.report.model import StepShare, TargetResult
 from edgekit.target import CORES, Target
 
 RANDOM_RUNS = 2
-NO_TIME = "an emulator counts instructions, not time; no runner has reached the device"
-NO_DEVICE = "no runner has reached the device; a time taken on this machine would not be its time"
 NOT_A_BOARD = "only a microcontroller's firmware has it"
 
 
@@ -59,9 +57,9 @@ def measure(
     Raises BadConfig for a runner that is not there. What fails on one target is `unavailable` there, with the reason; what
     fails on a device that was to be reached is raised.
     """
-    if runner not in {"auto", "emulate", "host"}:
+    if runner not in {"auto", "emulate", "estimate", "host"}:
         raise BadConfig(
-            f"there is no runner '{runner}'", "auto; emulate for microcontrollers; host; ssh://…, adb://…, serial://…"
+            f"there is no runner '{runner}'", "auto; emulate for microcontrollers; estimate; host; ssh://…, adb://…, serial://…"
         )
     how = settings or Settings()
     here = reach_host(graph, targets, feed, how) if runner == "host" else []
@@ -116,11 +114,10 @@ def _on_target(
     own = _firmware(graph, target, feed, build) if board else _Firmware([])
     file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", build.details)
     found = {m.metric: m for m in (*own.measurements, *file, *shared, *(reached.measurements if reached else ()))}
-    missing = {
-        "latency": NO_TIME if board else NO_DEVICE,
-    }
+    if "latency" not in found:
+        found["latency"] = estimate.on_board(graph, target, found) if board else estimate.of_engine(graph, target, engine)
     metrics = [metric for metric in UNITS if metric in found or metric not in ON_DEVICE]
-    measurements = [found.get(metric) or unavailable(metric, missing.get(metric, NOT_A_BOARD)) for metric in metrics]
+    measurements = [found.get(metric) or unavailable(metric, NOT_A_BOARD) for metric in metrics]
     notes = (target.note, _scheme_note(graph, target), *(reached.notes if reached else ()))
     note = "; ".join(text for text in notes if text)
     found_parts = {**own.breakdown, **file_parts, **parts}

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     default="auto",
     show_default=True,
     metavar="R",
-    help="auto; emulate for microcontrollers; host: this machine; ssh://user@host, adb://SERIAL, serial:///dev/ttyACM0.",
+    help="auto; emulate for microcontrollers; estimate; host: this machine; ssh://user@host, adb://SERIAL, serial:///dev/ttyACM0.",
 )
 @click.option("--against", metavar="MODEL2", help="Time MODEL2 in turns with MODEL on each device, and say the ratio.")
 @click.option(
