@@ -18,7 +18,7 @@ from edgekit.errors import BadConfig, EdgekitError
 from edgekit.graph import Array, Graph
 from edgekit.inspection import params
 from edgekit.passes.io_layout import io_layout
-from edgekit.passes.legalize import legalize
+from edgekit.passes.legalize import illegal
 from edgekit.passes.prune import (
     LEAST,
     Budget,
@@ -46,7 +46,7 @@ MULTIPLES = {"dsp": 4, "mve": 16, "plain": 1}
 VECTOR = 8  # of processors that run ONNX or TFLite (XNNPACK and MLAS tiles)
 CALIBRATION = 64  # samples that the int8 form is calibrated on, for its sizes
 PROBES = 6  # halvings of the search for --flash, --ram and --latency
-DROP_STEPS = 4  # steps of a schedule that --max-drop may stop
+DROP_STEPS = 6  # steps of a schedule that --max-drop may stop
 MOST = 0.9  # of the MACs, when only --max-drop says where to end
 SCAN_SHARES = (0.25, 0.5, 0.75)
 SHOWN = 512  # judged samples that the metric shown between epochs is from
@@ -58,7 +58,8 @@ class Settings:
 
     macs, params: at most so many left. flash, ram: bytes, latency: ms, of the int8 form on the target. max_drop: points of the
     metric (percent of it, where it has no bound) that may be lost. pattern: (n, m): n of m weights stay. unstructured: single
-    weights. multiple: channels that stay (None: what the target's kernels take). steps: prune and recover in so many steps.
+    weights. multiple: channels that stay (None: what the target's kernels take). steps: prune and
+    recover in so many steps, each of `epochs`.
     """
 
     ratio: float | None = None
@@ -159,10 +160,11 @@ class Pruner:
         if self.graph.is_quantized:
             raise BadConfig(f"'{self.graph.name}' is quantized already", "prune the float model it was made from")
         self.task: Task | None = settings.task
-        if self.task is None and data is not None:
+        known = data or judged
+        if self.task is None and known is not None:
             from edgekit.passes.finetune_tasks import task_of
 
-            self.task = task_of(self.graph, data, settings.teacher)
+            self.task = task_of(self.graph, known, settings.teacher)
         self.multiple = settings.multiple or multiple_of(target)
 
     # -- judging --------------------------------------------------------------------------------------------------------
@@ -267,8 +269,7 @@ class Pruner:
                 )
             )
             cut = self.cut(graph, budget)
-            epochs = s.epochs // count if step < count else s.epochs - (count - 1) * (s.epochs // count)
-            done = self.recover(cut, f"step-{step}", epochs)
+            done = self.recover(cut, f"step-{step}", s.epochs)
             found = StepTaken(ops.macs(done), self.metric(cut), self.metric(done))
             if s.max_drop is not None:
                 judged = self.compare(base, found.recovered)
@@ -400,11 +401,13 @@ def multiple_of(target: Target | None) -> int:
 
 
 def write(graph: Graph, out: Path) -> bytes:
-    """The float network as one file; .onnx keeps batch norm."""
+    """The float network as one file; .onnx keeps batch norm, unless other operators must be rewritten for it."""
     if out.suffix == ".onnx":
         from edgekit.export.onnx import export_onnx
 
-        return export_onnx(legalize(io_layout(graph, "source"), "onnx", whole=True))
+        whole = io_layout(graph, "source")
+        only_norms = all(where.startswith("BATCH_NORM ") for where, _, _ in illegal(whole, "onnx"))
+        return export_onnx(whole if only_norms else prepare(graph, "onnx"))
     if out.suffix == ".tflite":
         from edgekit.export.tflite import export_tflite
 
@@ -442,8 +445,8 @@ def check_goal(s: Settings) -> None:
 
 
 def _between(had: int, wanted: int, share: float) -> int:
-    """From what there is to what is wanted, the same factor each step."""
-    return wanted if share >= 1 or wanted <= 0 else round(had * (wanted / had) ** share) if wanted < had else had
+    """From what there is to what is wanted, as much each step."""
+    return wanted if share >= 1 else round(had + (wanted - had) * share) if wanted < had else had
 
 
 def _words(limits: Mapping[str, float]) -> str:

@@ -71,7 +71,7 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 )
 @click.option("--least", type=float, default=0.1, show_default=True, metavar="R", help="Share of each layer that stays.")
 @click.option(
-    "--steps", type=click.IntRange(min=1), metavar="N", help="Prune and recover in N steps. [default: 1; 4 with --max-drop]"
+    "--steps", type=click.IntRange(min=1), metavar="N", help="Prune and recover in N steps. [default: 1; 6 with --max-drop]"
 )
 @click.option("--unstructured", is_flag=True, help="Zero single weights: only a compressed file gets smaller.")
 @click.option(

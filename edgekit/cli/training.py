@@ -27,7 +27,7 @@ def training_options(function: F) -> F:
                 default=10,
                 show_default=True,
                 metavar="N",
-                help="Of training, all steps together.",
+                help="Of training, each step.",
             ),
             click.option(
                 "--lr",

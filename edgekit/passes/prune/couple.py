@@ -32,7 +32,8 @@ class Unit:
 class Group:
     """Units of one kind, which compete: the channels of a layer (and of those added to it), neurons, heads, states.
 
-    name: of the layer that makes them. kind: "channels", "heads" or "units" (of which one takes several places with it).
+    name: of the layer that makes them. kind: "channels", "heads" (one takes several places of a layer with it), "groups" (of a
+    convolution or a norm) or "units".
     axes: where each unit has one index.
     """
 
@@ -140,7 +141,8 @@ class Coupling:
                 where.setdefault(root, []).append((key, index))
         virtual = {int(r) for r in roots} - set(where)
         closure = _Closure(products, frozen)
-        found: dict[tuple[Axis, ...], list[Unit]] = {}
+        # By where units have a place of their own; the second part is True for those that have none (groups).
+        found: dict[tuple[tuple[Axis, ...], bool], list[Unit]] = {}
         for root in sorted({*where, *virtual} - frozen - made):
             gone = closure.of(root)
             if gone is None:
@@ -149,14 +151,14 @@ class Coupling:
             for place in sorted(gone):
                 for key, index in where.get(place, ()):
                     places.setdefault(key, []).append(index)
-            own = tuple(dict.fromkeys(key for key, _ in where.get(root, ()))) or tuple(places)
+            own = tuple(dict.fromkeys(key for key, _ in where.get(root, ())))
             unit = Unit({key: tuple(sorted(set(indices))) for key, indices in places.items()})
-            found.setdefault(own, []).append(unit)
-        groups = [self._group(axes, units) for axes, units in found.items() if len(units) > 1]
+            found.setdefault((own or tuple(places), not own), []).append(unit)
+        groups = [self._group(axes, units, apart) for (axes, apart), units in found.items() if len(units) > 1]
         rank = {name: i for i, name in enumerate(n for node in self.graph.nodes for n in node.outputs)}
         return sorted(groups, key=lambda g: min(rank.get(name, len(rank)) for name, _ in g.axes))
 
-    def _group(self, axes: tuple[Axis, ...], units: list[Unit]) -> Group:
+    def _group(self, axes: tuple[Axis, ...], units: list[Unit], apart: bool) -> Group:
         last = {name for name, axis in axes if axis == len(self.graph[name].shape) - 1 and not self.graph[name].is_const}
         names = {name for name, _ in axes}
         maker = next(
@@ -164,7 +166,7 @@ class Coupling:
             next((n for n in self.graph.nodes if names & {*n.outputs}), self.graph.nodes[0]),
         )
         wide = any(len(indices) > 1 for indices in units[0].places.values())
-        kind = "channels" if last else "heads" if wide else "units"
+        kind = "groups" if apart else "channels" if last else "heads" if wide else "units"
         return Group(maker.source or maker.outputs[0], kind, axes, tuple(units))
 
 
