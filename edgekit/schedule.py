@@ -177,7 +177,7 @@ def schedule(
         kernel, scratch = kernels[position]
         for name in node.outputs:
             place(name)
-        if all(root[name] != name for name in node.outputs):
+        if is_view(graph, node) and root[node.outputs[0]] != node.outputs[0]:
             continue
         work = _scratch(graph, position, scratch) if scratch else None
         inputs = tuple(None if n is None else Constant(n) if graph[n].is_const else views[n] for n in node.inputs)
@@ -275,7 +275,37 @@ def _aliases(graph: Graph) -> dict[str, str]:
         source = node.inputs[0] if node.inputs else None
         if source is not None and is_view(graph, node) and not graph[source].is_const:
             root[node.outputs[0]] = root[source]
-    return root
+    return root | _in_states(graph, root)
+
+
+def _in_states(graph: Graph, root: Mapping[str, str]) -> dict[str, str]:
+    """Values that are made where the state lies that they become: when what it held before is read by then. A recurrent
+    kernel writes a state over the one that it starts from."""
+    maker = {name: (position, node) for position, node in enumerate(graph.nodes) for name in node.outputs}
+    shown = {root[n] for n in graph.outputs}
+    ends = [root[s.output] for s in graph.states]
+    found: dict[str, str] = {}
+    for state in graph.states:
+        value = root[state.output]
+        # What is shown after the run, or becomes another state, keeps its bytes until it has been copied.
+        if value not in maker or {value, state.input} & shown or ends.count(value) > 1 or state.input in ends:
+            continue
+        made, node = maker[value]
+        reads = [
+            i for i, other in enumerate(graph.nodes) if any(n is not None and root[n] == state.input for n in other.inputs)
+        ]
+        entry = TABLE[node.op].recurrent if node.op in TABLE else None
+        ties = () if entry is None else [(first, last) for first, last, _ in entry.ties]
+        over = [first for first, last in ties if node.outputs[last] == value]
+        places = [i for i, n in enumerate(node.inputs) if n is not None and root[n] == state.input]
+        if all(i < made or (i == made and places == over) or _is_only_view(graph, i, root) for i in reads):
+            found |= {name: state.input for name, head in root.items() if head == value}
+    return found
+
+
+def _is_only_view(graph: Graph, position: int, root: Mapping[str, str]) -> bool:
+    node = graph.nodes[position]
+    return is_view(graph, node) and root[node.outputs[0]] != node.outputs[0]
 
 
 def _last_reads(graph: Graph, root: Mapping[str, str], const_input: bool) -> dict[str, int]:

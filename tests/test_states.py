@@ -27,6 +27,7 @@ from edgekit.ops import infer
 from edgekit.passes.legalize import legalize
 from edgekit.passes.quantize import quantize
 from edgekit.passes.simplify import simplify
+from edgekit.schedule import schedule
 from edgekit.verify import verify_model
 from tests.passes.test_recurrent import net
 
@@ -186,6 +187,18 @@ def test_states_may_hand_on_one_another() -> None:
     fed = states.frames(graph, sample)
     equal(states.run(graph, sample) * 2, run_c(model.files, model.interface, fed * 2, sanitize=True, period=STEPS))
     equal(states.run(graph, sample), states.run(load_onnx(export_onnx(graph)), sample))
+
+
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_a_state_is_made_where_it_lies(op: str) -> None:
+    """No copy after the run; one that is shown besides is copied, so that the caller's bytes are the caller's."""
+    pairs = {"h0": "h", "c0": "c"} if op == "LSTM" else {"h0": "h"}
+    graph = states.carry(net(op, True, steps=3), pairs)
+    steps = schedule(graph).steps
+    assert [step.node.op for step in steps if step.node is not None] == [op, "FULLY_CONNECTED"]
+    assert len(steps) == 2
+    shown = schedule(replace(graph, outputs=(*graph.outputs, "h"))).steps
+    assert [step.kernel for step in shown if step.node is None] == ["copy_f32"]
 
 
 def test_state_option(tmp_path: Any) -> None:
