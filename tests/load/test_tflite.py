@@ -289,8 +289,6 @@ def test_everything_that_cannot_be_read_is_listed_at_once() -> None:
     with pytest.raises(Unsupported) as refusal:
         load_tflite(make([T("x", (1, 2)), T("a", (1, 2)), T("b", (1, 2)), T("y", (1, 2))], ops, ["x"], ["y"]))
     assert [where for where, _, _ in refusal.value.problems] == ["op#0 MATRIX_DIAG 'a'", "op#2 UNIQUE 'y'"]
-    with pytest.raises(Unsupported, match="uint8 activation"):
-        load_tflite(quantized_conv(0, dtype="uint8"))
     variable = [T("x", (1, 2)), T("v", (1, 2), variable=True), T("y", (1, 2))]
     with pytest.raises(Unsupported, match="state"):
         load_tflite(make(variable, [O("ADD", ["x", "v"], ["y"], "AddOptions")], ["x"], ["y"]))
