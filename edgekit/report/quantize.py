@@ -79,7 +79,7 @@ def quantize_json(result: QuantizeResult, out: str) -> dict[str, Any]:
 
 def _accuracy(result: QuantizeResult, limit: Limit | None) -> list[str]:
     before, after, drop = result.float_accuracy, result.accuracy, result.accuracy_drop
-    lines = [f"accuracy: float {_value(before)}, int8 {_value(after)}"]
+    lines = [f"accuracy: float {_value(before)}, {result.report.choice.scheme.name} {_value(after)}"]
     if drop.value is not None:
         lines = [f"{lines[0]}, drop {amount('accuracy_drop', drop.value)} ({after.note})"]
         if limit is not None and drop.value > limit.bound:
