@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgekit.graph import Graph, Node
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.simplify import clean, fuse, layout, patterns, products, sound, spatial, weights
+from edgekit.passes.simplify import clean, fuse, layout, patterns, products, sound, spatial, unrolled, weights
 
 CLEAN: tuple[Rule, ...] = (
     clean.drop_identity,
@@ -72,6 +72,7 @@ def simplify(graph: Graph, level: Literal["deploy", "train"] = "deploy") -> Grap
     draft = Draft(graph)
     rules = CLEAN + LAYOUT + PATTERNS + (DEPLOY if level == "deploy" else ())
     settle(draft, CLEAN)  # before a TRANSPOSE sinks into the RESHAPE nodes around another
+    sweep(draft, (unrolled.find_rnn,))
     settle(draft, rules)
     # Only now: a TRANSPOSE that is a RESHAPE may still have met its inverse.
     settle(draft, (*rules, layout.transpose_to_reshape))
