@@ -219,14 +219,12 @@ class Pruner:
         """Batch norm's statistics set anew, then trained with the unpruned network as teacher. Without data: as it is."""
         if self.data is None:
             return graph
-        import torch
-
         from edgekit.passes import finetune
         from edgekit.trainable import to_graph, to_module
 
         s = self.settings
         module = to_module(graph).to(s.device)
-        module.masks = {n: torch.from_numpy(mask.astype(np.float32)).to(s.device) for n, mask in (masks or {}).items()}
+        module.set_masks(masks or {})
         finetune.recalibrate(module, self.data)
         if epochs:
             data = self.data

@@ -134,6 +134,10 @@ class GraphModule(torch.nn.Module):
         assert isinstance(found, torch.nn.Parameter)
         return found
 
+    def set_masks(self, masks: Mapping[str, Array]) -> None:
+        """Keep weights at zero: {name of a learned constant: bool array of its shape, True stays}."""
+        self.masks = {name: torch.from_numpy(np.asarray(mask, np.float32)).to(self.device) for name, mask in masks.items()}
+
     @property
     def device(self) -> torch.device:
         return next((p.device for p in self.parameters()), torch.device("cpu"))

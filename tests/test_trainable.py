@@ -124,7 +124,7 @@ def test_folded_networks_get_scales_and_masks_hold() -> None:
     module = to_module(graph, scales=True)
     with torch.no_grad():
         getattr(module, module._scales["d"][0]).mul_(2.0)
-    module.masks["w"] = torch.zeros(graph["w"].shape)
+    module.set_masks({"w": np.zeros(graph["w"].shape, bool)})
     made = to_graph(module, "train")
     assert np.array_equal(made["d"].real(), 2 * graph["d"].real())
     assert not np.any(made["w"].real())
