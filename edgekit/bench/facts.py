@@ -154,7 +154,7 @@ def _own_core(facts: Facts) -> str:
 
 
 def _key(text: str) -> str:
-    return re.sub(r"[^a-z0-9]", "", text.lower())
+    return re.sub(r"\([rt]m?\)|[^a-z0-9]", "", text.lower())
 
 
 def remarks(before: Facts, after: Facts, target: Target | None = None) -> list[str]:

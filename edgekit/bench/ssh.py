@@ -105,11 +105,12 @@ def _connect(where: Address) -> tuple[Any, str]:
             f"{host} has another host key than the one known: it was set up anew, or it is not that device",
             f"if you know why: ssh-keygen -R '{known}', then {line}",
         ) from error
-    except paramiko.AuthenticationException as error:
-        client.close()
-        raise EdgekitError(f"{shown} does not let us in: {error}", f"ssh-copy-id{line.removeprefix('ssh')}") from error
     except (OSError, EOFError, paramiko.SSHException) as error:
         client.close()
+        # What paramiko says when there is no key at all is no AuthenticationException.
+        if isinstance(error, paramiko.AuthenticationException) or "authentication methods" in str(error):
+            why = _first_line(error).rstrip(".")
+            raise EdgekitError(f"{shown} does not let us in: {why}", f"ssh-copy-id{line.removeprefix('ssh')}") from error
         raise EdgekitError(
             f"cannot reach {shown}: {_first_line(error)}", f"is it switched on, and does `{line}` work?"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,13 +79,20 @@ def build_static(files: Mapping[str, bytes], iface: Interface, facts: Facts, opt
     kinds = [core for core, _ in facts.cores]
     if len(kinds) == 1 and kinds[0].startswith("Cortex-A") and facts.machine != "armv6l":
         cpu = kinds[0].lower().replace("-", "_")
+    program = _built(tuple(sorted(files.items())), iface.sources, runner_source(iface), target, cpu, opt)
+    return program, f"zig cc {zig_version()} -target {target} -mcpu={cpu} {opt}"
+
+
+@functools.lru_cache(maxsize=4)
+def _built(
+    files: tuple[tuple[str, bytes], ...], sources: tuple[str, ...], runner: str, target: str, cpu: str, opt: str
+) -> bytes:
     with tempfile.TemporaryDirectory(prefix="edgekit-", ignore_cleanup_errors=True) as holder:
         folder = Path(holder)
-        for name, content in {**files, "edgekit_runner.c": runner_source(iface).encode()}.items():
+        for name, content in (*files, ("edgekit_runner.c", runner.encode())):
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         flags = ["-target", target, f"-mcpu={cpu}", opt, *FLAGS, "-I."]
-        zig(["cc", *flags, *iface.sources, "edgekit_runner.c", "-lm", "-o", "edgekit_runner"], folder)
-        program = (folder / "edgekit_runner").read_bytes()
-    return program, f"zig cc {zig_version()} -target {target} -mcpu={cpu} {opt}"
+        zig(["cc", *flags, *sources, "edgekit_runner.c", "-lm", "-o", "edgekit_runner"], folder)
+        return (folder / "edgekit_runner").read_bytes()
