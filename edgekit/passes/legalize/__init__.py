@@ -60,7 +60,15 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
     draft = Draft(graph)
     rules: list[Rule] = [_lower_missing(ENGINE_OPS[engine], whole), partial(lower.concatenation, ENGINE_CONCATENATION[engine])]
     if engine in SAME_OR_VALID:
-        rules += [steps.unroll, recurrent.lstm, *([] if whole else [steps.loop]), windows.same_or_valid, transposed.transpose_conv, functions.on_reals(engine, whole), functions.looked_up(engine)]
+        rules += [
+            steps.unroll,
+            recurrent.lstm,
+            *([] if whole else [steps.loop]),
+            windows.same_or_valid,
+            transposed.transpose_conv,
+            functions.on_reals(engine, whole),
+            functions.looked_up(engine),
+        ]
         rules += [_only({"CUMSUM"}, functions.cumsum), _only({"SCATTER_ND"}, functions.scatter)] if whole else []
         rules += [_only({"ATAN2"}, functions.same_shapes)]
     if engine == "tflm":
