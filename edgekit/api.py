@@ -10,6 +10,7 @@ import hashlib
 import inspect as inspect_module
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,6 +101,8 @@ def quantize(
     qat: int = 0,
     max_drop: float | None = None,
     say: Callable[[Rung], None] | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[str, Progress], None] | None = None,
     **load_options: Any,
 ) -> QuantizeResult:
     """Calibrate on `data` and quantize. `out`'s suffix picks the engine (.tflite, .onnx); a microcontroller `target` holds
@@ -107,7 +110,7 @@ def quantize(
 
     equalize, bias_correction, rounding, keep_float, qat (epochs): see `pipeline.quantize_graph`. max_drop: points that may be
     lost; ways are then tried until one loses no more (see `ladder`), and the best is taken if none does.
-    Raises BadConfig, BadData, BadModel, Unsupported."""
+    checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
     source = open_model(model, **load_options)
     path = Path(out)
     engine = _file_engine(path, None if target is None else _target(target))
@@ -115,9 +118,20 @@ def quantize(
     judged = calibration.held_out if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
     way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), qat)
     learn = _dataset(data, source.graph, None, data_scale, split, "train") if qat or max_drop is not None else None
+    show = None if progress is None else partial(progress, "qat")
     climbed, board = None, None if target is None else _target(target)
     if max_drop is None:
-        done = quantize_graph(source.graph, calibration, engine, io=io, layout=io_layout, train=learn, **asdict(way))
+        done = quantize_graph(
+            source.graph,
+            calibration,
+            engine,
+            io=io,
+            layout=io_layout,
+            train=learn,
+            checkpoint=checkpoint,
+            progress=show,
+            **asdict(way),
+        )
     else:
         if judged is None:
             raise BadConfig("max_drop needs data to judge on", "give eval, or split")
@@ -133,6 +147,8 @@ def quantize(
             train=learn,
             target=board,
             say=say,
+            checkpoint=checkpoint,
+            progress=show,
         )
         assert climbed.done is not None
         done, way = climbed.done, climbed.way

@@ -18,7 +18,7 @@ from edgekit.target import find_target
 DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
 TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "audio", "image", "scheme", "observer", "io")
-CHOICES = {"observer": ("minmax", "percentile", "mse"), "io": ("int8", "float")}
+CHOICES = {"observer": ("minmax", "percentile", "mse", "entropy"), "io": ("int8", "float")}
 OPTIONS = (*TEXTS, "samples", "ram_budget", "args", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
 EVIDENCE = tuple(how for how in HOW if how != "unavailable")
@@ -51,7 +51,7 @@ class ModelConfig:
     audio: str | None = None
     image: str | None = None
     scheme: str = "int8"
-    observer: Literal["minmax", "percentile", "mse"] = "minmax"
+    observer: Literal["minmax", "percentile", "mse", "entropy"] = "minmax"
     io: Literal["int8", "float"] = "int8"
     samples: int = 256
     ram_budget: int | None = None

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluate
 from edgekit.data import Dataset
@@ -21,6 +22,9 @@ from edgekit.passes.quantize.apply import IO
 from edgekit.passes.quantize.refine import LAYERS
 from edgekit.pipeline import Layout, Quantized, prepare, quantize_graph
 from edgekit.target import Target
+
+if TYPE_CHECKING:
+    from edgekit.passes.finetune import Progress
 
 OBSERVERS: tuple[ObserverName, ...] = ("percentile", "mse", "entropy")
 WORST = (1, 2, 4, 8)  # layers that stay float
@@ -86,6 +90,8 @@ def climb(
     train: Dataset | None = None,
     target: Target | None = None,
     say: Callable[[Rung], None] | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Climb:
     """Climb until at most `limit` points are lost on `judged`. `start` is kept on every rung. train: what the last rung learns
     from (default: `data`). say: told of each rung. Raises BadData when accuracy cannot be judged, and what plain quantizing
@@ -95,8 +101,9 @@ def climb(
     if before.value is None:
         raise BadData(f"--max-drop cannot be judged: {before.note}", "give labelled data: --eval D2, or --split 20%")
     found = Climb(before, limit)
+    fixed = {"io": io, "layout": layout, "train": train, "checkpoint": checkpoint, "progress": progress}
     for name, way in _ways(found, data, start, target):
-        rung = _attempt(found, name, way, graph, data, judged, engine, io, layout, train)
+        rung = _attempt(found, name, way, graph, judged, data=data, engine=engine, **fixed)
         found.rungs.append(rung)
         if say is not None:
             say(rung)
@@ -105,20 +112,9 @@ def climb(
     return found
 
 
-def _attempt(
-    found: Climb,
-    name: str,
-    way: Way,
-    graph: Graph,
-    data: Dataset,
-    judged: Dataset,
-    engine: str,
-    io: IO,
-    layout: Layout | None,
-    train: Dataset | None,
-) -> Rung:
+def _attempt(found: Climb, name: str, way: Way, graph: Graph, judged: Dataset, **fixed: Any) -> Rung:
     try:
-        done = quantize_graph(graph, data, engine, io=io, layout=layout, train=train, **asdict(way))
+        done = quantize_graph(graph, **fixed, **asdict(way))
         after = evaluate.accuracy(done.after, judged)
     except EdgekitError as error:
         if not found.rungs:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from edgekit.data import Dataset
-from edgekit.errors import BadModel
+from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import Graph
 from edgekit.load import load
 from edgekit.passes.io_layout import io_layout
@@ -21,6 +21,7 @@ from edgekit.passes.quantize.storage import STORAGE, stored
 from edgekit.passes.simplify import simplify
 
 if TYPE_CHECKING:
+    from edgekit.passes.finetune import Progress
     from edgekit.passes.finetune_qat import QatReport
 
 Layout = Literal["source", "nhwc"]
@@ -39,6 +40,8 @@ def open_model(model: str | Path | Graph, **load_options: Any) -> Source:
     """Load a model with the hash of its bytes. A Graph passes as it is."""
     if isinstance(model, Graph):
         return Source(model.name, "", model)
+    if (Path(model) / "model.py").is_file() and not (Path(model) / "saved_model.pb").is_file():
+        model = Path(model) / "model.py"  # a folder like those in models/
     graph = load(str(model), **load_options)
     digest = hashlib.sha256()
     path = model_file(model)
@@ -92,15 +95,23 @@ def quantize_graph(
     keep_float: Sequence[str] = (),
     qat: int = 0,
     train: Dataset | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Quantized:
     """Prepare a float graph for `engine` and quantize it on `data`. Raises BadModel when it is quantized already.
 
-    equalize: see `passes.quantize.equalize`; `before` is then the equalized graph. qat: epochs of training
-    with rounded values, on `train` (default: `data`); Raises MissingTool without PyTorch. The rest: see `quantize_with_report`.
+    equalize: see `passes.quantize.equalize`; `before` is then the equalized graph. qat: epochs of training with rounded values,
+    on `train` (default: `data`), continued from `checkpoint` if it is there; raises MissingTool without PyTorch. The rest: see
+    `quantize_with_report`. Raises BadConfig for ways that a scheme which only stores weights has no use for.
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
     if scheme in STORAGE:
+        given = {"--equalize": equalize, "--bias-correction": bias_correction, "--rounding": rounding != "nearest"}
+        given |= {"--observer": observer != "minmax", "--keep-float": bool(keep_float), "--qat": bool(qat)}
+        if any(given.values()):
+            unused = ", ".join(name for name, there in given.items() if there)
+            raise BadConfig(f"{unused}: {scheme} computes in float32 and has no use for it", "--scheme int8, or without it")
         before = prepare(graph, engine, layout)
         choice = Choice(Scheme(scheme, STORAGE[scheme], "float32", ()), "none", {}, {})
         return Quantized(before, stored(before, scheme, engine), QuantReport(choice, (), (), (), 0))
@@ -111,7 +122,7 @@ def quantize_graph(
     if qat:
         from edgekit.passes.finetune_qat import Qat  # heavy: PyTorch
 
-        trainer = Qat(train if train is not None else data, epochs=qat)
+        trainer = Qat(train if train is not None else data, epochs=qat, checkpoint=checkpoint, progress=progress)
     after, report = quantize_with_report(
         before,
         data,

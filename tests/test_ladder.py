@@ -57,13 +57,12 @@ def trained(train: dict[str, Array], seed: int = 0) -> list[Array]:
     return params
 
 
-def hard(params: list[Array], outlier: float = 1.0) -> Graph:
-    """The network with channels of ranges up to 2**12 apart."""
+def hard(params: list[Array], most: int = 6) -> Graph:
+    """The network with channels of ranges up to 4**most apart."""
     rng = np.random.default_rng(1)
     params = [p.copy() for p in params]
     for i in (0, 1):
-        power = 2.0 ** rng.integers(-6, 7, len(params[2 * i + 1]))
-        power[0] *= outlier
+        power = 2.0 ** rng.integers(-most, most + 1, len(params[2 * i + 1]))
         params[2 * i] *= power[:, None]
         params[2 * i + 1] *= power
         params[2 * i + 2] /= power[None]

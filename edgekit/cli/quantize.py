@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +24,17 @@ from edgekit.cli.common import (
     target_help,
     working,
 )
+from edgekit.cli.training import training_progress
 
 
 def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[str, ...]:
     return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with working("quantizing"):
+        yield
 
 
 @cli_command
@@ -34,7 +43,9 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
 @click.option("--data", required=True, metavar="D", help="Calibration data: .npz, .npy, .csv, a folder, or file.py:function.")
 @click.option("--eval", "eval_data", metavar="D2", help="Labelled data to judge on.")
 @click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to judge on, such as 20%.")
-@click.option("--scheme", default="int8", show_default=True, metavar="S", help="The number format.")
+@click.option(
+    "--scheme", default="int8", show_default=True, metavar="S", help="The number format: int8, int16x8, float16, dynamic."
+)
 @click.option(
     "--observer",
     type=click.Choice(["minmax", "percentile", "mse", "entropy"]),
@@ -46,7 +57,11 @@ def _names(ctx: click.Context, param: click.Parameter, value: str | None) -> tup
     "--samples", type=click.IntRange(min=1), metavar="N", default=256, show_default=True, help="Calibrate on at most so many."
 )
 @click.option(
-    "--io", type=click.Choice(["int8", "float"]), default="int8", show_default=True, help="Type of inputs and outputs."
+    "--io",
+    type=click.Choice(["int8", "float"]),
+    default="int8",
+    show_default=True,
+    help="Inputs and outputs in the scheme's integers, or float.",
 )
 @io_layout_option
 @click.option("--target", metavar="T", help=target_help)
@@ -87,10 +102,14 @@ def command(model: str, out: str, data: str, eval_data: str | None, max_drop: fl
     from edgekit.report.quantize import kept, quantize_json, quantize_text
 
     rest["qat"] = rest["qat"] or 0
-    with working("quantizing"):
-        result = api.quantize(model, out, data, eval=eval_data, max_drop=max_drop, **rest, **load)
+    checkpoint = Path(f"{out}.checkpoint.pt")
+    with training_progress() if rest["qat"] else _quiet() as progress:
+        result = api.quantize(
+            model, out, data, eval=eval_data, max_drop=max_drop, checkpoint=checkpoint, progress=progress, **rest, **load
+        )
     for content in result.files.values():
         output.write_file(Path(out), content, force)
+    checkpoint.unlink(missing_ok=True)
     if max_drop is not None and result.recipe is not None:
         from edgekit.recipe import recipe_text
 

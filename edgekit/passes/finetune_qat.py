@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ class Qat:
         lr: float = RATE,
         batch: int = 64,
         seed: int = 0,
-        checkpoint: str | None = None,
+        checkpoint: Path | None = None,
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.dataset, self.seed, self.checkpoint, self.progress = dataset, seed, checkpoint, progress
