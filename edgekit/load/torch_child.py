@@ -298,7 +298,7 @@ def strip_prefixes(given: Mapping[str, Any], own: Mapping[str, Any]) -> tuple[di
 def example_inputs(
     module: types.ModuleType, net: Any, source: Path, shapes: Mapping[str, Sequence[int]]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """(positional, keyword) inputs: the file's example_inputs(), or float32 zeros of the given shapes."""
+    """(positional, keyword) inputs: the file's example_inputs(), or zeros of the given shapes."""
     import torch
 
     parameters = inspect.signature(net.forward).parameters
@@ -310,7 +310,7 @@ def example_inputs(
         absent = [name for name in needed_parameters(net.forward) if name not in shapes]
         if absent:
             raise Refusal(f"no shape for input '{absent[0]}'", f"add --shape {absent[0]}=1,...", "BadConfig")
-        return (), {name: torch.zeros(tuple(int(n) for n in shapes[name])) for name in ordered}
+        return (), shaped_inputs(net, {name: tuple(int(n) for n in shapes[name]) for name in ordered})
     function = getattr(module, "example_inputs", None)
     if function is None:
         named = [p.name for p in parameters.values() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -421,8 +421,20 @@ def export_script(source: Path, shapes: Mapping[str, Sequence[int]], path: Path)
     return {"contract": {}, "notes": ["TorchScript"] + (["its ids were taken to be int64"] if kinds else [])}
 
 
-def script_inputs(net: Any, shapes: Sequence[Sequence[int]], source: Path) -> tuple[Any, ...]:
-    """Zeros that the network runs on: float32, or int64 where only ids will do (an embedding says so by failing)."""
+def shaped_inputs(net: Any, shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Zeros that the network runs on: float32, or int64 where only ids will do; float32 where nothing will (the export then
+    says what is wrong, and where)."""
+    import torch
+
+    found, _ = zeros_that_run(lambda args: net(**dict(zip(shapes, args, strict=True))), list(shapes.values()))
+    return dict(zip(shapes, found or [torch.zeros(tuple(shape)) for shape in shapes.values()], strict=True))
+
+
+def zeros_that_run(
+    run: Callable[[tuple[Any, ...]], Any], shapes: Sequence[Sequence[int]]
+) -> tuple[tuple[Any, ...] | None, Exception | None]:
+    """(zeros that `run` takes, each float32 or int64; what it raised of float32): an embedding says by failing that it
+    takes ids. The first is None where nothing runs."""
     import torch
 
     first: Exception | None = None
@@ -431,11 +443,19 @@ def script_inputs(net: Any, shapes: Sequence[Sequence[int]], source: Path) -> tu
         args = tuple(torch.zeros(tuple(shape), dtype=kind) for shape, kind in zip(shapes, padded, strict=True))
         try:
             with torch.no_grad():
-                net(*args)
+                run(args)
         except Exception as error:  # whatever the network raises
             first = first or error
         else:
-            return args
+            return args, first
+    return None, first
+
+
+def script_inputs(net: Any, shapes: Sequence[Sequence[int]], source: Path) -> tuple[Any, ...]:
+    """Zeros that the network runs on (see `zeros_that_run`)."""
+    args, first = zeros_that_run(lambda given: net(*given), shapes)
+    if args is not None:
+        return args
     lines = [line.strip() for line in str(first).splitlines() if line.strip()]
     sizes = ", ".join(str(list(shape)) for shape in shapes)
     raise Refusal(
@@ -461,7 +481,7 @@ def guarded(source: Path, doing: str, action: Callable[[], Any]) -> Any:
         message = f"{doing}: {type(cause).__name__}" + (f": {first}" if first else "") + (f"\n  at {where}" if where else "")
         hint = "see whether the network runs in PyTorch with the same inputs"
         if doing.startswith("exporting") and source.suffix == ".py":
-            hint += " (--shape gives float32 zeros; example_inputs() in the file gives others)"
+            hint += " (--shape gives zeros; example_inputs() in the file gives others)"
         elif where:
             hint = ""
         raise Refusal(message, hint) from None

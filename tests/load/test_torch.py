@@ -301,6 +301,28 @@ def test_inputs_by_shape_and_by_example(net_file: Path) -> None:
     assert "--shape input1=" in caught.value.hint
 
 
+class Attending(nn.Module):
+    """Takes ids and real numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(5, 3)
+
+    def forward(self, features: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
+        return features @ self.table(ids).transpose(1, 2)
+
+
+def test_shapes_alone_tell_ids_from_real_numbers() -> None:
+    found = torch_child.shaped_inputs(Attending(), {"features": [1, 2, 3], "ids": [1, 4]})
+    assert {k: (v.dtype, tuple(v.shape)) for k, v in found.items()} == {
+        "features": (torch.float32, (1, 2, 3)),
+        "ids": (torch.int64, (1, 4)),
+    }
+    # Where nothing runs the inputs stay float32, and the export says what is wrong.
+    wrong = torch_child.shaped_inputs(Attending(), {"features": [1, 2, 9], "ids": [1, 4]})
+    assert {v.dtype for v in wrong.values()} == {torch.float32}
+
+
 def test_a_contract_becomes_plain_data(net_file: Path) -> None:
     net_file.write_text(
         "from edgekit.graph import InputContract, InputSpec, OutputSpec\n"
