@@ -170,7 +170,7 @@ def _open(where: Address, baud: int) -> int:
             f"cannot open {where.where}: {error.strerror}", "is the board plugged in? ls /dev/ttyACM* /dev/ttyUSB*"
         ) from error
     try:
-        tty.setraw(line)
+        tty.setraw(line, termios.TCSANOW)  # what it has printed already is kept
         settings: list[Any] = termios.tcgetattr(line)
         settings[2] = (settings[2] | termios.CLOCAL | termios.CREAD) & ~termios.CSTOPB & ~termios.PARENB
         settings[4] = settings[5] = speed
