@@ -203,7 +203,8 @@ def measure_model(config: ModelConfig) -> RunReport:
 
 
 def _load_options(config: ModelConfig) -> dict[str, Any]:
-    given = {"weights": config.weights, "args": config.args, "shapes": config.shapes, "outputs": cut_at(config.outputs), "audio": config.audio, "image": config.image}
+    given = {key: getattr(config, key) for key in ("weights", "args", "shapes", "audio", "image")}
+    given["outputs"] = cut_at(config.outputs)
     return {key: value for key, value in given.items() if value}
 
 

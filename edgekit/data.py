@@ -387,7 +387,10 @@ def _meaning(dtype: np.dtype[Any], graph: Graph, name: str, scale: Scale | None,
 
 
 def _to_sample(row: Array, graph: Graph, name: str, meaning: Scale | None, index: int) -> Array:
-    """One sample of source_shape (a sequence of such, for a graph with states): float32, or the input's own integers (ids, or data already quantized)."""
+    """One sample of source_shape (a sequence of such, for a graph with states): float32, or the input's own integers.
+
+    Those are ids, or data already quantized.
+    """
     tensor = graph[name]
     shape = ((-1,) if graph.states else ()) + source_shape(graph, name)
     array = np.asarray(row)

@@ -28,10 +28,13 @@ SUFFIX = {
     "float32": "f32",
 }
 # Output i may take the place of input i: one pass from first to last element, reading i before writing i.
-ELEMENTWISE = frozenset(
-    "RELU RELU6 RELU_N1_TO_1 LEAKY_RELU PRELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU SOFTMAX BATCH_NORM ADD SUB "
-    "MUL DIV MAXIMUM MINIMUM QUANTIZE LAYER_NORM RMS_NORM GROUP_NORM L2_NORMALIZATION LOG_SOFTMAX".split()
-) | MATH_ELEMENTWISE
+ELEMENTWISE = (
+    frozenset(
+        "RELU RELU6 RELU_N1_TO_1 LEAKY_RELU PRELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU SOFTMAX BATCH_NORM ADD SUB "
+        "MUL DIV MAXIMUM MINIMUM QUANTIZE LAYER_NORM RMS_NORM GROUP_NORM L2_NORMALIZATION LOG_SOFTMAX".split()
+    )
+    | MATH_ELEMENTWISE
+)
 # Each window starts at or after the place of its output, so rows may be written over rows already used.
 POOLS = frozenset({"AVERAGE_POOL_2D", "MAX_POOL_2D"})
 

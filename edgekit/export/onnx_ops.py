@@ -257,7 +257,8 @@ def quantize(w: Writer, node: Node) -> None:
     if y.quant is None:  # a 16-bit state, real in the file
         w.put(y, layout, "Identity", [w.real(_x(node), layout)])
         return
-    w.put(y, layout, "QuantizeLinear", [w.real(_x(node), layout), *w.scale(y.quant, y.name)], quantize=False, **domain_of(y.quant))
+    given = [w.real(_x(node), layout), *w.scale(y.quant, y.name)]
+    w.put(y, layout, "QuantizeLinear", given, quantize=False, **domain_of(y.quant))
 
 
 def dequantize(w: Writer, node: Node) -> None:

@@ -14,8 +14,8 @@ from edgekit.graph import Graph, Node, Tensor
 
 # builtin -> {dtype of the first data input: version}; 1 for any other dtype.
 BY_DTYPE: dict[str, dict[str, int]] = {
-    **dict.fromkeys("EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL".split(), {"int8": 2}),
-    **dict.fromkeys("ARG_MAX ARG_MIN EXP LOG REDUCE_PROD SQUARED_DIFFERENCE TOPK_V2".split(), {"int8": 2}),
+    **{code: {"int8": 2} for code in "EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL".split()},
+    **{code: {"int8": 2} for code in "ARG_MAX ARG_MIN EXP LOG REDUCE_PROD SQUARED_DIFFERENCE TOPK_V2".split()},
     "FLOOR_DIV": {"float32": 2},
     "DEPTH_TO_SPACE": {"int8": 2},
     "SPACE_TO_DEPTH": {"int8": 2},

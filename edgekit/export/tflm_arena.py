@@ -191,7 +191,7 @@ def persistent(file: FileModel, kernels: str, mve: bool) -> int:
 
 
 def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
-    """Scratch buffers of one operator, bytes. CMSIS-NN's own size functions for int8, and the most that its int16 kernels ask for."""
+    """Scratch buffers of one operator, bytes: CMSIS-NN's own size functions for int8, the most its int16 kernels ask for."""
     tensors = file.tensors
     x = tensors[op.inputs[0]] if op.inputs and op.inputs[0] >= 0 else None
     if op.code == "TRANSPOSE_CONV":  # 32-bit sums of the whole output, 64-bit ones of int16

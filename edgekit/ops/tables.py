@@ -108,7 +108,7 @@ def hard_sigmoid_table(node: Node, x: Tensor, y: Tensor) -> Array:
 def abs_table(node: Node, x: Tensor, y: Tensor) -> Array:
     """|q - zero|, rescaled: TFLM's ABS, which rescales only between different scales."""
     qx, qy = int8_quant(node, x), int8_quant(node, y)
-    size = np.abs(INPUTS - zero_of(qx))
+    size: Array = np.abs(INPUTS - zero_of(qx))
     if qx.scale[0] != qy.scale[0]:
         size = fixedpoint.multiply_by_quantized_multiplier(size, *requantize_params(node, x, y))
     return size + zero_of(qy)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 import pytest
@@ -9,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import data, reference
 from edgekit.bench.ort import run_onnx
+from edgekit.graph import Array
 from edgekit.load.onnx import load_onnx
 from edgekit.pipeline import prepare, quantize_graph
 
@@ -68,13 +71,17 @@ def test_a_network_with_its_own_spectrum(root: bool) -> None:
 def test_dft_is_numpys(kind: str, length: int) -> None:
     rng = np.random.RandomState(2)
     signal = rng.randn(2, length)
-    both = lambda z: np.stack([z.real, z.imag], axis=-1)  # noqa: E731
-    x, y, attrs = {
+
+    def both(z: Array) -> Array:
+        return np.stack([z.real, z.imag], axis=-1)
+
+    cases: dict[str, tuple[Array, Array, dict[str, Any]]] = {
         "whole": (signal[..., None], both(np.fft.fft(signal)), {}),
         "half": (signal[..., None], both(np.fft.rfft(signal)), {"onesided": 1}),
         "back": (both(np.fft.rfft(signal)), signal[..., None], {"onesided": 1, "inverse": 1}),
         "inverse": (both(np.fft.fft(signal)), both(signal.astype(complex)), {"inverse": 1}),
-    }[kind]
+    }
+    x, y, attrs = cases[kind]
     node = helper.make_node("DFT", ["x", "n"], ["y"], axis=1, **attrs)
     ports = [helper.make_tensor_value_info(n, TensorProto.FLOAT, a.shape) for n, a in (("x", x), ("y", y))]
     given = [numpy_helper.from_array(np.array(length), "n")]

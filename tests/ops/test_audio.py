@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -46,7 +48,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda c: f"{c[3]}-{c[4]}-{c[5]}")
-def test_c_is_numpys_transform(case: tuple) -> None:
+def test_c_is_numpys_transform(case: tuple[Any, ...]) -> None:
     graph = stft(*case)
     feeds = [sound(graph, seed) for seed in range(2)]
     model = compile_c(graph, "sound")
@@ -91,7 +93,7 @@ def test_batches_are_single_samples() -> None:
 @pytest.mark.parametrize(
     "change", [{"hop": 0}, {"fft": 8}, {"form": "DB"}, {"hop": 1.5}], ids=["hop", "short", "form", "fraction"]
 )
-def test_what_does_not_fit_is_refused(change: dict) -> None:
+def test_what_does_not_fit_is_refused(change: dict[str, Any]) -> None:
     node = Node("STFT", ("x", "w"), ("y",), {"hop": 4, "fft": 16, **change}, "stft")
     with pytest.raises(BadModel, match="stft"):
         infer(node, [Tensor("x", (1, 64), "float32"), const("w", np.ones(16, np.float32))])

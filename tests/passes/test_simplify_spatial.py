@@ -9,7 +9,6 @@ from edgekit import ops, reference
 from edgekit.graph import Array, Graph, Node, Tensor, build, const
 from edgekit.passes.simplify import simplify
 
-
 Step = tuple[str, list[Array], dict[str, Any]]
 
 

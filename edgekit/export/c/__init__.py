@@ -54,7 +54,8 @@ def compile_c(graph: Graph, name: str, *, alignment: int = 4, const_input: bool 
     "mve": for Helium (Cortex-M55, M85).
     Raises Unsupported (nodes without a C kernel, all at once), BadConfig (a name C cannot use).
     """
-    return compile_program(schedule(graph, const_input=const_input, isa=isa), name, alignment=alignment, const_input=const_input)
+    program = schedule(graph, const_input=const_input, isa=isa)
+    return compile_program(program, name, alignment=alignment, const_input=const_input)
 
 
 def compile_program(program: Program, name: str, *, alignment: int = 4, const_input: bool = False) -> Model:

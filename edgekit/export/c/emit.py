@@ -29,7 +29,20 @@ from edgekit.graph import Graph
 from edgekit.memory import Plan
 from edgekit.schedule import BufferView, KernelCall, Operand, Program
 
-CALLS = calls_audio.CALLS | calls_rnn.CALLS | calls_math.CALLS | calls_move.CALLS | calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS | calls_f32.CALLS | calls_norm.CALLS | calls_spatial.CALLS | calls_dsp_transposed.CALLS | calls_s16.CALLS
+CALLS = (
+    calls_audio.CALLS
+    | calls_rnn.CALLS
+    | calls_math.CALLS
+    | calls_move.CALLS
+    | calls_s8.CALLS
+    | calls_dsp.CALLS
+    | calls_mve.CALLS
+    | calls_f32.CALLS
+    | calls_norm.CALLS
+    | calls_spatial.CALLS
+    | calls_dsp_transposed.CALLS
+    | calls_s16.CALLS
+)
 
 
 @dataclass(frozen=True)

@@ -153,9 +153,7 @@ def quantizable(port: Port) -> bool:
     return port.dtype == "int8" and port.quant is not None and port.quant.scale.size == 1
 
 
-def _port_macros(
-    port: Port, perm: tuple[int, ...] | None, layout: str = "", told: Sequence[str] = ()
-) -> list[str]:
+def _port_macros(port: Port, perm: tuple[int, ...] | None, layout: str = "", told: Sequence[str] = ()) -> list[str]:
     """perm: axis i of the array is axis perm[i] of the source model's, whose axes are called `layout`; told: of its content."""
     first = f"{port.tensor}: {port.dtype}{_shape(port.shape)}{_axes(port.shape, perm, layout)}"
     notes = [text.comment(line) for line in (first, *told)]
@@ -281,7 +279,7 @@ def math_head(code: str) -> str:
 
 def needs_math(code: str, body: Body) -> bool:
     """True when the kernels or constants use <math.h>."""
-    used = re.compile(r"\b(?:INFINITY|NAN|(?:%s)\()" % "|".join(MATH_CALLS))
+    used = re.compile(rf"\b(?:INFINITY|NAN|(?:{'|'.join(MATH_CALLS)})\()")
     return body.arrays.has_non_finite or any(used.search(part) for part in (code, "\n".join(body.lines)))
 
 

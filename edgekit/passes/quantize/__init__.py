@@ -88,8 +88,8 @@ def quantize_with_report(
     """Quantize on `data` (samples in the source model's layout, read once, or twice to refine) and say what was done.
 
     bias_correction, rounding="adaptive": see `refine`. keep_float: names of nodes (their source, or a value they make) that
-    stay float. train: what makes of the float graph and its choice one with better constants. Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer, io or node, BadData
-    for data that does not fit.
+    stay float. train: what makes of the float graph and its choice one with better constants. Raises BadModel for a graph
+    that is quantized already, BadConfig for an unknown scheme, observer, io or node, BadData for data that does not fit.
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")

@@ -24,9 +24,9 @@ _REMAKE = "the choice was made for another graph; choose again"
 def apply(graph: Graph, choice: Choice, *, io: IO = "int8") -> Graph:
     """The graph with integer activations, weights and biases, as `choice` says.
 
-    io: "int8" gives graph inputs and outputs in the scheme's integers, "float" keeps them float32 with QUANTIZE / DEQUANTIZE at the edge.
-    Tensors keep their names; where a value exists in both forms, the other one is NAME_int8 (NAME_int16) or NAME_float.
-    Raises BadConfig when the choice was made for another graph.
+    io: "int8" gives graph inputs and outputs in the scheme's integers, "float" keeps them float32 with QUANTIZE / DEQUANTIZE
+    at the edge. Tensors keep their names; where a value exists in both forms, the other one is NAME_int8 (NAME_int16) or
+    NAME_float. Raises BadConfig when the choice was made for another graph.
     """
     if io not in ("int8", "float"):
         raise BadConfig(f"io is int8 or float, not {io}")
@@ -244,8 +244,10 @@ class _Writer:
         return self.shared[key]
 
     def _bias(self, bias: Tensor, weight: str, source: str) -> str:
-        """round(bias / (scale of source * weight scale)), int32 (int64 beside int16 values): a bias of its own for every node that reads it. One shorter
-        than the weights belongs to their last rows."""
+        """round(bias / (scale of source * weight scale)), int32 (int64 beside int16 values): one for every node that reads it.
+
+        One shorter than the weights belongs to their last rows.
+        """
         scales = np.array(_look(self.choice.weights, weight), np.float64)
         scales = scales[-bias.elements :] if scales.size > 1 else scales
         product = scales * _look(self.choice.requantize if source in self.choice.wide else self.choice.activations, source)[0]

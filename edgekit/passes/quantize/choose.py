@@ -35,7 +35,8 @@ FINEST_SCORES = 2.0**-24  # times beta: the step of a softmax's input; its multi
 LARGEST_BIAS = {"int8": 1 << 30, "int16": 1 << 46}
 
 # Least output scale / largest input scale: TFLM refuses larger multipliers (add.cc, sub.cc: twice the input scale over
-# 2**20 output scales, 2**15 in 16 bits; hard_swish.cc: the input scale over 128 output scales, both below 1). A little is added for rounding.
+# 2**20 output scales, 2**15 in 16 bits; hard_swish.cc: the input scale over 128 output scales, both below 1). A little is
+# added for rounding.
 FINEST_OUTPUT: dict[str, dict[str, float]] = {
     "int8": {"ADD": 1.001 * 2.0**-19, "SUB": 1.001 * 2.0**-19, "HARD_SWISH": 1.001 / 128},
     "int16": {"ADD": 1.001 * 2.0**-14, "SUB": 1.001 * 2.0**-14},

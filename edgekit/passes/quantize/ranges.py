@@ -48,8 +48,8 @@ def entropy(seen: Observed, dtype: str) -> tuple[float, float]:
     """The range whose integers' distribution is nearest to the values' by Kullback-Leibler divergence.
 
     Migacz 2017, 8-bit Inference with TensorRT: what lies outside counts at the ends, and every integer's count is spread
-    evenly over the values (bins that hold any) it stands for. Both ends are shrunk together, then each by itself. The bin at zero counts as its
-    neighbour does: a ReLU's zeros are exact in any range, and would drown the rest.
+    evenly over the values (bins that hold any) it stands for. Both ends are shrunk together, then each by itself. The bin at
+    zero counts as its neighbour does: a ReLU's zeros are exact in any range, and would drown the rest.
     """
     grid = _grid(seen)
     used = np.flatnonzero(grid.counts)

@@ -1,4 +1,4 @@
-"""Spectra that stand in a file as convolutions with waves (TFLite has no other way to say them): back to STFT, a fast transform."""
+"""Spectra that stand in a file as convolutions with waves (TFLite has no other way to say them): back to STFT, a fast one."""
 
 from __future__ import annotations
 

@@ -313,7 +313,7 @@ def resized(net: Net, x: str) -> list[str]:
     """A resize, or blocks of pixels to channels and back."""
     rng, tensor = net.rng, net.of(x)
     kind = pick(rng, ("RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RESIZE_NEAREST_NEIGHBOR", "BLOCKS"))
-    n, h, w, c = tensor.shape
+    _, h, w, c = tensor.shape
     if kind == "BLOCKS":
         blocks = [b for b in (2, 3) if h % b == w % b == 0 or c % (b * b) == 0] or [1]
         block = int(pick(rng, blocks))
