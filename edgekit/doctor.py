@@ -53,6 +53,7 @@ _PACKAGES: tuple[tuple[str, str, str, str], ...] = (
     ("ziglang", "ziglang", "mcu", "building firmware"),
     ("unicorn", "unicorn", "mcu", "running firmware on an emulated Cortex-M"),
     ("tflite-micro", "tflite_micro", "mcu", "verify against TensorFlow Lite Micro"),
+    ("paramiko", "paramiko", "ssh", "bench --target T=ssh://user@host"),
     ("pillow", "PIL", "data", "--data with a folder of images"),
 )
 # command, alternatives, purpose, how to get it
@@ -71,6 +72,7 @@ _PROGRAMS: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
         "exported projects with CC=arm-none-eabi-gcc, bench --toolchain gcc",
         "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi",
     ),
+    ("adb", ("adb",), "bench --target T=adb://SERIAL", "apt install adb (macOS: brew install android-platform-tools)"),
     ("qemu-system-arm", ("qemu-system-arm",), "bench --toolchain gcc", "apt install qemu-system-arm"),
 )
 

@@ -147,8 +147,11 @@ def test_a_phones_own_names_of_cores_are_known_and_cores_may_sleep() -> None:
     phone = Target("p", "p", "phone", "1x Cortex-A76 + 3x Cortex-A76 + 4x Cortex-A55")
     check_cpu(read_facts(PIXEL), phone, "it")
     check_cpu(read_facts("machine=aarch64\nimplementer=0x41\npart=0xd05\n"), phone, "it")
+    check_cpu(read_facts(PIXEL), find_target("pixel-4"), "it")
     with pytest.raises(BadTarget):
-        check_cpu(read_facts(PIXEL), Target("p", "p", "phone", "8x Cortex-A55"), "it")
+        check_cpu(read_facts(PIXEL), Target("p", "p", "phone", "4x Cortex-A78 + 4x Cortex-A55"), "it")
+    with pytest.raises(BadTarget):
+        check_cpu(read_facts(PIXEL), Target("p", "p", "sbc", "8x Cortex-A55"), "it")
 
 
 def test_the_same_core_at_a_far_clock_is_another_device() -> None:
