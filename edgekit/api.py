@@ -19,6 +19,7 @@ from edgekit import evaluate
 from edgekit.bench.measuring import measure
 from edgekit.bench.on_device import Settings as TimingSettings
 from edgekit.bench.remote import Address, address, bound, is_address
+from edgekit.coarse import coarse_inputs
 from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data, selected
 from edgekit.distilling import Distiller, DistilResult, DistilSettings, parse_losses
 from edgekit.errors import BadConfig
@@ -183,7 +184,7 @@ def quantize(
         evaluate.drop(before, after),
         tuple(layer_sqnr(done.report.trained or done.before, done.after, islice(calibration, SQNR_SAMPLES))),
         min(SQNR_SAMPLES, done.report.samples),
-        calibration.notes,
+        (*calibration.notes, *coarse_inputs(done.after, calibration)),
         way,
         climbed,
         recipe,
@@ -275,7 +276,8 @@ def bench(
 ) -> RunReport:
     """Every metric of a model on every target, each saying how it was obtained, or why it could not be.
 
-    runner: "auto"; "emulate"; "host" times this machine (no targets); an address such as "ssh://pi@host" for the one target.
+    runner: "auto"; "emulate"; "estimate" builds no firmware; "host" times this machine (no targets); an address such as
+    "ssh://pi@host" for the one target.
     A target is bound to its device as "raspberry-pi-4=ssh://pi@host". against: a model timed in turns with this one on each
     device; engines ("tflite", "onnx", "c"): timed there, default the best one; threads: of LiteRT and ONNX Runtime.
     data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy.
@@ -299,7 +301,7 @@ def bench(
     results = measure(
         source.graph,
         boards,
-        runner=runner if runner in {"auto", "emulate", "host"} else "auto",
+        runner=runner if runner in {"auto", "emulate", "estimate", "host"} else "auto",
         devices=devices,
         settings=timing,
         feed=feed,
@@ -482,9 +484,9 @@ def bindings(targets: Sequence[str | Target], runner: str = "auto") -> tuple[lis
     BadTarget."""
     pairs = [bound(t) if isinstance(t, str) else (t, None) for t in targets]
     devices = [None if where is None else address(where) for _, where in pairs]
-    if runner not in {"auto", "emulate", "host"}:
+    if runner not in {"auto", "emulate", "estimate", "host"}:
         if not is_address(runner):
-            fix = "auto; emulate for microcontrollers; host; ssh://user@host, adb://SERIAL, serial:///dev/ttyACM0"
+            fix = "auto; emulate for microcontrollers; estimate; host; ssh://user@host, adb://SERIAL, serial:///dev/ttyACM0"
             raise BadConfig(f"there is no runner '{runner}'", fix)
         if len(pairs) != 1 or any(devices):
             raise BadConfig(f"--runner {runner} is one device; there are several targets", f"bind each: --target T={runner}")

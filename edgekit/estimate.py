@@ -22,7 +22,7 @@ MACS = ("first", "conv", "pointwise", "depthwise", "dense")
 FEW_CHANNELS = 4
 VIEWS = {"RESHAPE"}  # no work: the same bytes under another shape
 # How far outside the calibrated range of multiply-accumulates an estimate is still given (and says so).
-STRETCH = 4.0
+STRETCH = 8.0
 
 Work = dict[str, float]
 
@@ -101,13 +101,19 @@ def latency(graph: Graph, target: Target, engine: str, threads: int | None = Non
             f"{macs / 1e6:,.3g} million multiply-accumulates are far outside the {least / 1e6:,.3g} to {most / 1e6:,.3g} that "
             f"{found.title} is calibrated for",
         )
-    outside = "" if least <= macs <= most else "; outside the calibrated range, the error may be larger"
+    inside = least <= macs <= most
+    error = found.error if inside else max(found.error, found.outside)
     measured = f"{found.here} of them on this device" if found.here else "none of them on this device"
     threaded = f"CPU, {found.threads} thread{'s' * (found.threads > 1)}"
     note = (
-        f"{found.title} {found.version}, {threaded}: fitted to {found.rows} published latencies of {found.networks} networks, "
-        f"{measured}; error: {found.checked}, {percent(found.error)} on average{outside}"
+        f"{found.title} {found.version}, {threaded}: fitted to {found.rows} latencies of {found.networks} networks, "
+        f"{measured}; error: {found.checked}, {percent(found.error)} on average"
     )
+    if not inside:
+        note += (
+            f"; this network's {macs / 1e6:,.3g} million multiply-accumulates are outside the {least / 1e6:,.3g} to "
+            f"{most / 1e6:,.3g} it is calibrated for: {percent(error)}, the error of networks so far outside a fit"
+        )
     return Measurement(
-        "latency", nanoseconds(amounts, found) / 1e6, UNITS["latency"], "estimated", found.error, note, "edgekit estimate"
+        "latency", nanoseconds(amounts, found) / 1e6, UNITS["latency"], "estimated", error, note, "edgekit estimate"
     )

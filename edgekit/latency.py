@@ -33,6 +33,7 @@ class Calibration:
     """ns: kind of work -> nanoseconds a unit. error: mean relative error of networks (or devices, as `checked` says) left out
     of the fit. macs: multiply-accumulates of the smallest and largest network it was fitted to. rows, networks: published
     latencies of this engine that it rests on, and how many networks they are of; here: how many were measured on this device.
+    outside: mean relative error of networks with an eighth of the multiply-accumulates of all that were fitted.
     """
 
     engine: str
@@ -42,6 +43,7 @@ class Calibration:
     threads: int
     ns: Mapping[str, float]
     error: float
+    outside: float
     checked: str
     macs: tuple[float, float]
     rows: int
@@ -59,7 +61,7 @@ def from_tables(tables: Any, faults: list[str]) -> tuple[Calibration, ...]:
     for number, table in enumerate(tables, 1):
         before = len(faults)
         where = f"[[latency]] {number}"
-        needed = (*TEXTS, "threads", "ns", "error", "macs", "rows", "networks", "here")
+        needed = (*TEXTS, "threads", "ns", "error", "outside", "macs", "rows", "networks", "here")
         faults += [f"{where}: '{key}' is missing" for key in needed if key not in table]
         faults += [f"{where}: unknown key '{key}'" for key in table if key not in needed]
         faults += [f"{where}: '{key}' must be a text" for key in TEXTS if not isinstance(table.get(key, ""), str)]
@@ -72,8 +74,9 @@ def from_tables(tables: Any, faults: list[str]) -> tuple[Calibration, ...]:
         macs = table.get("macs", [0, 0])
         if not isinstance(macs, list) or len(macs) != 2 or not all(_number(v) for v in macs):
             faults.append(f"{where}: 'macs' must be [smallest, largest]")
-        if not _number(table.get("error", 0)):
-            faults.append(f"{where}: 'error' must be a number, 0.12 for 12 %")
+        for key in ("error", "outside"):
+            if not _number(table.get(key, 0)):
+                faults.append(f"{where}: '{key}' must be a number, 0.12 for 12 %")
         for key in ("threads", "rows", "networks", "here"):
             if not isinstance(table.get(key, 0), int):
                 faults.append(f"{where}: '{key}' must be a whole number")
@@ -90,7 +93,8 @@ def as_toml(found: Calibration) -> str:
     """The calibration as one [[latency]] table."""
     texts = {key: getattr(found, key) for key in TEXTS}
     lines = ["[[latency]]", *(f"{key} = {_quoted(text)}" for key, text in texts.items())]
-    lines += [f"threads = {found.threads}", f"error = {found.error:.3f}", f"macs = [{found.macs[0]:.0f}, {found.macs[1]:.0f}]"]
+    lines += [f"threads = {found.threads}", f"error = {found.error:.3f}", f"outside = {found.outside:.3f}"]
+    lines += [f"macs = [{found.macs[0]:.0f}, {found.macs[1]:.0f}]"]
     lines += [f"{key} = {getattr(found, key)}" for key in ("rows", "networks", "here")]
     lines += ["ns = { " + ", ".join(f"{kind} = {found.ns[kind]:.4g}" for kind in KINDS) + " }"]
     return "\n".join(lines) + "\n"

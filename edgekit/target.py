@@ -106,9 +106,44 @@ KINDS = ("mcu", "sbc", "phone")
 ENGINES = ("c", "tflm", "tflite", "onnx")
 SCHEMES = ("int8", "int16x8", "float16", "dynamic", "float32")
 # Every one of these that a profile gives must have its source in [sources].
-FIGURES = ("clock_mhz", "cores", "flash", "ram", "flash_origin", "ram_origin", "flash_wait_states", "memory_bandwidth_gbs")
+FIGURES = (
+    "clock_mhz", "cores", "flash", "ram", "flash_origin", "ram_origin", "flash_wait_states", "memory_bandwidth_gbs",
+    "icache", "dcache", "l2_cache", "itcm", "dtcm", "channel_multiple", "active_mw",
+)  # fmt: skip
+SIZES = ("flash", "ram", "icache", "dcache", "l2_cache", "itcm", "dtcm")
+# What each key of a profile means, in the order that `targets new` writes them.
+FIELDS: dict[str, str] = {
+    "name": "what --target takes; the file's name without .toml",
+    "title": "maker, board and chip, for people",
+    "aliases": "other names that find it; case, spaces and punctuation do not matter",
+    "kind": "mcu (bare metal, firmware is built for it), sbc (Linux) or phone",
+    "core": "mcu: a core that edgekit builds for; else free text, the fastest cores first: '4x Cortex-A72'",
+    "isa": "instruction set and what it has for networks; may be left out for an mcu",
+    "isa_extensions": "names of what matters to kernels: dsp, mve, neon, dotprod, fp16, i8mm, pie",
+    "clock_mhz": "clock that the core runs at, MHz",
+    "cores": "cores of the fastest kind that threads may use, or all",
+    "flash": "bytes for code and constants: 512 KiB, 2 MiB",
+    "ram": "bytes of the one range that arena, data and stack share",
+    "flash_origin": "address of flash, for the linker",
+    "ram_origin": "address of RAM, for the linker",
+    "flash_wait_states": "waits for a flash word at clock_mhz",
+    "memory_bandwidth_gbs": "GB/s to RAM, by its type",
+    "icache": "bytes of a core's instruction cache",
+    "dcache": "bytes of a core's data cache",
+    "l2_cache": "bytes of the cache behind it",
+    "itcm": "bytes of tightly coupled memory for code",
+    "dtcm": "bytes of tightly coupled memory for data",
+    "channel_multiple": "channels are fastest in multiples of so many; pruning rounds to it",
+    "active_mw": "power while computing, mW; energy is given only where this is",
+    "engines": "what runs models there, best first: c, tflm, tflite, onnx",
+    "schemes": "quantizations that make sense there, best first",
+    "unverified": "figures above whose source was not checked",
+    "note": "what the user is to be told beside the name",
+    "sources": "for every figure, where it is from: data sheet, section, version",
+    "latency": "coefficients of estimated latency; `edgekit targets calibrate` writes them",
+}
 TEXTS = ("name", "title", "kind", "core", "isa", "note")
-LISTS = ("aliases", "engines", "schemes", "unverified")
+LISTS = ("aliases", "engines", "schemes", "unverified", "isa_extensions")
 
 
 @dataclass(frozen=True)
@@ -133,6 +168,14 @@ class Target:
     ram_origin: int = 0x20000000
     flash_wait_states: int | None = None
     memory_bandwidth_gbs: float | None = None
+    icache: int | None = None
+    dcache: int | None = None
+    l2_cache: int | None = None
+    itcm: int | None = None
+    dtcm: int | None = None
+    channel_multiple: int | None = None
+    active_mw: float | None = None
+    isa_extensions: tuple[str, ...] = ()
     engines: tuple[str, ...] = ("c",)
     schemes: tuple[str, ...] = ("int8",)
     aliases: tuple[str, ...] = ()
@@ -250,7 +293,7 @@ def _typed(table: Mapping[str, Any], key: str, kind: type, what: str, faults: li
 
 def _figure(table: Mapping[str, Any], key: str, faults: list[str]) -> float | int | None:
     value = table[key]
-    if key in {"flash", "ram"}:
+    if key in SIZES:
         try:
             size = parse_size(value)
         except BadTarget:
@@ -259,7 +302,7 @@ def _figure(table: Mapping[str, Any], key: str, faults: list[str]) -> float | in
         if size <= 0:
             faults.append(f"'{key}' must be positive")
         return size
-    whole = key not in {"clock_mhz", "memory_bandwidth_gbs"}
+    whole = key not in {"clock_mhz", "memory_bandwidth_gbs", "active_mw"}
     if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or value < 0:
         faults.append(f"'{key}' must be a {'whole ' if whole else ''}number, not negative")
         return None
@@ -332,3 +375,20 @@ def find_target(text: str) -> Target:
     raise BadTarget(
         f"unknown target '{text}'", f"{near}`edgekit targets list` shows all; or describe it: cortex-m4:flash=512K,ram=128K"
     )
+
+
+def template(core: str | None = None) -> str:
+    """A profile to fill in, every key explained; of a microcontroller with `core` when that is given."""
+    example = {
+        "name": '"my-board"', "title": '"Maker Board (Chip)"', "aliases": "[]", "kind": '"mcu"',
+        "core": f'"{core or "cortex-m4"}"',
+        "clock_mhz": "120", "flash": '"512 KiB"', "ram": '"128 KiB"', "engines": '["c", "tflm"]', "schemes": '["int8"]',
+    }  # fmt: skip
+    lines: list[str] = []
+    for key, meaning in FIELDS.items():
+        if key in {"sources", "latency"}:
+            continue
+        lines += [f"# {meaning}", f"{key} = {example[key]}" if key in example else f"# {key} ="]
+    lines += [f"# {FIELDS['latency']}", "", f"# {FIELDS['sources']}", "[sources]"]
+    lines += [f'{key} = "data sheet, section"' for key in FIGURES if key in example]
+    return "\n".join(lines) + "\n"

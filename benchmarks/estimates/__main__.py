@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.estimates.fit import Fitted, device_of, fitted, group_of, left_out, supported
+from benchmarks.estimates.fit import Fitted, device_of, fitted, group_of, kind_of, left_out, supported
 from benchmarks.estimates.rows import RECENT, Row, counts, edgemark, instructions, read
 from edgekit.report.table import text_table
 
@@ -28,11 +28,6 @@ Judged = list[tuple[Row, float | None]]
 
 def label(row: Row) -> str:
     return f"{row.engine}, {row.precision}" if row.kind in {"phone", "sbc"} else row.engine
-
-
-def kind_of(row: Row) -> str:
-    """Class of a row, boards named after the fruit apart from other single-board computers."""
-    return "mcu" if row.kind.startswith("mcu") else "pi" if "Raspberry" in row.device else row.kind
 
 
 def errors(judged: Judged) -> list[float]:
@@ -57,7 +52,9 @@ def tables(networks: Judged, devices: Judged) -> list[dict[str, Any]]:
     lines = []
     groups = sorted({(kind_of(row), label(row)) for row, _ in networks})
     for kind, name in [*groups, *((kind, "") for kind in sorted({k for k, _ in groups}))]:
-        pick = [[(r, ms) for r, ms in judged if kind_of(r) == kind and name in {"", label(r)}] for judged in (networks, devices)]
+        pick = [
+            [(r, ms) for r, ms in judged if kind_of(r) == kind and name in {"", label(r)}] for judged in (networks, devices)
+        ]
         lines.append({"class": kind, "engine": name or "all", "network": summary(pick[0]), "device": summary(pick[1])})
     return lines
 
@@ -68,7 +65,9 @@ def percent(value: float | None) -> str:
 
 def print_tables(lines: Sequence[dict[str, Any]]) -> None:
     header = ["class", "engine"]
-    header += [f"{what}" for side in ("network", "device") for what in (f"{side} left out: rows", "refused", "mean", "±10 %", "±20 %")]
+    header += [
+        f"{what}" for side in ("network", "device") for what in (f"{side} left out: rows", "refused", "mean", "±10 %", "±20 %")
+    ]
     rows = []
     for line in lines:
         cells = [line["class"], line["engine"]]
@@ -114,9 +113,20 @@ def print_rows(path: Path, known: dict[str, Any], rows: Sequence[Row], groups: d
     shown = []
     for e in lines:
         if "estimated" in e:
-            shown.append([e["device"], e["engine"], e["model"], f"{e['published']:.4g}", f"{e['estimated']:.4g}", f"{100 * e['error']:+.1f} %"])
+            shown.append(
+                [
+                    e["device"],
+                    e["engine"],
+                    e["model"],
+                    f"{e['published']:.4g}",
+                    f"{e['estimated']:.4g}",
+                    f"{100 * e['error']:+.1f} %",
+                ]
+            )
         else:
-            shown.append([e["device"], e["engine"], e["model"], f"{e['published']:.4g}" if "published" in e else "", "", e["why"]])
+            shown.append(
+                [e["device"], e["engine"], e["model"], f"{e['published']:.4g}" if "published" in e else "", "", e["why"]]
+            )
     print(text_table(["device", "engine", "network", "published ms", "estimated ms", "error"], shown, [3, 4]))
     for which, ours in (("shipped engines", True), ("not our engine", False)):
         found = [abs(e["error"]) for e in lines if "error" in e and e["ours"] is ours]
@@ -126,7 +136,9 @@ def print_rows(path: Path, known: dict[str, Any], rows: Sequence[Row], groups: d
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.estimates", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.estimates", description=__doc__.splitlines()[0] if __doc__ else ""
+    )
     parser.add_argument("--latency", type=Path, required=True)
     parser.add_argument("--features", type=Path)
     parser.add_argument("--baseline", type=Path)

@@ -118,7 +118,10 @@ def inception_v1(size: int = 224, wide: int = 5) -> Graph:
             continue
         a, b0, b1, c0, c1, d = row
         x = net.concat(
-            net.conv(x, a), net.conv(net.conv(x, b0), b1, 3), net.conv(net.conv(x, c0), c1, wide), net.conv(net.pool(x, 3, 1), d)
+            net.conv(x, a),
+            net.conv(net.conv(x, b0), b1, 3),
+            net.conv(net.conv(x, c0), c1, wide),
+            net.conv(net.pool(x, 3, 1), d),
         )
     return net.done(net.softmax(net.fc(net.mean(x), 1000)))
 
@@ -145,11 +148,11 @@ def inception_v3(size: int = 299) -> Graph:
         pooled = net.conv(net.pool(x, 3, 1, "average"), tail)
         x = net.concat(net.conv(x, 64), chain(net, x, (48, 1), (64, 5)), chain(net, x, (64, 1), (96, 3), (96, 3)), pooled)
     x = net.concat(down(net, x, (384, 3)), down(net, x, (64, 1), (96, 3), (96, 3)), net.pool(x, 3, 2, pad="valid"))
-    for c in (128, 160, 160, 192):
+    for width in (128, 160, 160, 192):
         x = net.concat(
             net.conv(x, 192),
-            chain(net, x, (c, 1), (c, (1, 7)), (192, (7, 1))),
-            chain(net, x, (c, 1), (c, (7, 1)), (c, (1, 7)), (c, (7, 1)), (192, (1, 7))),
+            chain(net, x, (width, 1), (width, (1, 7)), (192, (7, 1))),
+            chain(net, x, (width, 1), (width, (7, 1)), (width, (1, 7)), (width, (7, 1)), (192, (1, 7))),
             net.conv(net.pool(x, 3, 1, "average"), 192),
         )
     x = net.concat(

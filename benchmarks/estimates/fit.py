@@ -27,16 +27,22 @@ GUESS: Mapping[str, tuple[float, float, float]] = {
 }  # fmt: skip
 # Instruction sets that a core brings for networks: they decide the proportions of the rates.
 ISA = {
-    "m0": "plain", "m3": "plain", "m4": "dsp", "m7": "dsp", "m33": "dsp", "m55": "mve", "m85": "mve", "lx6": "plain", "lx7": "pie",
-    "rv32": "plain", "rv32-pie": "pie", "arm11": "plain", "a76": "dot", "a77": "dot", "a78": "dot", "a55": "dot", "x1": "dot", "x3": "dot", "x4": "dot",
+    "m0": "plain", "m3": "plain", "m4": "dsp", "m7": "dsp", "m33": "dsp", "m55": "mve", "m85": "mve", "lx6": "plain",
+    "lx7": "pie", "rv32": "plain", "rv32-pie": "pie", "arm11": "plain", "a76": "dot", "a77": "dot", "a78": "dot",
+    "a55": "dot", "x1": "dot", "x3": "dot", "x4": "dot",
 }  # fmt: skip
 MATRIX = ("conv", "pointwise", "dense")
 # float32 multiply-accumulates a cycle of a core's vector unit, in units of Cortex-A72's; what it makes of them is fitted.
-PIPES = {"a7": 0.25, "arm11": 0.125, "a53": 0.5, "a55": 0.5, "a75": 1.0, "kryo": 1.0, "a76": 2.0, "a77": 2.0, "a78": 2.0, "x1": 4.0,
-         "x3": 4.0, "x4": 4.0, "apple-a7": 2.0, "apple-a12": 3.0}  # fmt: skip
+PIPES = {
+    "a7": 0.25, "arm11": 0.125, "a53": 0.5, "a55": 0.5, "a75": 1.0, "kryo": 1.0, "a76": 2.0, "a77": 2.0, "a78": 2.0, "x1": 4.0,
+    "x3": 4.0, "x4": 4.0, "apple-a7": 2.0, "apple-a12": 3.0,
+}  # fmt: skip
 SHARE = 0.5
 # Widths of the priors, in log units.
-WIDTHS = {"rate": 1.0, "matrix": 0.3, "isa": 0.4, "family": 0.3, "kernels": 0.15, "level": 1.0, "core": 0.5, "device": 0.15, "place": 0.15, "version": 0.4, "threads": 0.15}
+WIDTHS = {
+    "rate": 1.0, "matrix": 0.3, "isa": 0.4, "family": 0.3, "kernels": 0.15, "level": 1.0, "core": 0.5, "device": 0.15,
+    "place": 0.15, "version": 0.4, "threads": 0.15,
+}  # fmt: skip
 THREADS = 0.75  # speed grows with threads to this power, before the rows are heard
 
 CHIPS = re.compile(
@@ -74,7 +80,7 @@ def observation(row: Row, priors: dict[str, tuple[float, float]], place: str | N
             priors[name] = (0.0, WIDTHS[width])
         rates.append(names)
     device = device_of(row.device)
-    names = {
+    speeds = {
         f"level {row.family} {what}": (0.0, WIDTHS["level"]),
         f"level {isa} {what}": (0.0, WIDTHS["level"]),
         f"level {row.family} {isa} {what}": (0.0, WIDTHS["isa"]),
@@ -84,8 +90,8 @@ def observation(row: Row, priors: dict[str, tuple[float, float]], place: str | N
         f"place {device} {row.family} {what}": (0.0, WIDTHS["place"]),
         f"version {row.family} {row.version}{' 32-bit' * ('32-bit' in row.device)}": (0.0, WIDTHS["version"]),
     }
-    priors |= names
-    effects = [(name, 1.0) for name in names]
+    priors |= speeds
+    effects = [(name, 1.0) for name in speeds]
     if row.threads > 1:
         extra = {f"threads {row.family}": (-THREADS, 0.1), f"threads {device}": (0.0, WIDTHS["threads"])}
         priors |= extra
@@ -97,6 +103,11 @@ def observation(row: Row, priors: dict[str, tuple[float, float]], place: str | N
 def group_of(row: Row) -> str:
     """Rows of different groups share no parameter: they are fitted apart."""
     return "mcu" if row.kind.startswith("mcu") else "cpu"
+
+
+def kind_of(row: Row) -> str:
+    """Class of a row, boards named after the fruit apart from other single-board computers."""
+    return "mcu" if row.kind.startswith("mcu") else "pi" if "Raspberry" in row.device else row.kind
 
 
 @dataclass

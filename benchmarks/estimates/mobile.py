@@ -16,7 +16,9 @@ V1 = ((64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 
 FD = ((64, 2), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *((512, 1),) * 4, (1024, 1))
 
 
-def mobilenet_v1(width: float, size: int, classes: int = 1001, colours: int = 3, table: tuple[tuple[int, int], ...] = V1) -> Graph:
+def mobilenet_v1(
+    width: float, size: int, classes: int = 1001, colours: int = 3, table: tuple[tuple[int, int], ...] = V1
+) -> Graph:
     """arXiv 1704.04861, table 1; FD: arXiv 1802.03750, table 2."""
     net = Net("mobilenet_v1", (1, size, size, colours))
     x = net.conv(net.input, max(8, int(32 * width)), 3, 2)
@@ -45,7 +47,16 @@ def mobilenet_v2(width: float, size: int, classes: int = 1001, head: int | None 
 
 
 def inverted(
-    net: Net, x: str, wide: int, out: int, k: int, s: int, act: str, squeeze: int = 0, gate: str = "hsigmoid", inner: str = "relu"
+    net: Net,
+    x: str,
+    wide: int,
+    out: int,
+    k: int,
+    s: int,
+    act: str,
+    squeeze: int = 0,
+    gate: str = "hsigmoid",
+    inner: str = "relu",
 ) -> str:
     """An inverted residual block; squeeze: channels of its squeeze-and-excitation, 0 without."""
     start = x
@@ -101,7 +112,15 @@ def mnasnet(width: float, size: int) -> Graph:
     return net.done(net.softmax(net.fc(net.mean(net.conv(x, 1280)), 1000)))
 
 
-B0 = ((1, 3, 16, 1, 1), (6, 3, 24, 2, 2), (6, 5, 40, 2, 2), (6, 3, 80, 3, 2), (6, 5, 112, 3, 1), (6, 5, 192, 4, 2), (6, 3, 320, 1, 1))
+B0 = (
+    (1, 3, 16, 1, 1),
+    (6, 3, 24, 2, 2),
+    (6, 5, 40, 2, 2),
+    (6, 3, 80, 3, 2),
+    (6, 5, 112, 3, 1),
+    (6, 5, 192, 4, 2),
+    (6, 3, 320, 1, 1),
+)
 LITE = {0: (1.0, 1.0, 224), 1: (1.0, 1.1, 240), 2: (1.1, 1.2, 260), 3: (1.2, 1.4, 280), 4: (1.4, 1.8, 300)}
 
 
@@ -157,9 +176,13 @@ def ssd_heads(net: Net, maps: list[str], anchors: tuple[int, ...], classes: int)
     """1x1 box and class predictions on each feature map, joined."""
     boxes, scores = [], []
     for x, count in zip(maps, anchors, strict=True):
-        boxes.append(net.reshape(net.conv(x, count * 4, 1, 1, ""), 1, -(-net.tensors[x].elements // net.channels(x)) * count, 4))
+        boxes.append(
+            net.reshape(net.conv(x, count * 4, 1, 1, ""), 1, -(-net.tensors[x].elements // net.channels(x)) * count, 4)
+        )
         scores.append(
-            net.reshape(net.conv(x, count * classes, 1, 1, ""), 1, -(-net.tensors[x].elements // net.channels(x)) * count, classes)
+            net.reshape(
+                net.conv(x, count * classes, 1, 1, ""), 1, -(-net.tensors[x].elements // net.channels(x)) * count, classes
+            )
         )
     joined = [net.op("CONCATENATION", parts, axis=1) for parts in (boxes, scores)]
     return [joined[0], net.op("LOGISTIC", [joined[1]])]

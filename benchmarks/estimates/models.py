@@ -110,5 +110,7 @@ def work_of(model: str, shape: str, macs: float | None, known: Mapping[str, floa
         return found, "built"
     if LIKE_V2.match(model) and macs:
         like = work(mobile.mobilenet_v2(0.35, max(size_of(shape)[0] // 32, 1) * 32))
-        return {kind: amount * (macs / macs_of(like) if kind != "ops" else 1.0) for kind, amount in like.items()}, "like MobileNetV2"
+        return {
+            kind: amount * (macs / macs_of(like) if kind != "ops" else 1.0) for kind, amount in like.items()
+        }, "like MobileNetV2"
     return None, "its layers are not known here"

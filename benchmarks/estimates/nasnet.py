@@ -7,7 +7,18 @@ from edgekit.graph import Graph
 
 # (operation, state) pairs, two a block; state 0: this cell's input, 1: the one before it, 2...: blocks.
 NORMAL = (("sep5", 0), ("sep3", 1), ("sep5", 1), ("sep3", 1), ("avg", 0), ("", 1), ("avg", 1), ("avg", 1), ("sep3", 0), ("", 0))
-REDUCE = (("sep5", 0), ("sep7", 1), ("max", 0), ("sep7", 1), ("avg", 0), ("sep5", 1), ("", 3), ("avg", 2), ("sep3", 2), ("max", 0))
+REDUCE = (
+    ("sep5", 0),
+    ("sep7", 1),
+    ("max", 0),
+    ("sep7", 1),
+    ("avg", 0),
+    ("sep5", 1),
+    ("", 3),
+    ("avg", 2),
+    ("sep3", 2),
+    ("max", 0),
+)
 
 
 def _operation(net: Net, kind: str, x: str, width: int, stride: int) -> str:

@@ -68,7 +68,14 @@ class Net:
         return self.op(ALONE[kind], [x]) if kind in ALONE else self.op(FUSED[kind], [x])
 
     def conv(
-        self, x: str, out: int, k: int | tuple[int, int] = 1, s: int = 1, act: str = "relu", pad: str | int = "same", groups: int = 1
+        self,
+        x: str,
+        out: int,
+        k: int | tuple[int, int] = 1,
+        s: int = 1,
+        act: str = "relu",
+        pad: str | int = "same",
+        groups: int = 1,
     ) -> str:
         kernel, stride = (k, k) if isinstance(k, int) else k, (s, s)
         weights = self._zeros(out, *kernel, self.channels(x) // groups)
@@ -77,7 +84,13 @@ class Net:
         return y if act in FUSED else self.act(y, act)
 
     def dw(
-        self, x: str, k: int | tuple[int, int] = 3, s: int | tuple[int, int] = 1, act: str = "relu", pad: str | int = "same", m: int = 1
+        self,
+        x: str,
+        k: int | tuple[int, int] = 3,
+        s: int | tuple[int, int] = 1,
+        act: str = "relu",
+        pad: str | int = "same",
+        m: int = 1,
     ) -> str:
         kernel, stride = (k, k) if isinstance(k, int) else k, (s, s) if isinstance(s, int) else s
         out = self.channels(x) * m

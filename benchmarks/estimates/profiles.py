@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.estimates.fit import Fitted, device_of, group_of, isa_of, observation, supported
-from benchmarks.estimates.rows import RECENT, Row, core_of
-from edgekit.estimate import KINDS, macs_of
+from benchmarks.estimates.fit import Fitted, device_of, fitted, group_of, isa_of, kind_of, observation, supported
+from benchmarks.estimates.rows import COUNTED, RECENT, Row, core_of
+from edgekit.estimate import KINDS, STRETCH, macs_of
 from edgekit.latency import Calibration, as_toml
 from edgekit.target import Target, load_target, profiles
 
@@ -21,6 +21,7 @@ STANDS: Mapping[str, tuple[tuple[str, str, str], ...]] = {
 }
 CORES = {"cortex-m4": "m4", "cortex-m7": "m7", "cortex-m33": "m33", "cortex-m55": "m55", "cortex-m85": "m85"}
 Judged = Sequence[tuple[Row, float | None]]
+LOW = 0.1  # share of an engine's rows that are the small networks of `smallest`
 ENOUGH_HERE = 3  # latencies on the device itself, from which the error is that of networks left out
 
 
@@ -38,13 +39,48 @@ def asked(target: Target, engine: str, family: str, version: str, precision: str
     return Row(target.title, *found, target.kind, engine, family, version, True, threads, precision, "", "", work, "", 1.0)
 
 
-def calibration(target: Target, engine: str, precision: str, threads: int, rows: Sequence[Row], fit: Fitted, judged: tuple[Judged, Judged]) -> Calibration | None:
+def _mean(judged: Judged, of: Sequence[Row]) -> float | None:
+    """Mean relative error of those rows that were predicted; None without one."""
+    wanted = {id(row) for row in of}
+    errors = [abs(ms / row.ms - 1) for row, ms in judged if ms is not None and id(row) in wanted]
+    return sum(errors) / len(errors) if errors else None
+
+
+def smallest(rows: Sequence[Row], groups: Mapping[str, Fitted]) -> list[tuple[Row, float | None]]:
+    """Networks under a STRETCH-th of all that a fit had: each engine's rows of at most LOW multiply-accumulates in its order,
+    by a fit that has none of that group's below STRETCH times as many."""
+    found: list[tuple[Row, float | None]] = []
+    for name, full in groups.items():
+        members = [row for row in rows if group_of(row) == name]
+        for family, precision in sorted({(row.family, row.precision) for row in members if row.ours}):
+            ours = [r for r in members if r.ours and (r.family, r.precision) == (family, precision)]
+            limit = float(np.quantile([macs_of(row.work) for row in ours], LOW))
+            small = [row for row in ours if macs_of(row.work) <= limit]
+            rest = [row for row in members if macs_of(row.work) > limit * STRETCH or row.version == COUNTED]
+            if not any(r.ours and (r.family, r.precision) == (family, precision) for r in rest):
+                continue
+            without = fitted(rest, full)
+            found += [(row, without.ms(row)) for row in small]
+    return found
+
+
+def calibration(
+    target: Target,
+    engine: str,
+    precision: str,
+    threads: int,
+    rows: Sequence[Row],
+    fit: Fitted,
+    judged: tuple[Judged, Judged, Judged],
+) -> Calibration | None:
     """The first of STANDS that the rows support on this core; None when none does."""
     device = device_of(target.title)
     options = []
     for family, version, title in STANDS[engine]:
         here = [r for r in rows if r.ours and (r.family, r.precision) == (family, precision) and device_of(r.device) == device]
-        versions = sorted({r.version for r in here}, key=lambda v: (v == version, max(r.threads for r in here if r.version == v), v))
+        versions = sorted(
+            {r.version for r in here}, key=lambda v: (v == version, max(r.threads for r in here if r.version == v), v)
+        )
         options.append((-len({r.key for r in here}), family, versions[-1] if versions else version, title, here))
     for _, family, version, title, here in sorted(options, key=lambda o: o[0]):
         row = asked(target, engine, family, version, precision, threads)
@@ -56,19 +92,23 @@ def calibration(target: Target, engine: str, precision: str, threads: int, rows:
         ns = {kind: float(np.exp(rate)) / row.mhz * 1e3 for kind, rate in zip(KINDS, rates, strict=True)}
         alike = [r for r in rows if (r.family, r.precision) == (family, precision) and r.ours]
         known = len({r.key for r in here}) >= ENOUGH_HERE
-        errors = [abs(ms / r.ms - 1) for r, ms in judged[0 if known else 1] if ms is not None and r in alike and (not known or r in here)]
-        if not errors:
+        like = here if known else [r for r in alike if kind_of(r) == kind_of(row)] or alike
+        error = _mean(judged[0 if known else 1], like) or _mean(judged[1], alike)
+        outside = _mean(judged[2], alike) or _mean(judged[2], [r for r in rows if r.ours])
+        if error is None or outside is None:
             continue
         amounts = [macs_of(r.work) for r in alike]
         return Calibration(
-            engine, title, version, precision, threads, ns, sum(errors) / len(errors),
+            engine, title, version, precision, threads, ns, error, max(error, outside),
             "networks left out of the fit" if known else "devices left out of the fit", (min(amounts), max(amounts)),
             len(alike), len({r.key for r in alike}), len(here), "benchmarks.estimates",
         )  # fmt: skip
     return None
 
 
-def of_target(target: Target, rows: Sequence[Row], groups: Mapping[str, Fitted], judged: tuple[Judged, Judged]) -> list[Calibration]:
+def of_target(
+    target: Target, rows: Sequence[Row], groups: Mapping[str, Fitted], judged: tuple[Judged, Judged, Judged]
+) -> list[Calibration]:
     """Every calibration that the rows support for the device."""
     group = "mcu" if target.kind == "mcu" else "cpu"
     members = [row for row in rows if group_of(row) == group]
@@ -83,10 +123,11 @@ def of_target(target: Target, rows: Sequence[Row], groups: Mapping[str, Fitted],
 def write(rows: Sequence[Row], groups: Mapping[str, Fitted], networks: Judged, devices: Judged) -> list[Path]:
     """Put the tables below MARK into every profile; the paths that changed."""
     changed = []
+    judged = (networks, devices, smallest(rows, groups))
     for path in profiles().values():
         text = path.read_text(encoding="utf-8")
         head = text.split(MARK)[0].rstrip("\n") + "\n"
-        tables = of_target(load_target(path), rows, groups, (networks, devices))
+        tables = of_target(load_target(path), rows, groups, judged)
         made = head + ("\n" + MARK + "\n".join(as_toml(c) for c in tables) if tables else "")
         if made != text:
             path.write_text(made, encoding="utf-8")

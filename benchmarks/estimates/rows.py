@@ -33,17 +33,25 @@ ENGINES: tuple[tuple[str, str, bool], ...] = (
 # Cores as the tables name them, most specific first. Qualcomm's Kryo names stand for Arm's cores that they are made of.
 CORES: tuple[tuple[str, str], ...] = (
     (r"M0\+?\b|CM0", "m0"), (r"M3\b|CM3\b", "m3"), (r"M4|CM4", "m4"), (r"M7|CM7", "m7"), (r"M33|CM33", "m33"),
-    (r"M55", "m55"), (r"M85", "m85"), (r"LX6", "lx6"), (r"LX7", "lx7"), (r"RISC-V \(PIE", "rv32-pie"), (r"RV32IMC", "rv32"), (r"ARM11|ARMv6", "arm11"),
+    (r"M55", "m55"), (r"M85", "m85"), (r"LX6", "lx6"), (r"LX7", "lx7"), (r"RISC-V \(PIE", "rv32-pie"),
+    (r"RV32IMC", "rv32"), (r"ARM11|ARMv6", "arm11"),
     (r"A53|SD625|SD410", "a53"), (r"A55", "a55"), (r"A57", "a57"), (r"A72", "a72"), (r"Kryo ?280|SD835|A73", "a73"),
-    (r"Kryo ?260", "a73"), (r"Kryo ?385|SD845|A75", "a75"), (r"Kryo ?460", "a76"), (r"Kryo ?485|SD855|A76", "a76"), (r"A77", "a77"),
+    (r"Kryo ?260", "a73"), (r"Kryo ?385|SD845|A75", "a75"), (r"Kryo ?460", "a76"), (r"Kryo ?485|SD855|A76", "a76"),
+    (r"A77", "a77"),
     (r"X1\b", "x1"), (r"X3\b", "x3"), (r"X4\b", "x4"), (r"A78", "a78"), (r"SD821|Kryo@|Kryo \(", "kryo"),
     (r"Apple A7", "apple-a7"), (r"Apple A12", "apple-a12"), (r"A7\b", "a7"), (r"A9\b", "a9"),
 )  # fmt: skip
 # Where a table says the phone but not the core: the core and clock of its profile or of its maker's data.
 PHONES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
-    (r"Pixel \(1\)|Pixel 1\b", "kryo", (2150, 2150, 1600, 1600)), (r"Pixel 2", "a73", (2350,) * 4), (r"Pixel 3", "a75", (2500,) * 4),
-    (r"Pixel 4|SD855", "a76", (2840, 2420, 2420, 2420)), (r"iPhone XS", "apple-a12", (2490, 2490)), (r"STM32H743", "m7", (480,)),
-    (r"natrium", "kryo", (2350, 2350, 1600, 1600)), (r"SM8550", "x3", (3200, 2800, 2800, 2800)), (r"SD888", "x1", (2840, 2420, 2420, 2420)),
+    (r"Pixel \(1\)|Pixel 1\b", "kryo", (2150, 2150, 1600, 1600)),
+    (r"Pixel 2", "a73", (2350,) * 4),
+    (r"Pixel 3", "a75", (2500,) * 4),
+    (r"Pixel 4|SD855", "a76", (2840, 2420, 2420, 2420)),
+    (r"iPhone XS", "apple-a12", (2490, 2490)),
+    (r"STM32H743", "m7", (480,)),
+    (r"natrium", "kryo", (2350, 2350, 1600, 1600)),
+    (r"SM8550", "x3", (3200, 2800, 2800, 2800)),
+    (r"SD888", "x1", (2840, 2420, 2420, 2420)),
 )
 # Cores with half-precision arithmetic: ncnn uses it unasked.
 HALF = ("a55", "a75", "a76", "a77", "a78", "x1", "x3", "x4", "apple-a12")  # fmt: skip
@@ -53,7 +61,7 @@ INT8, FLOAT = ("int8", "uint8"), ("float32", "float", "fp32/fp16/bf16 auto")
 
 @dataclass(frozen=True)
 class Row:
-    """One published latency. key: rows about the same layers have the same one. family: of its kernels; work: of its network."""
+    """One published latency. key: the same for rows about the same layers. family: of its kernels; work: of its network."""
 
     device: str
     core: str
@@ -79,10 +87,11 @@ class Row:
 
 def counts(path: Path) -> dict[str, Work]:
     """model_features.csv: model key -> work."""
-    names = dict(
-        first="macs_conv_cin_le4", conv="macs_conv_other", pointwise="macs_pointwise", depthwise="macs_depthwise", dense="macs_fc",
-        outputs="out_elems_mac_ops", moved="out_elems_other", weights="weight_elems", ops="n_ops",
-    )  # fmt: skip
+    names = {
+        "first": "macs_conv_cin_le4", "conv": "macs_conv_other", "pointwise": "macs_pointwise", "depthwise": "macs_depthwise",
+        "dense": "macs_fc", "outputs": "out_elems_mac_ops", "moved": "out_elems_other", "weights": "weight_elems",
+        "ops": "n_ops",
+    }  # fmt: skip
     with path.open(encoding="utf-8", newline="") as file:
         return {row["model_key"]: {k: float(row[n] or 0) for k, n in names.items()} for row in csv.DictReader(file)}
 
@@ -142,9 +151,13 @@ def parse(line: Mapping[str, str], known: Mapping[str, Work]) -> Row | str:
     )  # fmt: skip
 
 
-def read(path: Path, known: Mapping[str, Work]) -> tuple[list[Row], list[tuple[Mapping[str, str], str]], list[tuple[Mapping[str, str], Row]]]:
+def read(
+    path: Path, known: Mapping[str, Work]
+) -> tuple[list[Row], list[tuple[Mapping[str, str], str]], list[tuple[Mapping[str, str], Row]]]:
     """(rows for the fit, each measurement once; lines that cannot be used, with the reason; usable lines with their rows)."""
-    rows, left, pairs = dict[tuple[object, ...], Row](), [], []
+    rows = dict[tuple[object, ...], Row]()
+    left: list[tuple[Mapping[str, str], str]] = []
+    pairs: list[tuple[Mapping[str, str], Row]] = []
     with path.open(encoding="utf-8", newline="") as file:
         for line in csv.DictReader(file):
             found = parse(line, known)

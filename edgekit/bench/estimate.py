@@ -18,8 +18,8 @@ from edgekit.pipeline import prepare
 from edgekit.report.numbers import amount, percent
 from edgekit.target import Target
 
-# Cycles an instruction of TFLM with CMSIS-NN on cores whose timings Arm does not publish: MLPerf Tiny's four networks, published
-# times over the instructions of an emulated core. kws, ResNet-8, vww, ad.
+# Cycles an instruction of TFLM with CMSIS-NN on cores whose timings Arm does not publish: MLPerf Tiny's four networks,
+# published times over the instructions of an emulated core. kws, ResNet-8, vww, ad.
 RATES: dict[str, tuple[str, tuple[float, ...]]] = {
     "cortex-m33": ("EK-RA6M4 at 200 MHz", (1.31, 1.65, 1.35, 1.58)),
     "cortex-m85": ("EK-RA8D1 at 480 MHz", (0.93, 0.85, 1.00, 1.70)),
@@ -71,5 +71,6 @@ def on_board(graph: Graph, target: Target, found: Mapping[str, Measurement]) -> 
     if tflm is None or tflm.value is None or own.value is None:
         return own
     return replace(
-        own, note=f"{own.note}; TFLM with CMSIS-NN there: {amount('latency', tflm.value)} ±{percent(tflm.error or 0)} (estimated)"
+        own,
+        note=f"{own.note}; TFLM with CMSIS-NN there: {amount('latency', tflm.value)} ±{percent(tflm.error or 0)} (estimated)",
     )

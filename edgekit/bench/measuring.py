@@ -29,6 +29,7 @@ from edgekit.report.model import StepShare, TargetResult
 from edgekit.target import CORES, Target
 
 RANDOM_RUNS = 2
+NO_FIRMWARE = "--runner estimate builds no firmware"
 NOT_A_BOARD = "only a microcontroller's firmware has it"
 
 
@@ -72,7 +73,7 @@ def measure(
         unavailable("accuracy_drop", "nothing to compare with: `edgekit quantize --eval` prints it"),
     ]
     parts = breakdown.of_graph(lowered) if details else {}
-    build = _Build(toolchain, opt, details, per_op, ram_budget)
+    build = _Build(toolchain, opt, details, per_op, ram_budget, runner != "estimate")
     each: list[tuple[Target, Reached | None]] = [(host_target(), found) for found in here]
     for target, reached in zip(targets, there, strict=True):
         each += [(target, found) for found in reached] or [(target, None)]
@@ -88,6 +89,7 @@ class _Build:
     details: bool
     per_op: bool
     ram_budget: int | None
+    wanted: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,14 +112,15 @@ def _on_target(
     reached: Reached | None,
 ) -> TargetResult:
     board = target.kind == "mcu"
-    engine = reached.engine if reached else "c" if board else target.engines[0]
-    own = _firmware(graph, target, feed, build) if board else _Firmware([])
+    firmware = board and build.wanted
+    engine = reached.engine if reached else "c" if firmware else "tflm" if board else target.engines[0]
+    own = _firmware(graph, target, feed, build) if firmware else _Firmware([])
     file, file_parts = _file(graph, "onnx" if engine == "onnx" else "tflite", build.details)
     found = {m.metric: m for m in (*own.measurements, *file, *shared, *(reached.measurements if reached else ()))}
     if "latency" not in found:
-        found["latency"] = estimate.on_board(graph, target, found) if board else estimate.of_engine(graph, target, engine)
+        found["latency"] = estimate.on_board(graph, target, found) if firmware else estimate.of_engine(graph, target, engine)
     metrics = [metric for metric in UNITS if metric in found or metric not in ON_DEVICE]
-    measurements = [found.get(metric) or unavailable(metric, NOT_A_BOARD) for metric in metrics]
+    measurements = [found.get(metric) or unavailable(metric, NO_FIRMWARE if board else NOT_A_BOARD) for metric in metrics]
     notes = (target.note, _scheme_note(graph, target), *(reached.notes if reached else ()))
     note = "; ".join(text for text in notes if text)
     found_parts = {**own.breakdown, **file_parts, **parts}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from edgekit.report.numbers import NONE, size
+from edgekit.report.numbers import NONE, percent, size
 from edgekit.report.table import text_table
-from edgekit.target import CLASSES, FIGURES, Target
+from edgekit.target import CLASSES, FIGURES, SIZES, Target
+
+if TYPE_CHECKING:
+    from edgekit.calibrate import Refit
 
 
 def targets_text(targets: Sequence[Target]) -> str:
@@ -31,6 +34,7 @@ def target_facts(target: Target) -> list[tuple[str, str, str]]:
         ("device", target.title, target.note),
         ("also", ", ".join(target.aliases), ""),
         ("core", target.core, target.isa),
+        ("has", ", ".join(target.isa_extensions), ""),
         ("engines", ", ".join(target.engines), ""),
         ("schemes", ", ".join(target.schemes), ""),
     ]
@@ -38,11 +42,43 @@ def target_facts(target: Target) -> list[tuple[str, str, str]]:
         if key in target.sources:
             checked = " (not checked)" if key in target.unverified else ""
             facts.append((key, _figure(key, getattr(target, key)), target.sources[key] + checked))
-    return [row for row in facts if row[1]]
+    return [row for row in (*facts, *_latency(target)) if row[1]]
+
+
+def refits_text(target: Target, refits: Sequence[Refit], out: str | None) -> str:
+    """Error before and after, one line an engine, precision and number of threads."""
+    rows = [
+        (
+            r.calibration.engine,
+            r.calibration.precision,
+            str(r.calibration.threads),
+            str(r.networks),
+            NONE if r.before is None else percent(r.before),
+            percent(r.after),
+            "each network by a fit without it" if r.held_out else "the fit itself: with one network only the scale is known",
+        )
+        for r in refits
+    ]
+    table = text_table(("engine", "precision", "threads", "networks", "error before", "after", ""), rows, (2, 3, 4, 5))
+    end = f"wrote {out}: --target {out}" if out else "-o FILE.toml writes the profile with the new coefficients"
+    return f"{target.name}\n\n{table}\n\n{end}"
+
+
+def _latency(target: Target) -> list[tuple[str, str, str]]:
+    """One line for each calibration of the profile."""
+    return [
+        (
+            "latency",
+            f"{c.engine} {c.precision}, {c.threads} thread{'s' * (c.threads > 1)}: estimated ±{percent(c.error)}",
+            f"{c.title} {c.version}; {c.rows} latencies of {c.networks} networks, {c.here} here; error of {c.checked}; "
+            f"{c.source}",
+        )
+        for c in target.latency
+    ]
 
 
 def _figure(key: str, value: Any) -> str:
-    if key in {"flash", "ram"}:
+    if key in SIZES:
         return size(value)
     if key.endswith("_origin"):
         return f"0x{value:08x}"

@@ -1,0 +1,301 @@
+"""Work, coefficients in profiles, the fit, and what an estimate says of itself."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from benchmarks.estimates import dense, mobile, nasnet
+from benchmarks.estimates.__main__ import main as estimates
+from benchmarks.estimates.models import graph_of, work_of
+from benchmarks.estimates.net import Net
+from edgekit import calibrate, ops
+from edgekit.bench.estimate import of_firmware
+from edgekit.cli import main
+from edgekit.errors import BadData, BadTarget
+from edgekit.estimate import KINDS, STRETCH, choose, latency, macs_of, nanoseconds, work
+from edgekit.fitting import Observation, fit, predict
+from edgekit.latency import Calibration, as_toml
+from edgekit.measure import Measurement, unavailable
+from edgekit.target import FIELDS, find_target, from_table, load_target, profiles, template
+
+MEASURED = "measured"
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "millions"),  # as the papers and repositories give them
+    [
+        ("mlperf_tiny_ad", "1x640", 0.264192),
+        ("mlperf_tiny_kws (DS-CNN)", "1x49x10x1", 2.656768),
+        ("mlperf_tiny_ic", "1x32x32x3", 12.501632),
+        ("mlperf_tiny_vww", "1x96x96x3", 7.489664),
+        ("TFLM person_detection", "1x96x96x1", 7.157376),
+        ("MobileNet v1 0.25 (mobilenetv1)", "224x224x3", 40.775552),
+        ("MobileNet v2 0.35 (mobilenetv2)", "128x128x3", 18.947072),
+        ("SqueezeNet v1.1 (squeezenetv1.1)", "224x224x3", 263.056576),
+        ("ResNet v1 32 (resnetv1)", "32x32x3", 69.130496),
+        ("MobileNet v2 1.3", "224x224x3", 509),
+        ("MobileNet v3 Large 1.0", "224x224x3", 217),
+        ("MobileNet v3 Large minimalistic", "224x224x3", 209),
+        ("MnasNet 1.0", "224x224x3", 315),
+        ("ncnn/resnet18", "224x224x3", 1814),
+        ("ncnn/resnet50", "224x224x3", 3858),
+        ("Inception v3", "", 5713),
+        ("Inception v4", "", 12250),
+        ("Inception ResNet v2", "", 13160),
+        ("NASNet mobile", "", 564),
+        ("NASNet large", "", 23800),
+        ("DenseNet", "", 2834),
+    ],
+)
+def test_networks_of_the_tables_have_the_published_macs(model: str, shape: str, millions: float) -> None:
+    graph = graph_of(model, shape)
+    assert graph is not None
+    assert ops.macs(graph) / 1e6 == pytest.approx(millions, rel=0.012)
+    assert macs_of(work(graph)) == ops.macs(graph)
+
+
+def test_names_choose_a_network_or_say_that_none_is_known() -> None:
+    assert work_of("MobileNetV3 Small 1000cls", "224x224x3", None, None)[1] == "built"
+    found, how = work_of("HRNet_w18", "224x224x3", None, None)
+    assert (found, how) == (None, "its layers are not known here")
+    like, how = work_of("mcunet-vww1", "80x80x3", 11.6e6, None)
+    assert like is not None
+    assert (round(macs_of(like)), how) == (11_600_000, "like MobileNetV2")
+    known = dict.fromkeys(KINDS, 7.0)
+    assert work_of("anything", "", None, known) == (known, "counted")
+
+
+def test_work_is_counted_by_kind() -> None:
+    net = Net("n", (1, 8, 8, 3))
+    x = net.conv(net.input, 4, 3, 2)  # 4x4x4, 27 a value
+    x = net.add(net.conv(net.dw(x, 3), 4), x)
+    graph = net.done(net.fc(net.flat(x), 5))
+    found = work(graph)
+    assert found == {
+        "first": 64 * 27, "conv": 0, "pointwise": 64 * 4, "depthwise": 64 * 9, "dense": 64 * 5,
+        "outputs": 3 * 64 + 5, "moved": 64, "weights": (27 * 4 + 4) + (36 + 4) + (16 + 4) + (320 + 5), "ops": 5,
+    }  # fmt: skip
+
+
+def test_the_fit_finds_what_made_the_times() -> None:
+    draw = np.random.default_rng(3)
+    true = np.array([2.0, 0.5, 30.0])
+    names = ["a", "b", "c"]
+
+    def row(device: str, speed: float) -> Observation:
+        amounts = draw.uniform(1e3, 1e6, 3) * [1, 4, 0.05]
+        return Observation(amounts, [[n] for n in names], [(device, 1.0)], float(amounts @ true) * speed)
+
+    rows = [row("one", 1.0) for _ in range(12)] + [row("two", 3.0) for _ in range(12)]
+    priors = dict.fromkeys(names, (0.0, 3.0)) | {"one": (0.0, 1e-3), "two": (0.0, 2.0)}
+    found = fit(rows, priors)
+    assert [np.exp(found.get(n)) for n in names] == pytest.approx(true, rel=0.03)
+    assert np.exp(found.get("two")) == pytest.approx(3.0, rel=0.03)
+    new = row("two", 3.0)
+    assert predict(new, found) == pytest.approx(new.time, rel=0.02)
+    wild = [*rows, replace(rows[0], time=rows[0].time * 50)]  # one row that is wrong by far moves little
+    assert [np.exp(fit(wild, priors).get(n)) for n in names] == pytest.approx(true, rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["nucleo-l4r5zi", "raspberry-pi-4", "raspberry-pi-5", "pixel-4", "galaxy-s23"])
+def test_profiles_carry_calibrations_with_errors(name: str) -> None:
+    target = find_target(name)
+    assert target.latency
+    for found in target.latency:
+        assert found.engine in target.engines
+        assert 0 < found.error <= found.outside
+        assert found.networks <= found.rows
+        assert "left out" in found.checked
+        assert set(found.ns) == set(KINDS)
+
+
+def test_more_threads_and_faster_boards_take_less_time() -> None:
+    amounts = work(mobile.mobilenet_v2(1.0, 224))
+    pi4, pi3 = find_target("raspberry-pi-4"), find_target("raspberry-pi-3b-plus")
+
+    def ms(target: object, precision: str, threads: int) -> float:
+        found = choose(target, "tflite", precision, threads)  # type: ignore[arg-type]
+        assert found is not None
+        return nanoseconds(amounts, found) / 1e6
+
+    assert ms(pi4, "float32", 4) < ms(pi4, "float32", 1)
+    assert ms(pi4, "int8", 4) < ms(pi4, "float32", 4) < ms(pi3, "float32", 4)
+    assert 20 < ms(pi4, "float32", 4) < 90
+
+
+def test_an_estimate_names_its_error_and_its_range() -> None:
+    target = find_target("pixel-4")
+    found = choose(target, "tflite", "float32")
+    assert found is not None
+    inside = latency(mobile.mobilenet_v1(1.0, 224), target, "tflite")
+    assert (inside.how, inside.error) == ("estimated", found.error)
+    assert "CPU, 4 threads" in inside.note
+    near = latency(mobile.mobilenet_v1(0.25, 96), target, "tflite")
+    assert near.error == found.outside
+    assert "outside the" in near.note
+    assert macs_of(work(dense.autoencoder())) * STRETCH < found.macs[0]
+    far = latency(dense.autoencoder(), target, "tflite")
+    assert far.value is None
+    assert "far outside" in far.note
+    other = latency(mobile.mobilenet_v1(1.0, 224), target, "onnx")
+    assert other.value is None
+    assert "not calibrated for onnx float32" in other.note
+
+
+def test_firmware_takes_its_cycles_over_the_clock() -> None:
+    board = find_target("nucleo-l4r5zi")
+    cycles = Measurement("cycles", 1_200_000, "", "estimated", 0.19, "", "tool")
+    found = of_firmware({"cycles": cycles}, board)
+    assert (found.value, found.error, found.how) == (10.0, 0.19, "estimated")
+    assert "never measured on that board" in found.note
+    m33 = replace(find_target("nucleo-u575zi-q"), clock_mhz=100)
+    counted = Measurement("instructions", 1_000_000, "", "emulated")
+    by_rate = of_firmware({"instructions": counted}, m33)
+    assert by_rate.value == pytest.approx(14.7, rel=0.01)
+    assert by_rate.error is not None
+    assert by_rate.error > 0.1
+    m7 = of_firmware({"instructions": counted, "cycles": unavailable("cycles", "x")}, find_target("nucleo-h7a3zi-q"))
+    assert m7.value is None
+    assert "cortex-m7" in m7.note
+
+
+def fake(scale: float, names: tuple[str, ...]) -> list[calibrate.Measured]:
+    """Measurements as if the board were `scale` times as slow as its profile says."""
+    found = choose(find_target("raspberry-pi-4"), "tflite", "float32", 4)
+    assert found is not None
+    nets = {"v1": mobile.mobilenet_v1(0.5, 128), "v2": mobile.mobilenet_v2(1.0, 224), "r18": dense.resnet(18)}
+    items = []
+    for name in names:
+        amounts = work(nets[name])
+        items.append(calibrate.Measured(name, "tflite", "float32", 4, amounts, scale * nanoseconds(amounts, found) / 1e6))
+    return items
+
+
+def test_calibrating_learns_a_slower_board() -> None:
+    target = find_target("raspberry-pi-4")
+    (found,) = calibrate.refit(target, fake(2.5, ("v1", "v2", "r18")))
+    assert found.before == pytest.approx(0.6)
+    assert found.held_out
+    assert found.after < 0.02
+    assert found.calibration.here == 3
+    text = calibrate.with_tables(profiles()["raspberry-pi-4"].read_text(), target.latency, [found.calibration])
+    path = Path("mine.toml")
+    assert as_toml(found.calibration) in text
+    import tomllib
+
+    again = from_table(tomllib.loads(text), str(path))
+    assert len(again.latency) == len(target.latency)
+    chosen = choose(again, "tflite", "float32", 4)
+    assert chosen is not None
+    assert chosen.source == "edgekit targets calibrate"
+    (one,) = calibrate.refit(target, fake(2.5, ("v2",)))
+    assert not one.held_out
+    assert one.calibration.error >= target.latency[-1].error  # one network tells nothing of others
+    with pytest.raises(BadData, match="no coefficients for float32"):
+        calibrate.refit(find_target("nucleo-l4r5zi"), fake(1.0, ("v2",)))
+
+
+def test_calibrate_from_run_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgekit.export.onnx import export_onnx
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.onnx").write_bytes(export_onnx(mobile.mobilenet_v1(0.25, 96)))
+    done = CliRunner().invoke(
+        main, ["bench", "net.onnx", "--target", "raspberry-pi-4", "--runner", "estimate", "-o", "run.json"]
+    )
+    assert done.exit_code == 0, done.output
+    run = ["targets", "calibrate", "raspberry-pi-4", "--with", "run.json", "-o", "mine.toml"]
+    refused = CliRunner().invoke(main, run)
+    assert refused.exit_code == 2
+    assert "no latency measured on raspberry-pi-4" in refused.output
+    data = json.loads(Path("run.json").read_text())
+    (entry,) = [m for m in data["results"][0]["measurements"] if m["metric"] == "latency"]
+    assert entry["how"] == "estimated"
+    assert entry["value"] > 0
+    entry.update(how=MEASURED, value=20.0, error=None, note="CPU, 4 threads")
+    Path("run.json").write_text(json.dumps(data))
+    done = CliRunner().invoke(main, run)
+    assert done.exit_code == 0, done.output
+    again = CliRunner().invoke(main, ["bench", "net.onnx", "--target", "mine.toml", "--json"])
+    (entry,) = [m for m in json.loads(again.stdout)["results"][0]["measurements"] if m["metric"] == "latency"]
+    assert entry["value"] == pytest.approx(20.0, rel=0.02)
+
+
+def test_new_profiles_are_explained_and_valid(tmp_path: Path) -> None:
+    path = tmp_path / "b.toml"
+    done = CliRunner().invoke(main, ["targets", "new", "--core", "cortex-m33", "-o", str(path)])
+    assert done.exit_code == 0, done.output
+    assert load_target(path).core == "cortex-m33"
+    for meaning in FIELDS.values():
+        assert meaning in path.read_text()
+    assert template() in CliRunner().invoke(main, ["targets", "new"]).stdout
+    assert CliRunner().invoke(main, ["targets", "new", "--core", "z80"]).exit_code == 2
+
+
+def test_a_broken_calibration_is_told_what_is_wrong() -> None:
+    good = {"name": "b", "title": "B", "kind": "phone", "core": "x"}
+    table = {"engine": "tensorrt", "ns": {"conv": 1.0}, "speed": 3, "error": "small", "threads": 1.5}
+    with pytest.raises(BadTarget) as caught:
+        from_table({**good, "latency": [table]}, "b.toml")
+    for part in (
+        "'engine' has 'tensorrt'",
+        "'ns' must give",
+        "unknown key 'speed'",
+        "'error' must",
+        "'rows' is missing",
+        "'threads'",
+    ):
+        assert part in str(caught.value)
+    with pytest.raises(BadTarget, match="must be \\[\\[latency\\]\\] tables"):
+        from_table({**good, "latency": 3}, "b.toml")
+
+
+def test_the_benchmark_predicts_rows_it_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Made-up tables: three boards with one law of time, and rows that must be refused with the reason."""
+    head = "device,cpu_core,clock_mhz,runtime,runtime_version,threads,model,model_precision,input_shape,macs,latency_ms,"
+    head += "note,class,accelerator,model_key"
+    boards = (("Board A", "Cortex-A72", 1500, 1.0), ("Board B", "Cortex-A72", 1800, 1.0), ("Board C", "Cortex-A53", 1400, 2.5))
+    lines = [head]
+    for name, core, mhz, slow in boards:
+        for width in (0.25, 0.5, 0.75, 1.0):
+            for size in (128, 192, 224):
+                amounts = work(mobile.mobilenet_v1(width, size))
+                ms = slow * (amounts["pointwise"] * 0.4 + amounts["depthwise"] * 1.2 + amounts["first"] * 0.6) / mhz / 1e3
+                shape = f"{size}x{size}x3"
+                lines.append(f"{name},{core},{mhz},XNNPACK,1,4,MobileNet v1 {width},float32,{shape},,{ms:.4f},,sbc,,")
+    lines += [
+        "Board A,Cortex-A72,1500,XNNPACK,1,4,Mystery,float32,,,1,,sbc,,",
+        "Phone,Cortex-A72,1500,TFLite,1,4,MobileNet v1 1.0,float32,224x224x3,,1,,phone,NPU,",
+    ]
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join(lines) + "\n")
+    assert estimates(["--latency", str(file), "--rows", str(file), "--json"]) == 0
+    text = capsys.readouterr().out
+    rows = json.loads(text[text.index('{\n  "rows"') :])["rows"]
+    errors = [abs(row["error"]) for row in rows if "error" in row]
+    assert len(errors) == 36
+    assert np.mean(errors) < 0.12
+    assert [row["why"] for row in rows if "why" in row] == ["its layers are not known here", "not on the CPU"]
+
+
+def test_nasnet_is_drawn_with_its_two_stem_reductions() -> None:
+    graph = nasnet.nasnet(12, 44, 32, 224)
+    last = next(node for node in graph.nodes if node.op == "MEAN")
+    assert graph.input_tensors(last)[0].shape == (1, 7, 7, 1056)  # type: ignore[union-attr]
+
+
+def test_calibration_text_is_read_back() -> None:
+    import tomllib
+
+    from edgekit.latency import from_tables
+
+    made = Calibration("c", 'a "b"', "v", "int8", 2, dict.fromkeys(KINDS, 0.5), 0.1, 0.2, "x", (1.0, 9.0), 3, 2, 0, "s")
+    faults: list[str] = []
+    assert from_tables(tomllib.loads(as_toml(made))["latency"], faults) == (made,)
+    assert not faults
