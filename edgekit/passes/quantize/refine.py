@@ -16,11 +16,11 @@ import numpy as np
 
 from edgekit import fixedpoint, reference
 from edgekit.boundary import to_feeds
-from edgekit.errors import BadData, EdgekitError
+from edgekit.errors import BadData, BadModel, EdgekitError
 from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node, Shape, Tensor, const, fresh
 from edgekit.ops.conv import window_of
 from edgekit.ops.windows import padded, patches
-from edgekit.passes.rebatch import rebatch
+from edgekit.passes.rebatch import batch_of, rebatch
 
 LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 SAMPLES = 128  # at most; layer by layer, all at once
@@ -67,6 +67,11 @@ def refine(
     before: the float graph; after: what `apply` made of it. data: samples in the source's layout, the first SAMPLES are used.
     Raises BadData when there are none, BadModel for graphs with states.
     """
+    if after.states:
+        raise BadModel(
+            f"'{after.name}' carries values from run to run: its layers cannot be refined one by one",
+            "without --rounding adaptive and --bias-correction",
+        )
     walk = _Walk(before, after, data)
     done = []
     makers = after.producers()
@@ -115,7 +120,7 @@ class _Walk:
             raise BadData("there are no samples to refine on")
         size = BATCH if len(samples) >= BATCH else 1
         try:
-            self.before, self.after = rebatch(before, size), rebatch(after, size)
+            self.before, self.after = (rebatch(g, size * batch_of(g)) for g in (before, after))
         except EdgekitError:
             size, self.before, self.after = 1, before, after
         whole = len(samples) // size * size

@@ -7,13 +7,15 @@ import pytest
 
 from edgekit import metrics, reference
 from edgekit.boundary import from_outputs, to_feeds
-from edgekit.errors import BadConfig
-from edgekit.graph import Array, Graph
+from edgekit.errors import BadConfig, BadModel
+from edgekit.graph import Array, Graph, State
 from edgekit.passes.quantize import quantize, quantize_with_report
 from edgekit.passes.quantize.observe import Histogram, Observed
 from edgekit.passes.quantize.ranges import entropy
 from edgekit.passes.quantize.refine import round_rows
+from edgekit.passes.simplify import simplify
 from tests.passes.net import Net, feeds_of
+from tests.passes.random_net import random_graph
 
 
 def net() -> Graph:
@@ -70,6 +72,25 @@ def test_refined_networks_are_nearer_on_other_data() -> None:
     plain = sqnr(graph, quantize(graph, data), other)
     refined = sqnr(graph, quantize_with_report(graph, data, rounding="adaptive", bias_correction=True)[0], other)
     assert refined > plain + 1
+
+
+@pytest.mark.parametrize("seed", [1, 5, 8, 12])
+def test_random_networks_of_any_batch_are_refined(seed: int) -> None:
+    graph = simplify(random_graph(seed, 18), "deploy")
+    data = [feeds_of(graph, i) for i in range(20)]
+    made, _ = quantize_with_report(graph, data, rounding="adaptive", bias_correction=True)
+    # Few samples of noise: nothing to gain, and nothing may break.
+    assert sqnr(graph, made, data) > sqnr(graph, quantize(graph, data), data) - 3
+
+
+def test_a_network_with_states_is_refused() -> None:
+    made = Net()
+    x, h = made.input(1, 4), made.input(1, 4, name="h")
+    made.inputs.remove("h")
+    y = made.add("FULLY_CONNECTED", made.add("ADD", x, h), made.random(4, 4), made.random(4))
+    graph = made.graph(y, states=[State("h", y, np.zeros((1, 4), np.float32))])
+    with pytest.raises(BadModel, match="from run to run"):
+        quantize_with_report(graph, samples(graph, 4), rounding="adaptive")
 
 
 def test_round_rows_finds_the_best_of_all_roundings() -> None:
