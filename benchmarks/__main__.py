@@ -25,6 +25,7 @@ def plan(mlperf: Path | None, quick: bool) -> dict[str, list[str] | None]:
         "onnx_nodes": [],
         "families": [],
         "pixels": [],
+        "compression": ["--only", "lenet5"] if quick else [],
         "cycles": None if mlperf is None else [str(mlperf)],
         "mlperf": None if mlperf is None else [str(mlperf), *(["--quick"] if quick else [])],
     }
