@@ -114,7 +114,7 @@ def test_a_measured_latency_satisfies_a_limit(report: RunReport, tmp_path: Path)
     data["results"] = [{**data["results"][0], "target": "raspberry-pi-4"}]
     (tmp_path / "run.json").write_text(json.dumps(data))
     (tmp_path / "net.tflite").write_bytes(export_tflite(dense()))
-    limits = '[model.net]\nsource = "net.tflite"\n[model.net.raspberry-pi-4]\nlatency = "<= {}"\nlatency_p99 = "<= 5000 ms"\n'
+    limits = '[model.net]\nsource = "net.tflite"\n[model.net.limits.raspberry-pi-4]\nlatency = "<= {}"\nlatency_p99 = "<= 5000 ms"\n'
     for bound, status in (("5000 ms", 0), ("0.000001 ms", 1)):
         (tmp_path / "edgekit.toml").write_text(limits.format(bound))
         command = [sys.executable, "-m", "edgekit", "check", "--results", "net=run.json"]
