@@ -60,5 +60,19 @@ def test_one_file_goes_the_whole_way(tmp_path: Path) -> None:
 
 
 def test_what_lacks_its_data_is_left_out(tmp_path: Path) -> None:
-    assert plan(None, False)["mlperf"] is None
-    assert plan(tmp_path, True)["mlperf"] == [str(tmp_path), "--quick"]
+    alone = plan({}, False)
+    assert alone["mlperf"] is None
+    assert alone["strangers"] is None
+    assert alone["toolchain"] == []
+    given = plan({"mlperf": str(tmp_path), "strangers": "made", "keras": "python3"}, True)
+    assert given["mlperf"] == [str(tmp_path), "--quick"]
+    assert given["strangers"] == ["--cache", "made", "--keras-python", "python3"]
+    assert given["mcu"] is None  # the baseline is not given
+
+
+def test_every_benchmark_is_in_the_plan() -> None:
+    """What can be run by itself, but for the demo, the pages' writers and what is part of another benchmark."""
+    folder = Path(mlperf.__file__).parent
+    files = [f for f in (*folder.glob("*.py"), *folder.glob("*/__main__.py")) if '__name__ == "__main__"' in f.read_text()]
+    names = {f.stem if f.parent == folder else f.parent.name for f in files if not f.stem.endswith(("_net", "_nets"))}
+    assert names - set(plan({}, False)) == {"__main__", "demo", "docs", "quantization", "session"}

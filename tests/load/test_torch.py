@@ -309,7 +309,8 @@ class Attending(nn.Module):
         self.table = nn.Embedding(5, 3)
 
     def forward(self, features: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
-        return features @ self.table(ids).transpose(1, 2)
+        embedded: torch.Tensor = self.table(ids)
+        return features @ embedded.transpose(1, 2)
 
 
 def test_shapes_alone_tell_ids_from_real_numbers() -> None:
