@@ -16,7 +16,6 @@ from edgekit import errors as kinds
 from edgekit.config import ModelConfig
 from edgekit.errors import BadConfig, BadData, BadModel, EdgekitError, Unsupported
 from edgekit.gate import Verdict, check_comparable, judge, judge_growth
-from edgekit.load.cut import cut_at
 from edgekit.measure import Measurement
 from edgekit.report.model import RunReport
 from edgekit.target import find_target
@@ -203,6 +202,8 @@ def measure_model(config: ModelConfig) -> RunReport:
 
 
 def _load_options(config: ModelConfig) -> dict[str, Any]:
+    from edgekit.load.cut import cut_at
+
     given = {key: getattr(config, key) for key in ("weights", "args", "shapes", "audio", "image")}
     given["outputs"] = cut_at(config.outputs)
     return {key: value for key, value in given.items() if value}
