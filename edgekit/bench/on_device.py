@@ -230,7 +230,7 @@ class _Session:
         form = "onnx" if engine == "onnx" else "c" if engine == "c" else "tflite"
         ready = prepare(graph, form)
         feeds = self._feeds(graph, ready)
-        fed = b"".join(np.ascontiguousarray(feed[i]).tobytes() for feed in feeds for i in ready.inputs)
+        fed = b"".join(array.tobytes() for feed in feeds for array in _fed(ready, feed, engine))
         inputs, outputs = self.device.put(f"{name}.in", fed), f"{name}.out"
         path = f"{PurePosixPath(inputs).parent}/{outputs}" if "\\" not in inputs else inputs[: -len(".in")] + ".out"
         if engine == "c":
@@ -280,6 +280,17 @@ class _Session:
                 "report this with the model and the device",
             )
         return read_launch(done.out, f"the runner on {self.device.title}")
+
+
+def _fed(graph: Graph, feed: Mapping[str, Array], engine: str) -> list[Array]:
+    """A sample's inputs as the engine's file takes them, in its order: in files states are inputs too, behind the others."""
+    if engine != "c":
+        feed, graph = {**feed, **states.start(graph)}, states.expose(graph)
+    if engine == "onnx":
+        from edgekit.export.onnx_recurrent import as_reals
+
+        feed = as_reals(graph, feed)
+    return [np.ascontiguousarray(feed[name]) for name in graph.inputs]
 
 
 def _expected(graph: Graph, feeds: Sequence[Mapping[str, Array]]) -> bytes:

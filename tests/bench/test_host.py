@@ -24,10 +24,12 @@ from edgekit.boundary import random_feeds
 from edgekit.errors import BadConfig, EdgekitError
 from edgekit.export.c import compile_c
 from edgekit.export.tflite import export_tflite
+from edgekit.passes.quantize import quantize
 from edgekit.pipeline import prepare
 from edgekit.report.model import RunReport, from_json
 from edgekit.report.run import run_text
 from tests.bench.devices import QUICK, dense, quick, this_machine
+from tests.test_states import key_value_cache, sequences
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="generated C is timed on Linux")
 
@@ -63,6 +65,13 @@ def test_two_models_are_timed_in_turns_and_the_slower_one_is_named() -> None:
     assert timed.ratio.turns == QUICK.turns
     assert timed.ratio.verdict == "slower"
     assert any("SLOWER than small.onnx (int8)" in note for note in timed.notes)
+
+
+def test_a_network_with_states_is_timed_by_every_engine() -> None:
+    graph = key_value_cache()
+    integer = quantize(graph, sequences(graph, 4))
+    found = measure_at(address("host"), integer, None, None, quick())
+    assert [(timed.engine, timed.checked) for timed in found] == [("tflite", None), ("onnx", None), ("c", 2)]
 
 
 def test_wrong_outputs_give_no_times(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,7 +123,9 @@ def test_a_measured_latency_satisfies_a_limit(report: RunReport, tmp_path: Path)
     data["results"] = [{**data["results"][0], "target": "raspberry-pi-4"}]
     (tmp_path / "run.json").write_text(json.dumps(data))
     (tmp_path / "net.tflite").write_bytes(export_tflite(dense()))
-    limits = '[model.net]\nsource = "net.tflite"\n[model.net.limits.raspberry-pi-4]\nlatency = "<= {}"\nlatency_p99 = "<= 5000 ms"\n'
+    limits = (
+        '[model.net]\nsource = "net.tflite"\n[model.net.limits.raspberry-pi-4]\nlatency = "<= {}"\nlatency_p99 = "<= 5000 ms"\n'
+    )
     for bound, status in (("5000 ms", 0), ("0.000001 ms", 1)):
         (tmp_path / "edgekit.toml").write_text(limits.format(bound))
         command = [sys.executable, "-m", "edgekit", "check", "--results", "net=run.json"]
