@@ -10,7 +10,7 @@ from typing import Literal
 
 from edgekit.graph import Graph, Node
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.simplify import clean, fuse, layout, patterns, products, sound, spatial, unrolled, weights
+from edgekit.passes.simplify import clean, cuts, fuse, layout, patterns, products, sound, spatial, unrolled, weights
 
 CLEAN: tuple[Rule, ...] = (
     clean.drop_identity,
@@ -75,7 +75,8 @@ def simplify(graph: Graph, level: Literal["deploy", "train"] = "deploy") -> Grap
     sweep(draft, (unrolled.find_rnn,))
     settle(draft, rules)
     # Only now: a TRANSPOSE that is a RESHAPE may still have met its inverse.
-    settle(draft, (*rules, layout.transpose_to_reshape))
+    # Normalizations are whole, so that no SLICE comes between their pieces.
+    settle(draft, (*rules, layout.transpose_to_reshape, cuts.slice_of_part, cuts.slice_above_rows))
     return draft.finish(f"simplify({level})")
 
 
