@@ -97,7 +97,8 @@ def reduced_multipliers(multiplier: Array) -> Array:
 def quantize(real: Array, scale: Array | float, zero_point: Array | int, dtype: str = "int8") -> Array:
     """Real numbers to integers: clamp(round_half_away(real / scale) + zero_point). float32 division, as TFLM does."""
     low, high = integer_range(dtype)
-    steps = round_half_away(np.asarray(real, np.float32) / np.asarray(scale, np.float32))
+    with np.errstate(over="ignore"):  # the lowest float32 of a mask, in steps, is -inf: the lowest integer
+        steps = round_half_away(np.asarray(real, np.float32) / np.asarray(scale, np.float32))
     kind = {"int8": np.int8, "int16": np.int16, "int32": np.int32, "uint8": np.uint8, "int4": np.int8, "int64": np.int64}[dtype]
     clamped: Array = np.clip(steps + np.asarray(zero_point, np.float64), low, high).astype(kind)
     return clamped

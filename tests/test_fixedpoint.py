@@ -128,3 +128,9 @@ def test_int64_rule_of_16x8() -> None:
     x = np.array([10**9, -(10**9), 1499, -1500])
     result = fp.multiply_by_quantized_multiplier_int64(x, multiplier, shift)
     np.testing.assert_allclose(result, x * 0.001, rtol=1e-4, atol=0.51)
+
+
+@pytest.mark.filterwarnings("error")
+def test_quantizing_the_lowest_float_is_the_lowest_integer_and_no_warning() -> None:
+    lowest = np.finfo(np.float32).min
+    assert fp.quantize(np.array([lowest, -lowest, 1]), 0.5, 3).tolist() == [-128, 127, 5]

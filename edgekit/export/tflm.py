@@ -7,7 +7,7 @@ import re
 from edgekit.errors import BadConfig, Unsupported
 from edgekit.export.tflite import export_tflite, translate
 from edgekit.export.tflite_loop import operators
-from edgekit.export.tflite_ops import LEGALIZE, Written
+from edgekit.export.tflite_ops import Written
 from edgekit.export.tflm_arena import planned_arena
 from edgekit.graph import Graph, Node, Tensor
 
@@ -20,6 +20,7 @@ ADD_METHODS = {
     "ARG_MAX": "AddArgMax",
     "ARG_MIN": "AddArgMin",
     "AVERAGE_POOL_2D": "AddAveragePool2D",
+    "BATCH_MATMUL": "AddBatchMatMul",
     "BROADCAST_TO": "AddBroadcastTo",
     "CAST": "AddCast",
     "CEIL": "AddCeil",
@@ -44,6 +45,7 @@ ADD_METHODS = {
     "GREATER": "AddGreater",
     "GREATER_EQUAL": "AddGreaterEqual",
     "HARD_SWISH": "AddHardSwish",
+    "L2_NORMALIZATION": "AddL2Normalization",
     "LEAKY_RELU": "AddLeakyRelu",
     "LESS": "AddLess",
     "LESS_EQUAL": "AddLessEqual",
@@ -52,6 +54,7 @@ ADD_METHODS = {
     "LOGICAL_NOT": "AddLogicalNot",
     "LOGICAL_OR": "AddLogicalOr",
     "LOGISTIC": "AddLogistic",
+    "LOG_SOFTMAX": "AddLogSoftmax",
     "MAXIMUM": "AddMaximum",
     "MAX_POOL_2D": "AddMaxPool2D",
     "MEAN": "AddMean",
@@ -141,7 +144,7 @@ def node_problems(graph: Graph, node: Node, op: Written) -> list[tuple[str, str]
     found: list[tuple[str, str]] = []
     tensors = [t for t in (*graph.input_tensors(node), *graph.output_tensors(node)) if t is not None]
     if op.code not in ADD_METHODS:
-        found.append((f"TFLite-Micro has no {op.code}", LEGALIZE.replace("tflite", "tflm")))
+        found.append((f"TFLite-Micro has no {op.code}", "quantize the float model with --target mcu, or use --format c"))
     if op.code == "CONCATENATION" and len(node.inputs) > MAX_CONCAT:
         found.append((f"{len(node.inputs)} inputs, at most {MAX_CONCAT}", "concatenate in two steps"))
     rank, real_only = MAX_RANK.get(op.code, (6, False))

@@ -35,6 +35,7 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "ARG_MAX": (0, 4),
     "ARG_MIN": (0, 4),
     "AVERAGE_POOL_2D": (32, 40),
+    "BATCH_MATMUL": (16, 3),
     "BROADCAST_TO": (0, 0),
     "CAST": (0, 2),
     "CEIL": (0, 0),
@@ -59,6 +60,7 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "GREATER": (32, 0),
     "GREATER_EQUAL": (32, 0),
     "HARD_SWISH": (32, 0),
+    "L2_NORMALIZATION": (16, 1),
     "LEAKY_RELU": (32, 4),
     "LESS": (32, 0),
     "LESS_EQUAL": (32, 0),
@@ -67,6 +69,7 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "LOGICAL_NOT": (0, 0),
     "LOGICAL_OR": (0, 0),
     "LOGISTIC": (16, 0),
+    "LOG_SOFTMAX": (32, 0),
     "MAXIMUM": (0, 0),
     "MAX_POOL_2D": (32, 40),
     "MEAN": (48, 1),
@@ -106,7 +109,7 @@ PERSISTENT: dict[str, tuple[int, int]] = {
     "WHILE": (16, 8),
 }
 UNKNOWN = (256, 64)
-CMSIS_EXTRA = {"AVERAGE_POOL_2D": 16, "FULLY_CONNECTED": 32, "MAX_POOL_2D": 16}
+CMSIS_EXTRA = {"AVERAGE_POOL_2D": 16, "BATCH_MATMUL": 32, "FULLY_CONNECTED": 32, "MAX_POOL_2D": 16}
 PER_CHANNEL = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"}
 SHARE, LEAST = 1 / 64, 128  # the margin on top: a 64th, at least 128 bytes
 
@@ -179,6 +182,8 @@ def persistent(file: FileModel, kernels: str, mve: bool) -> int:
         total += up(data + (CMSIS_EXTRA.get(op.code, 0) if kernels == "cmsis" else 0)) + params
         if op.code == "SOFTMAX" and file.tensors[op.inputs[0]].dtype == "int16":
             total += 2 * up(2 * 513)  # tables
+        if op.code == "BATCH_MATMUL":
+            total += matmul_copies(file, op)
         if op.code not in PER_CHANNEL:
             continue
         weights = file.tensors[op.inputs[1]]
@@ -188,6 +193,14 @@ def persistent(file: FileModel, kernels: str, mve: bool) -> int:
         if op.code == "FULLY_CONNECTED" and kernels == "cmsis" and mve and weights.scale is not None:
             total += up(4 * weights.shape[0])  # kernel sums
     return total
+
+
+def matmul_copies(file: FileModel, op: FileOp) -> int:
+    """What BATCH_MATMUL keeps: its quantization, and every operand that it turns, with its tensor and shape."""
+    a, b = (file.tensors[i] for i in op.inputs)
+    turned = ([a] if op.options.get("adjX") else []) + ([] if op.options.get("adjY") else [b])
+    kept = up(28) if a.scale is not None else 0
+    return kept + sum(up(EVAL_TENSOR) + up(4 + 4 * len(t.shape)) + up(prod(t.shape) * DTYPE_BYTES[t.dtype]) for t in turned)
 
 
 def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
@@ -208,6 +221,8 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
         return []
     if op.code == "AVERAGE_POOL_2D":
         return [] if mve else [4 * x.shape[3]]
+    if op.code == "BATCH_MATMUL":  # sums of the second operand's rows
+        return [4 * tensors[op.outputs[0]].shape[-1]] if mve and x.dtype == "int8" else []
     if op.code not in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
         return []
     o, kernel, channels = op.options, tensors[op.inputs[1]].shape, x.shape[3]

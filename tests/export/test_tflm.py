@@ -123,6 +123,33 @@ def test_every_operator_that_can_be_written_is_planned() -> None:
     assert set(ADD_METHODS) <= set(RULES) | other_names | set(OPERATORS) | set(KEEPING)
 
 
+def attention(adj_x: bool, adj_y: bool) -> Graph:
+    """LOG_SOFTMAX of the product of two int8 inputs, and a normalised one: what Transformers end in."""
+    scales = [Quant.per_tensor(0.1), Quant.per_tensor(0.2), Quant.per_tensor(0.3), Quant.per_tensor(1 / 128)]
+    shapes = [(1, 6, 4) if adj_x else (1, 4, 6), (1, 8, 6) if adj_y else (1, 6, 8), (1, 4, 8), (1, 4, 8)]
+    tensors = [Tensor(n, s, "int8", None, q) for n, s, q in zip(("a", "b", "m", "l"), shapes, scales, strict=True)]
+    tensors += [Tensor("r", (1, 4, 8), "float32"), Tensor("y", (1, 4, 8), "float32")]
+    nodes = [
+        Node("BATCH_MATMUL", ("a", "b"), ("m",), {"adj_x": adj_x, "adj_y": adj_y}),
+        Node("L2_NORMALIZATION", ("m",), ("l",)),
+        Node("DEQUANTIZE", ("l",), ("r",)),
+        Node("LOG_SOFTMAX", ("r",), ("y",)),
+    ]
+    return build("attention", ["a", "b"], ["y"], nodes, tensors)
+
+
+def test_attention_is_registered_and_its_turned_operands_are_planned() -> None:
+    plans = {(x, y): plan_arena(attention(x, y)) for x in (False, True) for y in (False, True)}
+    ops = export_tflm(attention(False, True), "net")["net_ops.h"].decode()
+    assert all(f"Add{op}()" in ops for op in ("BatchMatMul", "L2Normalization", "LogSoftmax", "Dequantize"))
+    # An operand that is turned is copied: its bytes, its tensor and its shape, each aligned to 16.
+    kept = plans[False, True]
+    assert plans[True, True].tail - kept.tail == 32 + 16 + 16
+    assert plans[False, False].tail - kept.tail == 48 + 16 + 16
+    assert plan_arena(attention(False, True), core="m55").head >= kept.head
+    assert all(plan.unknown == () for plan in plans.values())
+
+
 @pytest.mark.parametrize("name", ["", "9net", "a-b", "naïve", "a b", "x;y"])
 def test_a_name_that_c_cannot_spell(name: str) -> None:
     with pytest.raises(BadConfig):

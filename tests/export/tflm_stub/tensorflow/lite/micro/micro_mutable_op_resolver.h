@@ -15,6 +15,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddArgMax() { return Count(); }
   TfLiteStatus AddArgMin() { return Count(); }
   TfLiteStatus AddAveragePool2D() { return Count(); }
+  TfLiteStatus AddBatchMatMul() { return Count(); }
   TfLiteStatus AddBroadcastTo() { return Count(); }
   TfLiteStatus AddCast() { return Count(); }
   TfLiteStatus AddCeil() { return Count(); }
@@ -39,6 +40,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddGreater() { return Count(); }
   TfLiteStatus AddGreaterEqual() { return Count(); }
   TfLiteStatus AddHardSwish() { return Count(); }
+  TfLiteStatus AddL2Normalization() { return Count(); }
   TfLiteStatus AddLeakyRelu() { return Count(); }
   TfLiteStatus AddLess() { return Count(); }
   TfLiteStatus AddLessEqual() { return Count(); }
@@ -47,6 +49,7 @@ class MicroMutableOpResolver : public MicroOpResolver {
   TfLiteStatus AddLogicalNot() { return Count(); }
   TfLiteStatus AddLogicalOr() { return Count(); }
   TfLiteStatus AddLogistic() { return Count(); }
+  TfLiteStatus AddLogSoftmax() { return Count(); }
   TfLiteStatus AddMaxPool2D() { return Count(); }
   TfLiteStatus AddMaximum() { return Count(); }
   TfLiteStatus AddMean() { return Count(); }
