@@ -40,6 +40,7 @@ class _Group:
     values: list[str] = field(default_factory=list)
     rows: list[tuple[str, int]] = field(default_factory=list)
     columns: list[tuple[str, int]] = field(default_factory=list)
+    tied: list[tuple[str, int]] = field(default_factory=list)  # those of rows whose weights share one scale
     free: bool = True  # every reader has a scale for each of these channels, so weights pay nothing
 
 
@@ -102,12 +103,15 @@ def _powers(group: _Group, ranges: Mapping[str, Array], constants: Mapping[str, 
     """int[C]: log2 of s."""
     reach = np.max([ranges[n].reshape(-1, group.channels).max(axis=0) for n in group.values], axis=0)
     weight = np.max([_along(constants[n], axis, group.channels) for n, axis in group.columns], axis=0)
-    rows = np.max([_along(constants[n], axis, group.channels) for n, axis in group.rows], axis=0)
+    rows = np.max([_along(constants[n], axis, group.channels) for n, axis in group.tied or group.rows], axis=0)
     alive = (reach > 0) & (weight > 0) & np.isfinite(reach) & (rows > 0)
     if alive.sum() < 2:
         return np.zeros(group.channels, np.int64)
     log = np.zeros(group.channels)
-    log[alive] = np.log2(reach[alive]) if group.free else SHARE * np.log2(reach[alive]) - (1 - SHARE) * np.log2(weight[alive])
+    made = np.log2(reach[alive])
+    if group.tied:  # rows beside the values they make: both have one scale
+        made = (made + np.log2(rows[alive])) / 2
+    log[alive] = made if group.free else SHARE * made - (1 - SHARE) * np.log2(weight[alive])
     log[alive] -= np.median(log[alive])  # only ratios matter: most channels stay
     # A channel that was always zero: its rows become like the others', which may share a scale with them.
     silent = ~alive & (rows > 0)
@@ -131,6 +135,7 @@ class _Finder:
         self.pinned: set[str] = {*graph.inputs, *graph.outputs, *(n for s in graph.states for n in (s.input, s.output))}
         self.rows: list[tuple[str, str, int]] = []  # value, constant, axis
         self.columns: list[tuple[str, str, int, bool]] = []
+        self.tied = {str(n.inputs[1]) for n in graph.nodes if n.op == "FULLY_CONNECTED"}
         self.uses: dict[str, int] = {}
         for node in graph.nodes:
             for name in node.inputs:
@@ -149,6 +154,8 @@ class _Finder:
             group.values.append(name)
         for value, constant, axis in self.rows:
             members[self._find(value)].rows.append((constant, axis))
+            if constant in self.tied:
+                members[self._find(value)].tied.append((constant, axis))
         for value, constant, axis, free in self.columns:
             group = members[self._find(value)]
             group.columns.append((constant, axis))
