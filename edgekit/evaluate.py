@@ -13,7 +13,7 @@ from edgekit.data import Dataset
 from edgekit.errors import BadData, EdgekitError
 from edgekit.graph import Array, Graph
 from edgekit.measure import Measurement, unavailable
-from edgekit.passes.rebatch import rebatch
+from edgekit.passes.rebatch import batch_of, rebatch
 
 BATCH = 16  # samples the reference runs at once: enough to amortise Python, little memory
 
@@ -27,7 +27,7 @@ def outputs(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> Iterator[di
         yield from (from_outputs(graph, states.run(graph, sample)[-1]) for sample in samples)
         return
     try:
-        wide: Graph | None = rebatch(graph, BATCH)
+        wide: Graph | None = rebatch(graph, BATCH * batch_of(graph))
     except EdgekitError:
         wide = None
     stream = iter(samples)

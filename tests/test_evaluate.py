@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from edgekit import evaluate
+from edgekit.boundary import random_samples
 from edgekit.data import Dataset, from_arrays
 from edgekit.graph import Graph, Node, Tensor, build, const
+from edgekit.passes.rebatch import batch_of
+from tests.passes.random_net import random_graph
 
 COUNT = evaluate.BATCH + 3  # a whole batch, and some that fill none
 
@@ -41,6 +44,15 @@ def test_batches_answer_as_single_samples(monkeypatch: pytest.MonkeyPatch, axes:
     for a, b in zip(many, single, strict=True):
         assert a.keys() == b.keys()
         assert all(a[n].shape == b[n].shape == (1, 3) and np.allclose(a[n], b[n], atol=1e-6) for n in a)
+
+
+def test_a_network_of_two_samples_a_run_is_batched_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = next(g for g in map(random_graph, range(9)) if batch_of(g) == 2)
+    given = random_samples(graph, COUNT)
+    many = list(evaluate.outputs(graph, given))
+    monkeypatch.setattr(evaluate, "BATCH", 1)
+    for a, b in zip(many, evaluate.outputs(graph, given), strict=True):
+        assert all(a[n].shape == b[n].shape and np.allclose(a[n], b[n], atol=1e-5) for n in a)
 
 
 def test_accuracy_names_its_data_or_says_why_there_is_none() -> None:
