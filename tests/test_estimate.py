@@ -15,7 +15,7 @@ from benchmarks.estimates.__main__ import main as estimates
 from benchmarks.estimates.models import graph_of, work_of
 from benchmarks.estimates.net import Net
 from edgekit import calibrate, ops
-from edgekit.bench.estimate import of_firmware
+from edgekit.bench.estimate import live_bytes, memory, of_firmware
 from edgekit.cli import main
 from edgekit.errors import BadData, BadTarget
 from edgekit.estimate import KINDS, STRETCH, choose, latency, macs_of, nanoseconds, work
@@ -163,6 +163,22 @@ def test_firmware_takes_its_cycles_over_the_clock() -> None:
     m7 = of_firmware({"instructions": counted, "cycles": unavailable("cycles", "x")}, find_target("nucleo-h7a3zi-q"))
     assert m7.value is None
     assert "cortex-m7" in m7.note
+
+
+def test_memory_of_a_process_grows_with_weights_and_activations() -> None:
+    small, large = mobile.mobilenet_v2(0.5, 96), mobile.mobilenet_v2(1.0, 224)
+    net = Net("n", (1, 4, 4, 2))
+    two = net.done(net.conv(net.conv(net.input, 8), 3))
+    assert live_bytes(two) == 4 * 16 * (8 + 3)  # the middle one and what is made of it
+    for engine in ("tflite", "onnx"):
+        a, b = memory(small, engine), memory(large, engine)
+        assert a is not None
+        assert b is not None
+        assert a.value is not None
+        assert b.value is not None
+        assert a.value < b.value
+        assert "never compared with this device" in b.note
+    assert memory(small, "c") is None
 
 
 def fake(scale: float, names: tuple[str, ...]) -> list[calibrate.Measured]:

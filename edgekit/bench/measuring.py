@@ -119,6 +119,8 @@ def _on_target(
     found = {m.metric: m for m in (*own.measurements, *file, *shared, *(reached.measurements if reached else ()))}
     if "latency" not in found:
         found["latency"] = estimate.on_board(graph, target, found) if firmware else estimate.of_engine(graph, target, engine)
+    if not board and reached is None and (held := estimate.memory(graph, engine)) is not None:
+        found["peak_memory"] = held
     metrics = [metric for metric in UNITS if metric in found or metric not in ON_DEVICE]
     measurements = [found.get(metric) or unavailable(metric, NO_FIRMWARE if board else NOT_A_BOARD) for metric in metrics]
     notes = (target.note, _scheme_note(graph, target), *(reached.notes if reached else ()))
