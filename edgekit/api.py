@@ -184,12 +184,19 @@ def quantize(
         evaluate.drop(before, after),
         tuple(layer_sqnr(done.report.trained or done.before, done.after, islice(calibration, SQNR_SAMPLES))),
         min(SQNR_SAMPLES, done.report.samples),
-        (*calibration.notes, *coarse_inputs(done.after, calibration)),
+        (*calibration.notes, *coarse_inputs(done.after, calibration), *_loops(done.after)),
         way,
         climbed,
         recipe,
         done.qat,
     )
+
+
+def _loops(graph: Graph) -> tuple[str, ...]:
+    """What to know of recurrent layers that TFLite runs as loops."""
+    ops = sorted({node.op for node in graph.nodes if node.attrs.get("loop") and graph[node.outputs[0]].quant is not None})
+    engines = "TFLite and TFLite-Micro; for C quantize to .onnx, or export the float model with --data"
+    return (f"{', '.join(ops)}: a loop of TFLite operators, for {engines}",) if ops else ()
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,11 @@ def run(main: Any, args: list[str], prog_name: str, extra: dict[str, Any]) -> in
         with _ended_as_interrupted():
             code = main(args, prog_name, **extra)
         return code if isinstance(code, int) else FINE
+    except click.exceptions.NoArgsIsHelpError as error:  # a bare `edgekit`: the help is no error message
+        if as_json:
+            _print_failure("Usage", "no command", "")
+        click.echo(error.format_message(), err=True)
+        return FAILED
     except click.ClickException as error:
         where = f"\n  see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         return _fail("Usage", error.format_message(), "", where, as_json)

@@ -266,7 +266,7 @@ def dequantize(w: Writer, node: Node) -> None:
     if x.quant is None:
         w.put(_y(w, node), layout, "Identity", [w.real(x.name, layout)])
         return
-    w.put(_y(w, node), layout, "DequantizeLinear", [w.stored(x.name, layout), *w.scale(x.quant, x.name)])
+    w.put(_y(w, node), layout, "DequantizeLinear", [w.stored(x.name, layout), *w.scale(x.quant, x.name)], **domain_of(x.quant))
 
 
 WRITERS: dict[str, Callable[[Writer, Node], None]] = {

@@ -222,3 +222,13 @@ def test_refusals_list_every_cause() -> None:
     assert all("uint8" in why for _, why, _ in caught.value.problems)
     with pytest.raises(BadConfig, match="nothing"):
         export_onnx(build("g", ["x"], ["x"], [], [Tensor("x", (1,), "float32")]), keep=["nothing"])
+
+
+def test_int16_becomes_real_in_the_middle_of_a_network() -> None:
+    """ONNX's own (De)QuantizeLinear of opset 17 takes no int16."""
+    x = Quant.per_tensor(0.01, 0, "int16")
+    tensors = [Tensor("x", (2, 5), "int16", None, x), Tensor("r", (2, 5), "float32"), Tensor("y", (2, 5), "float32")]
+    graph = build("wide", ["x"], ["y"], [Node("DEQUANTIZE", ("x",), ("r",)), Node("LOG_SOFTMAX", ("r",), ("y",))], tensors)
+    feeds = {"x": np.random.default_rng(0).integers(-900, 900, (2, 5)).astype(np.int16)}
+    theirs, ours = run_onnx(export_onnx(graph), [feeds])[0], reference.run(graph, feeds)
+    np.testing.assert_allclose(theirs["y"], ours["y"], rtol=1e-5, atol=1e-5)

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit import reference
+from edgekit import api, reference
 from edgekit.bench.tflm import run_tflm
 from edgekit.boundary import to_feeds
-from edgekit.errors import BadModel
+from edgekit.data import from_arrays
+from edgekit.errors import BadModel, Unsupported
 from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
 from edgekit.graph import Array, Graph, Node, Tensor, build, const
@@ -198,3 +199,17 @@ def test_a_few_steps_run_in_plain_operators(op: str, state: bool) -> None:
         for one, theirs in zip(fed, run_tflm(export_tflite(integer), fed), strict=True):
             for name, value in reference.run(integer, one).items():
                 np.testing.assert_array_equal(value, theirs[name])
+
+
+def test_loops_of_tflite_are_told_with_the_way_to_c() -> None:
+    """What quantize says of a GRU's .tflite, and what the C engine answers to it."""
+    graph = net("GRU")
+    data = from_arrays(graph, {"x": np.concatenate([s["x"] for s in samples(graph, 6)])})
+    made = api.quantize(graph, "net.tflite", data)
+    assert any("GRU: a loop of TFLite operators" in note and ".onnx" in note for note in made.notes)
+    with pytest.raises(Unsupported) as caught:
+        legalize(load_tflite(made.files["net.tflite"]), "c")
+    assert ".onnx" in caught.value.problems[0][2]
+    whole = api.quantize(graph, "net.onnx", data)
+    assert whole.notes == ()
+    legalize(whole.graph, "c")

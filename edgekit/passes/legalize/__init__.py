@@ -101,6 +101,10 @@ def _only(ops: set[str], rule: Rule) -> Rule:
     return lambda draft, node: node.op in ops and rule(draft, node)
 
 
+# C and ONNX run recurrent layers whole, with integers of their own.
+LOOP_FIX = "quantize the float model to .onnx, or export it with --data"
+
+
 def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, str, str]]:
     """What `engine` cannot run of a graph as it stands: (node, why, what to write instead), all of them."""
     found: list[tuple[str, str, str]] = []
@@ -117,7 +121,7 @@ def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, s
             found.append((where, why, "constant weights, int8; or --format c"))
             continue
         if engine not in SAME_OR_VALID and node.attrs.get("loop") and graph[node.outputs[0]].quant is not None:
-            found.append((where, "its integers are those of a TFLite loop", f"quantize the float model for {engine}"))
+            found.append((where, "its integers are those of a TFLite loop", LOOP_FIX))
             continue
         if node.op not in ENGINE_OPS[engine]:
             found.append((where, f"{engine} has no {node.op}", "another activation" if node.op in LOWERINGS else ""))
