@@ -18,7 +18,6 @@ from edgekit import contract as contracts
 from edgekit import ops, states
 from edgekit.errors import BadModel, EdgekitError, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
-from edgekit.load.cut import chosen
 from edgekit.load.onnx import (
     attention,
     audio,
@@ -39,6 +38,7 @@ from edgekit.load.onnx import (
 )
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
+from edgekit.load.onnx.live import cut, live_nodes
 from edgekit.load.onnx.qdq_recurrent import read_cells
 from edgekit.load.onnx.schema import complaint
 from edgekit.load.onnx.shapes import expected_tensors, input_shapes
@@ -94,7 +94,7 @@ def load_onnx(
     """
     model, stem, folder = read_model(source)
     if outputs is not None:
-        _cut(model, outputs)
+        cut(model, outputs)
     model = modernize(model)
     if fixed:
         control.fix(model, fixed, shapes or {})
@@ -115,7 +115,7 @@ class _Reader:
         self.broken: set[str] = set()  # values that nodes with problems would have made
         self.expected: dict[str, Tensor] | None = None  # what ONNX's shape inference says of values, once it was asked
         graph = model.graph
-        self.live = _live_nodes(graph)
+        self.live = live_nodes(graph)
         uses: dict[str, int] = {}
         for names in (*(n.input for n in self.live), [o.name for o in graph.output]):
             for value in names:
@@ -363,45 +363,6 @@ class _Reader:
                 if tensor.shape != tuple(shape):
                     raise BadModel(f"{node.op} ({node.source}) makes {list(shape)}, not {list(tensor.shape)}", RESAVE)
         return states.restored(graph, next((p.value for p in self.model.metadata_props if p.key == states.METADATA), None))
-
-
-def _live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
-    """The nodes that outputs depend on, in order (subgraphs count their outer reads)."""
-    wanted = {o.name for o in graph.output}
-    live: list[onnx.NodeProto] = []
-    for node in reversed(graph.node):
-        if any(o in wanted for o in node.output):
-            live.append(node)
-            wanted |= set(_reads(node))
-    return live[::-1]
-
-
-def _cut(model: onnx.ModelProto, outputs: Sequence[str]) -> None:
-    """Make `outputs` the graph's, and drop inputs that nothing reads any more."""
-    graph = model.graph
-    made = [o.name for o in graph.output]
-    names = chosen(outputs, (*(n for node in graph.node for n in node.output if n), *made))
-    known = {value.name: value for value in (*onnx.shape_inference.infer_shapes(model).graph.value_info, *graph.output)}
-    ends = [known.get(name) or onnx.ValueInfoProto(name=name) for name in names]
-    del graph.output[:]
-    graph.output.extend(ends)
-    live = _live_nodes(graph)
-    read = {name for node in live for name in _reads(node)} | set(names)
-    inputs = [value for value in graph.input if value.name in read]
-    del graph.node[:]
-    graph.node.extend(live)
-    del graph.input[:]
-    graph.input.extend(inputs)
-
-
-def _reads(node: onnx.NodeProto) -> list[str]:
-    names = list(node.input)
-    for attribute in node.attribute:
-        if attribute.type == onnx.AttributeProto.GRAPH:
-            for inner in attribute.g.node:
-                names += _reads(inner)
-            names += [o.name for o in attribute.g.output]
-    return names
 
 
 def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:

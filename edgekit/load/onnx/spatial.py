@@ -52,13 +52,19 @@ def rank_of(b: Builder, name: str) -> int:
     return rank
 
 
-def conv(b: Builder, c: Call) -> list[str]:
-    x, w, bias = c.needed(0), c.needed(1), c.input(2)
-    rank, weight = rank_of(b, x), b.array(w)
+def weights_of(b: Builder, c: Call) -> tuple[int, Array]:
+    """(rank, weights) of a convolution. Raises Cannot where they or the bias are computed, ValueError where they do not fit."""
+    rank, weight, bias = rank_of(b, c.needed(0)), b.array(c.needed(1)), c.input(2)
     if weight is None or (bias is not None and b.array(bias) is None):
         raise Cannot("its weights are computed at run time", "make weight and bias initializers")
     if weight.ndim != rank:
         raise ValueError(f"weight {list(weight.shape)} does not fit an input of rank {rank}")
+    return rank, weight
+
+
+def conv(b: Builder, c: Call) -> list[str]:
+    rank, weight = weights_of(b, c)
+    x, w, bias = c.needed(0), c.needed(1), c.input(2)
     kernel = pair(weight.shape[2:], rank)
     stride, dilation = pair(c.get("strides"), rank), pair(c.get("dilations"), rank)
     data = b.to_spatial(b.tensor(x))

@@ -8,16 +8,12 @@ import numpy as np
 
 from edgekit.graph import Array
 from edgekit.load.onnx.builder import Builder, Call, Cannot, Handler
-from edgekit.load.onnx.spatial import pair, rank_of
+from edgekit.load.onnx.spatial import pair, weights_of
 
 
 def conv_transpose(b: Builder, c: Call) -> list[str]:
+    rank, weight = weights_of(b, c)
     x, w, bias = c.needed(0), c.needed(1), c.input(2)
-    rank, weight = rank_of(b, x), b.array(w)
-    if weight is None or (bias is not None and b.array(bias) is None):
-        raise Cannot("its weights are computed at run time", "make weight and bias initializers")
-    if weight.ndim != rank:
-        raise ValueError(f"weight {list(weight.shape)} does not fit an input of rank {rank}")
     kernel = pair(weight.shape[2:], rank)
     stride, dilation = pair(c.get("strides"), rank), pair(c.get("dilations"), rank)
     data = b.to_spatial(b.tensor(x))
