@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluate
-from edgekit.bench.measuring import measure
+from edgekit.bench.measuring import RUNNERS, measure
 from edgekit.bench.on_device import Settings as TimingSettings
 from edgekit.bench.remote import Address, address, bound, is_address
 from edgekit.coarse import coarse_inputs
@@ -493,8 +493,7 @@ def bindings(targets: Sequence[str | Target], runner: str = "auto") -> tuple[lis
     devices = [None if where is None else address(where) for _, where in pairs]
     if runner not in {"auto", "emulate", "estimate", "host"}:
         if not is_address(runner):
-            fix = "auto; emulate for microcontrollers; estimate; host; ssh://user@host, adb://SERIAL, serial:///dev/ttyACM0"
-            raise BadConfig(f"there is no runner '{runner}'", fix)
+            raise BadConfig(f"there is no runner '{runner}'", RUNNERS)
         if len(pairs) != 1 or any(devices):
             raise BadConfig(f"--runner {runner} is one device; there are several targets", f"bind each: --target T={runner}")
         devices = [address(runner)]

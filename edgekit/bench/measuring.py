@@ -29,6 +29,7 @@ from edgekit.report.model import StepShare, TargetResult
 from edgekit.target import CORES, Target
 
 RANDOM_RUNS = 2
+RUNNERS = "--runner auto, emulate (microcontrollers), estimate, host, ssh://user@host, adb://SERIAL or serial:///dev/ttyACM0"
 NO_FIRMWARE = "--runner estimate builds no firmware"
 NOT_A_BOARD = "only a microcontroller's firmware has it"
 
@@ -59,9 +60,7 @@ def measure(
     fails on a device that was to be reached is raised.
     """
     if runner not in {"auto", "emulate", "estimate", "host"}:
-        raise BadConfig(
-            f"there is no runner '{runner}'", "auto; emulate for microcontrollers; estimate; host; ssh://…, adb://…, serial://…"
-        )
+        raise BadConfig(f"there is no runner '{runner}'", RUNNERS)
     how = settings or Settings()
     here = reach_host(graph, targets, feed, how) if runner == "host" else []
     there = reach(graph, targets, devices, feed, how)

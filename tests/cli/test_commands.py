@@ -138,8 +138,9 @@ def test_bench_writes_what_it_prints(tmp_path: Path, int8: Path) -> None:
         assert figures[metric]["how"] == "emulated"
         assert figures[metric]["value"] > 0
         assert "zig" in figures[metric]["tool"]
-    assert figures["latency"]["how"] == "unavailable"
-    assert figures["latency"]["note"]
+    assert figures["latency"]["how"] == "estimated"
+    assert figures["latency"]["error"] > 0
+    assert "never" in figures["latency"]["note"]
     assert linux["target"] == "raspberry-pi-4"
 
 
@@ -239,7 +240,7 @@ def test_check_fails_with_1_and_says_by_how_much(tmp_path: Path, data: Path) -> 
     remarks = {v["limit"]["metric"]: v["remark"] for v in found["models"][0]["verdicts"]}
     flash = next(m["value"] for m in found["models"][0]["run"]["results"][0]["measurements"] if m["metric"] == "flash")
     assert remarks["flash"] == f"over by {flash - 1000:,.0f} B"
-    assert remarks["latency"].startswith("unavailable: ")
+    assert remarks["latency"] == 'it is estimated, and weaker than accept = "planned"'
     assert remarks["ram"] == ""
     text = run("check", "--config", file, "--format", "markdown").stdout
     assert "| FAIL | mcu | flash |" in text
