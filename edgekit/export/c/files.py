@@ -13,6 +13,7 @@ from edgekit.export.c import pixels, text
 from edgekit.export.c.emit import Body
 from edgekit.export.c.interface import C_TYPES, Interface, Port
 from edgekit.export.c.kernels import library
+from edgekit.export.c.libm import definitions
 from edgekit.graph import Graph, Quant
 from edgekit.memory import Plan
 from edgekit.schedule import Program
@@ -271,10 +272,10 @@ TWO_ARGUMENTS = frozenset({"atan2f", "fmaxf", "fminf", "fmodf", "powf"})
 
 
 def math_head(code: str) -> str:
-    """<math.h>, or where there is none the declarations of what `code` calls."""
+    """<math.h>, or where there is none the declarations of what `code` calls, with what runtime libraries may lack."""
     called = [f for f in MATH_CALLS if f not in MATH and re.search(rf"\b{f}\(", code)]
     more = "".join(f"float {f}(float{', float' if f in TWO_ARGUMENTS else ''});\n" for f in called)
-    return MATH.replace("@MORE", more).rstrip()
+    return MATH.replace("@MORE", more + definitions(code)).rstrip()
 
 
 def needs_math(code: str, body: Body) -> bool:
