@@ -114,8 +114,14 @@ def quantize_with_report(
 
 
 def named(graph: Graph, names: Sequence[str]) -> list[str]:
-    """First outputs of the nodes of these names: their source, or a value they make. Raises BadConfig for one unknown."""
-    found = {name: [n.outputs[0] for n in graph.nodes if name == n.source or name in n.outputs] for name in names}
+    """First outputs of the nodes of these names: their source ("Gemm '/a/Gemm'", or /a/Gemm alone), or a value they make.
+
+    Raises BadConfig for one unknown.
+    """
+    found = {
+        name: [n.outputs[0] for n in graph.nodes if name == n.source or n.source.endswith(f" '{name}'") or name in n.outputs]
+        for name in names
+    }
     unknown = [name for name, outputs in found.items() if not outputs]
     if unknown:
         known = list(dict.fromkeys(n.source or n.outputs[0] for n in graph.nodes))

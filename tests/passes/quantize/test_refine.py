@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -128,6 +130,10 @@ def test_layers_that_stay_float() -> None:
     with pytest.raises(BadConfig, match="no node conv_2d9") as error:
         quantize_with_report(graph, samples(graph, 4), keep_float=["conv_2d9"])
     assert first.source in (error.value.hint or "")
+    told = replace(graph, nodes=(replace(first, source="Conv '/net/conv'"), *graph.nodes[1:]))
+    for name in ("/net/conv", "Conv '/net/conv'", first.outputs[0]):
+        _, report = quantize_with_report(told, samples(told, 2), keep_float=[name])
+        assert len(report.islands) == 1, name
 
 
 def test_entropy_leaves_rare_outliers_outside() -> None:
