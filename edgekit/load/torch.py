@@ -33,8 +33,9 @@ def load_torch(
     """The network that `file.py:function` returns (default: `build` or `model`), or that a `.pt2` or TorchScript archive holds.
 
     weights: a .pth or .safetensors file for the module. args: the function's arguments, as text. shapes: {input: shape};
-    inputs are float32, or int64 where the network takes only ids; without it the file's example_inputs() is asked. python: the interpreter that runs the file (default:
-    this one). Raises BadModel for errors in the user's file (naming file and line), MissingTool without torch.
+    inputs are float32, or int64 where the network takes only ids; without it the file's example_inputs() is asked.
+    python: the interpreter that runs the file (default: this one). Raises BadModel for errors in the
+    user's file (naming file and line), MissingTool without torch.
     """
     path, function = split_spec(str(spec))
     archive = path.suffix != ".py"

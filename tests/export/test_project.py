@@ -82,8 +82,8 @@ def shell(command: list[str], folder: Path, **more: str) -> subprocess.Completed
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
-def expected(golden: Vectors) -> str:
-    lines = [f"edgekit 1 net {len(golden)}", f"golden {digest(interface(classifier(), 'net'), golden)}"]
+def expected(golden: Vectors, dtype: str = "int8") -> str:
+    lines = [f"edgekit 1 net {len(golden)}", f"golden {digest(interface(classifier(dtype), 'net'), golden)}"]
     for index, (_, outputs) in enumerate(golden):
         best = int(np.argmax(outputs["y"]))
         lines.append(f"run {index} status 0 different 0 argmax {best} label {LABELS[best]}")
@@ -126,7 +126,7 @@ def test_real_numbers_are_compared_with_a_tolerance(tmp_path: Path) -> None:
     files, golden = project("make", classifier("float32"))
     assert shell(["make", f"PYTHON={sys.executable}"], written(files, tmp_path)).returncode == 0
     text, status = run_elf((tmp_path / "build/net.elf").read_bytes(), BOARD)
-    assert (text, status) == (expected(golden), 0)
+    assert (text, status) == (expected(golden, "float32"), 0)
 
 
 @pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")

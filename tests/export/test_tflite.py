@@ -103,7 +103,8 @@ def test_versions_and_runtime() -> None:
     assert version_of("FULLY_CONNECTED", [x8, w8, b8], out, {}) == 4
     assert version_of("FULLY_CONNECTED", [x8, w8, b8], out, {"keep_dims": True}) == 5
     assert version_of("FULLY_CONNECTED", [x8, w8], out, {}) == 6
-    assert version_of("FULLY_CONNECTED", [x32, w8, b8], out, {}) == 1
+    assert version_of("FULLY_CONNECTED", [x32, w8, b8], out, {}) == 3  # hybrid: real numbers beside int8 weights
+    assert version_of("FULLY_CONNECTED", [x32, Tensor("w", (2, 4), "float32"), b8], out, {}) == 1
     image = Tensor("i", (1, 5, 5, 4), "int8", None, q)
     for channels, version in ((4, 3), (2, 6)):
         assert version_of("CONV_2D", [image, Tensor("w", (4, 3, 3, channels), "int8", None, q), None], out, {}) == version

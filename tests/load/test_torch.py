@@ -114,7 +114,7 @@ def test_a_pt2_archive(tmp_path: Path) -> None:
 
 
 # torchvision's compiled operators do not load beside every torch; its networks need none but their declarations.
-THREE = """
+TWO = """
 import torch
 
 lib = torch.library.Library("torchvision", "DEF")
@@ -128,12 +128,11 @@ import torchvision.models as models
 
 NETS = {
     "mobilenet_v3_small": {"width_mult": 0.5},
-    "squeezenet1_1": {},
     "shufflenet_v2_x0_5": {},
 }
 NAMES = tuple(NETS)
 
-class Three(torch.nn.Module):
+class Two(torch.nn.Module):
     def __init__(self):
         super().__init__()
         nets = [models.get_model(name, weights=None, num_classes=10, **more) for name, more in NETS.items()]
@@ -143,7 +142,7 @@ class Three(torch.nn.Module):
         return tuple(net(image) for net in self.nets)
 
 def model():
-    return Three()
+    return Two()
 
 def example_inputs():
     return torch.zeros(1, 3, 64, 64)
@@ -153,15 +152,15 @@ def contract():
 """
 
 
-def test_three_torchvision_networks(tmp_path: Path) -> None:
-    path = tmp_path / "three.py"
-    path.write_text(THREE)
+def test_two_torchvision_networks(tmp_path: Path) -> None:
+    path = tmp_path / "two.py"
+    path.write_text(TWO)
     # The same file says what is expected: in a process of its own, so that torchvision stays out of this one.
     code = (
-        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import torch; torch.manual_seed(0); import three\n"
-        "torch.manual_seed(0); net = three.model().eval(); torch.manual_seed(5); x = torch.randn(1, 3, 64, 64)\n"
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import torch; torch.manual_seed(0); import two\n"
+        "torch.manual_seed(0); net = two.model().eval(); torch.manual_seed(5); x = torch.randn(1, 3, 64, 64)\n"
         f"import numpy as np; np.savez({str(tmp_path / 'expected.npz')!r}, x=x.numpy(), "
-        "**{n: y.detach().numpy() for n, y in zip(three.NAMES, net(x))})"
+        "**{n: y.detach().numpy() for n, y in zip(two.NAMES, net(x))})"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
     expected = dict(np.load(tmp_path / "expected.npz"))
@@ -177,7 +176,7 @@ def test_three_torchvision_networks(tmp_path: Path) -> None:
     for variant in (graph, legalize(simple, "tflm")):
         for name, got in zip(graph.outputs, run(variant, x), strict=True):
             assert sqnr(expected[name], got) > 100, name
-    # And on to C: as `edgekit verify three.py:model --engine c` judges it.
+    # And on to C: as `edgekit verify two.py:model --engine c` judges it.
     (_, c) = verify_model(graph, ("c",), random_samples(graph, 2)).rows
     assert c.passed, c.reason
     assert c.sqnr is not None
