@@ -22,6 +22,7 @@ class Board:
 # Zephyr: directories of zephyrproject-rtos/zephyr boards/; PlatformIO: boards/*.json of platformio/platform-*.
 BOARDS: dict[str, Board] = {
     "arduino-nano-33-ble": Board("arduino_nano_33_ble", ("nordicnrf52", "nano33ble", "arduino")),
+    "esp32-devkitc": Board("esp32_devkitc/esp32/procpu", ("espressif32", "esp32dev", "arduino"), "esp32"),
     "esp32-s3-devkitc-1": Board("esp32s3_devkitc/esp32s3/procpu", ("espressif32", "esp32-s3-devkitc-1", "arduino"), "esp32s3"),
     "nucleo-f401re": Board("nucleo_f401re", ("ststm32", "nucleo_f401re", "arduino")),
     "nucleo-h7a3zi-q": Board("nucleo_h7a3zi_q", ("ststm32", "nucleo_h7a3zi_q", "arduino")),
