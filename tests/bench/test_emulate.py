@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import struct
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from edgekit.bench.emulate.arch import breakpoint_text
 from edgekit.bench.emulate.machine import Machine, Region
 from edgekit.bench.toolchain import Firmware
 from edgekit.boundary import random_feeds
-from edgekit.errors import BadData, DoesNotFit, EdgekitError, Unsupported
+from edgekit.errors import BadData, DoesNotFit, EdgekitError, MissingTool, Unsupported
 from edgekit.export.c import export_c, interface
 from edgekit.export.project.firmware import linker_script, startup
 from edgekit.target import CORES, Target, find_target
@@ -255,6 +257,15 @@ def test_printing_and_exit_status() -> None:
     with Firmware({"start.c": startup(board.cpu), "main.c": "#include <stdint.h>\n" + source}, board.cpu) as firmware:
         elf = firmware.link(linker_script(board.flash_origin, 65536, board.ram_origin, 16384))
     assert run_elf(elf, board) == ("yes\n!no\n", 5)
+
+
+def test_an_emulator_that_does_not_load(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "unicorn.py").write_text("raise ImportError('no shared library')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "unicorn", raising=False)
+    monkeypatch.setattr("edgekit.bench.emulate.machine.unicorn_version", lambda: "2")
+    with pytest.raises(MissingTool, match="does not load: no shared library"):
+        bare("int main(void) { return 0; }")
 
 
 def test_damaged_elf() -> None:

@@ -138,7 +138,10 @@ class Machine:
         flash_cache: keep a profile, with the flash accesses that these buffers would not serve; as slow.
         """
         emulator_name(core)
-        import unicorn  # heavy: only where a firmware is run
+        try:
+            import unicorn  # heavy: only where a firmware is run
+        except ImportError as error:  # installed, but its library does not load
+            raise MissingTool(f"the emulator (package unicorn) does not load: {error}", INSTALL) from error
 
         self._unicorn, self._arch = unicorn, ARCHES[core.family]
         self._constants = importlib.import_module(f"unicorn.{core.family}_const")
