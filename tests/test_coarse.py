@@ -45,6 +45,6 @@ def test_features_below_the_step_are_named(shape: tuple[int, ...], io: str) -> N
 def test_features_alike_and_finer_integers_are_fine() -> None:
     x = spread(20, 5)
     assert quantized((1, 5), x, scheme="int16x8") == ()
-    assert quantized((1, 5), x / np.float32([1, 1, 1, 1, 1000])) == ()
+    assert quantized((1, 5), x / np.array([1, 1, 1, 1, 1000], np.float32)) == ()
     assert quantized((1, 5), np.ones((3, 5), np.float32)) == ()
     assert coarse_inputs(table((1, 5), 5), [{"x": x[:1]}]) == ()

@@ -306,7 +306,7 @@ class Writer:
         return bytes(model.SerializeToString(deterministic=True))
 
 
-def domain_of(quant: Quant) -> dict[str, str]:
+def domain_of(quant: Quant) -> dict[str, Any]:
     """ONNX's own QuantizeLinear and DequantizeLinear take int16 from opset 21 on; ONNX Runtime's of the same meaning always."""
     return {"domain": "com.microsoft"} if quant.dtype == "int16" else {}
 

@@ -6,6 +6,7 @@ import ctypes
 import math
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,11 @@ import numpy as np
 from edgekit.bench.emulate import emulate
 from edgekit.export.c import export_c, interface
 from edgekit.export.c.libm import BODIES, definitions
-from edgekit.graph import Node, Tensor, build
+from edgekit.graph import Array, Node, Tensor, build
 from edgekit.reference import run
 from edgekit.target import find_target
 
-TRUE = {
+TRUE: dict[str, Callable[..., Array]] = {
     "expm1f": np.expm1, "log1pf": np.log1p, "tanhf": np.tanh, "rintf": np.rint, "sinhf": np.sinh, "coshf": np.cosh,
     "atanf": np.arctan, "asinf": np.arcsin, "acosf": np.arccos, "asinhf": np.arcsinh, "acoshf": np.arccosh,
     "atanhf": np.arctanh, "erff": np.vectorize(math.erf), "powf": np.power, "atan2f": np.arctan2,
