@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import posixpath
 import shutil
 import subprocess
 import tarfile
@@ -153,6 +154,15 @@ def commit_of(ref: str, folder: Path) -> str:
     )
 
 
+def stays_inside(member: tarfile.TarInfo) -> bool:
+    """False for a link of a git tree that leads out of it. tarfile's own filters came in Python 3.11.4 only; a git tree has
+    neither absolute names nor "..", and no file below a link."""
+    if not (member.issym() or member.islnk()):
+        return True
+    end = posixpath.normpath(posixpath.join(posixpath.dirname(member.name), member.linkname))
+    return not posixpath.isabs(member.linkname) and end.split("/")[0] != ".."
+
+
 @contextlib.contextmanager
 def tree_of(commit: str, folder: Path) -> Iterator[Path]:
     """The files of a commit in a temporary folder, as long as the context lasts: its counterpart of `folder`."""
@@ -162,9 +172,8 @@ def tree_of(commit: str, folder: Path) -> Iterator[Path]:
     try:
         git(Path(top), "archive", "--format=tar", "-o", str(holder / "base.tar"), commit)
         with tarfile.open(holder / "base.tar") as archive:
-            for member in archive:
-                with contextlib.suppress(tarfile.FilterError):  # a link out of the tree is left out
-                    archive.extract(member, holder / "tree", filter="data")
+            archive.extraction_filter = lambda member, _: member
+            archive.extractall(holder / "tree", [member for member in archive if stays_inside(member)])
         (holder / "tree" / prefix).mkdir(parents=True, exist_ok=True)
         yield holder / "tree" / prefix
     finally:
