@@ -47,13 +47,19 @@ def infer_window(node: Node, x: Tensor, w: Tensor, bias: Tensor | None, channels
     return [((x.shape[0], *size, channels), x.dtype)]
 
 
-def infer_conv(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
+def grouped(node: Node, inputs: Sequence[Tensor | None]) -> tuple[Tensor, Tensor]:
+    """Input [N,H,W,C] and weights [O,kh,kw,C/groups]. Raises BadModel when they do not fit each other."""
     x, w = take(node, inputs, 2, 1)
     if len(x.shape) != 4 or len(w.shape) != 4:
         fail(node, f"needs input and weights of rank 4, has {list(x.shape)} and {list(w.shape)}")
     c, per_group = x.shape[3], w.shape[3]
     if per_group == 0 or c % per_group or w.shape[0] % (c // per_group):
         fail(node, f"weights {list(w.shape)} do not divide {c} input channels into whole groups")
+    return x, w
+
+
+def infer_conv(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
+    x, w = grouped(node, inputs)
     return infer_window(node, x, w, optional(inputs, 2), w.shape[0])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit.graph import Array, Node, Shape, Tensor
 from edgekit.ops.activation import clamp, fused_of
-from edgekit.ops.conv import exact_dtype, finish, reach_of
+from edgekit.ops.conv import exact_dtype, finish, grouped, reach_of
 from edgekit.ops.move import moved
 from edgekit.ops.op import REQUIRED, Op, fail, given, optional, take, whole_numbers
 from edgekit.ops.requant import conv_requant, data_quant, zero_of
@@ -58,12 +58,7 @@ def spread_of(node: Node, weights: Shape) -> Spread:
 
 
 def infer_transpose_conv(node: Node, inputs: Sequence[Tensor | None]) -> list[tuple[Shape, str]]:
-    x, w = take(node, inputs, 2, 1)
-    if len(x.shape) != 4 or len(w.shape) != 4:
-        fail(node, f"needs input and weights of rank 4, has {list(x.shape)} and {list(w.shape)}")
-    c, per_group = x.shape[3], w.shape[3]
-    if per_group == 0 or c % per_group or w.shape[0] % (c // per_group):
-        fail(node, f"weights {list(w.shape)} do not divide {c} input channels into whole groups")
+    x, w = grouped(node, inputs)
     for name, least, count in (("stride", 1, 2), ("dilation", 1, 2), ("pad", 0, 4), ("output_padding", 0, 2)):
         if name in node.attrs:
             whole_numbers(node, name, count, least)

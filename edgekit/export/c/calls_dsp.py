@@ -68,17 +68,23 @@ def conv(site: Site) -> list[str]:
     w = constant_weights(site)
     r = dsp.rescale(site.graph, site.node, w.astype(np.int64))
     lines = packed_block(site, r)
-    x, y = site.tensor(0), site.out
     rows = filled(r.weights.reshape(len(w), w.shape[1], -1)).reshape(len(w), -1)
     weights = site.array("weights", in_words(rows, r.narrow), "int32_t", site.tensor(1).name)
-    if site.step.kernel == "conv_1x1_dsp_s8":
+    return convolved(site, lines, weights)
+
+
+def convolved(site: Site, lines: list[str], weights: str) -> list[str]:
+    """A convolution's call, after the `lines` that make its block `q`. weights: the array, laid out for the kernel."""
+    x, y, kernel = site.tensor(0), site.out, site.step.kernel
+    if kernel.startswith("conv_1x1_"):
         pixels = x.elements // x.shape[3]
-        kernel = "conv_1x1_back_dsp_s8" if site.step.order == "backward" else site.step.kernel
+        kernel = kernel.replace("1x1", "1x1_back") if site.step.order == "backward" else kernel
         call = site.call(kernel, site.x(), site.amount(pixels), x.shape[3], weights, y.shape[3], "&q", site.scratch, site.y())
         return [*lines, call]
     zero = zero_of(int8_quant(site.node, x))
-    call = site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.scratch, site.y())
-    return [*window_rows(site, (w.shape[1], w.shape[2])), *lines, call]
+    call = site.call(kernel, site.x(), "&window", zero, weights, "&q", site.scratch, site.y())
+    rows, columns = site.tensor(1).shape[1:3]
+    return [*window_rows(site, (rows, columns)), *lines, call]
 
 
 def depthwise(site: Site) -> list[str]:

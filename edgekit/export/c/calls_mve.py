@@ -8,6 +8,7 @@ import numpy as np
 
 from edgekit import mve
 from edgekit.dsp import add_order, by_channel
+from edgekit.export.c.calls_dsp import convolved
 from edgekit.export.c.calls_move import window_rows
 from edgekit.export.c.calls_s8 import centred_weights, constant_weights, pool
 from edgekit.export.c.site import Site
@@ -45,16 +46,8 @@ def conv(site: Site) -> list[str]:
         w = w.transpose(3, 1, 2, 0)
     r = mve.rescale(site.graph, site.node, w.astype(np.int64))
     lines = _laned(site, r, in_blocks(r.bias))
-    x, y = site.tensor(0), site.out
     weights = site.array("weights", w.reshape(len(w), -1), "int8_t", site.tensor(1).name)
-    if site.step.kernel == "conv_1x1_mve_s8":
-        pixels = x.elements // x.shape[3]
-        kernel = "conv_1x1_back_mve_s8" if site.step.order == "backward" else site.step.kernel
-        call = site.call(kernel, site.x(), site.amount(pixels), x.shape[3], weights, y.shape[3], "&q", site.scratch, site.y())
-        return [*lines, call]
-    zero = zero_of(int8_quant(site.node, x))
-    call = site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.scratch, site.y())
-    return [*window_rows(site, (w.shape[1], w.shape[2])), *lines, call]
+    return convolved(site, lines, weights)
 
 
 def depthwise(site: Site) -> list[str]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from edgekit.export.c.calls_move import reduced, spread, window_rows
 from edgekit.export.c.calls_norm import matrices
-from edgekit.export.c.calls_s8 import constant_weights, extreme
+from edgekit.export.c.calls_s8 import add, constant_weights, extreme, pool
 from edgekit.export.c.calls_spatial import residue_taps
 from edgekit.export.c.site import Site
 from edgekit.fixedpoint import reduced_multipliers
@@ -19,7 +19,6 @@ from edgekit.ops.gates import SIGMOID
 from edgekit.ops.int16 import leaky_params, softmax_tables, softmax_wide_params, steps_params
 from edgekit.ops.requant import (
     activation_range,
-    add_params,
     conv_requant,
     data_quant,
     dense_requant,
@@ -157,27 +156,6 @@ def transpose_conv(site: Site) -> list[str]:
     weights = site.array("weights", np.concatenate([p.reshape(-1) for p in parts]), "int8_t", site.tensor(1).name)
     operands = (site.x(), "&window", groups, *names, weights, "&q", _scratch(site), site.y())
     return [*window, *lines, site.call(_form(site, "transpose_conv", short), *operands)]
-
-
-def pool(site: Site) -> list[str]:
-    entry = TABLE[site.node.op]
-    low, high = activation_range(str(attr(site.node, entry, "activation")), data_quant(site.node, site.out))
-    window = window_rows(site, tuple(attr(site.node, entry, "filter")))
-    return [*window, site.call(site.step.kernel, site.x(), "&window", low, high, site.y())]
-
-
-def add(site: Site) -> list[str]:
-    p = add_params(site.node, site.tensor(0), site.tensor(1), site.out)
-    rows: list[tuple[Sequence[object], str]] = [
-        ((p.zeros[0], p.multipliers[0], p.shifts[0]), "a: zero point, multiplier, shift"),
-        ((p.zeros[1], p.multipliers[1], p.shifts[1]), "b: zero point, multiplier, shift"),
-        (
-            (p.left_shift, p.out_multiplier, p.out_shift, p.out_zero, *p.clamp),
-            "left shift, multiplier, shift, zero, lowest, highest",
-        ),
-    ]
-    block = site.block(f"{site.node.op.lower()}_s16_terms", "terms", rows)
-    return [*spread(site), *block, site.call(site.step.kernel, site.x(0), site.x(1), "&walk", "&terms", site.y())]
 
 
 def mul(site: Site) -> list[str]:

@@ -14,6 +14,7 @@ from edgekit.ops.requant import (
     activation_range,
     add_params,
     conv_requant,
+    data_quant,
     dense_requant,
     int8_quant,
     mul_params,
@@ -148,7 +149,7 @@ def fully_connected(site: Site) -> list[str]:
 
 
 def pool(site: Site) -> list[str]:
-    low, high = activation_range(str(attr(site.node, TABLE[site.node.op], "activation")), int8_quant(site.node, site.out))
+    low, high = activation_range(str(attr(site.node, TABLE[site.node.op], "activation")), data_quant(site.node, site.out))
     window = window_rows(site, tuple(attr(site.node, TABLE[site.node.op], "filter")))
     return [*window, site.call(site.step.kernel, site.x(), "&window", low, high, site.y())]
 
@@ -163,7 +164,8 @@ def add(site: Site) -> list[str]:
             "left shift, multiplier, shift, zero, lowest, highest",
         ),
     ]
-    block = site.block(f"{site.node.op.lower()}_terms", "terms", rows)
+    kind = "_s16" if site.out.dtype == "int16" else ""
+    block = site.block(f"{site.node.op.lower()}{kind}_terms", "terms", rows)
     return [*spread(site), *block, site.call(site.step.kernel, site.x(0), site.x(1), "&walk", "&terms", site.y())]
 
 
