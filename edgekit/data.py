@@ -13,14 +13,29 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from edgekit import datafiles, metrics
+from edgekit import datafiles
 from edgekit.boundary import source_shape
 from edgekit.errors import BadData
-from edgekit.graph import NUMPY_DTYPES, Array, Graph, Shape
+from edgekit.graph import Array, Graph
+from edgekit.samples import (
+    Scale as Scale,
+)
+from edgekit.samples import (
+    as_array,
+    as_labels,
+    as_numpy,
+    check_batch,
+    check_labels,
+    check_row_shape,
+    is_array,
+    is_pair,
+    meaning_of,
+    to_sample,
+)
 
 DEFAULT_SAMPLES = 256  # what calibrating needs; more changes int8 ranges little
 SEED = 0
@@ -29,8 +44,6 @@ FORMS = (
     "(class folders are labels), or file.py:function"
 )
 RETURNS = "return arrays, (x, y), a dict of arrays, or batches of them"
-
-Scale = tuple[float, int]  # real = scale * (q - zero point)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +102,7 @@ def open_data(
     Raises BadData for names, shapes, dtypes or labels that do not fit, empty data and, when the sample is read, values
     that are not finite; MissingTool for image folders without Pillow.
     """
-    _check_batch(graph)
+    check_batch(graph)
     text = str(spec)
     wanted = None if samples is None or split is not None else samples
     if samples is not None and samples < 1:
@@ -97,7 +110,7 @@ def open_data(
     dataset = _open(text, graph, scale, role, wanted)
     if not len(dataset):
         raise BadData(f"{text} holds no samples", FORMS)
-    _check_labels(dataset, graph)
+    check_labels(dataset.name, dataset.labels, graph)
     dataset[0]  # fail on the first sample now rather than after a model was loaded into an engine
     return selected(dataset, samples, split)
 
@@ -115,11 +128,11 @@ def from_arrays(
     graph: Graph, arrays: Mapping[str, Any], labels: Any = None, *, scale: Scale | None = None, name: str = "data"
 ) -> Dataset:
     """A Dataset of arrays in memory: {input name: [n, ...]} and labels [n]. Raises BadData as `open_data` does."""
-    _check_batch(graph)
+    check_batch(graph)
     dataset = _of_arrays(name, graph, arrays, labels, scale)
     if not len(dataset):
         raise BadData(f"{name} holds no samples")
-    _check_labels(dataset, graph)
+    check_labels(dataset.name, dataset.labels, graph)
     return dataset
 
 
@@ -181,20 +194,20 @@ def _only_input(graph: Graph, where: str) -> str:
 
 def _of_arrays(where: str, graph: Graph, arrays: Mapping[str, Any], labels: Any, scale: Scale | None) -> Dataset:
     """Samples are rows of the arrays. An array may lack axes of size 1 (28x28 for 28x28x1), never reorder any."""
-    inputs = {name: _as_array(array, f"{where}: '{name}'") for name, array in arrays.items()}
+    inputs = {name: as_array(array, f"{where}: '{name}'") for name, array in arrays.items()}
     counts = {name: array.shape[0] if array.ndim else 0 for name, array in inputs.items()}
     if len(set(counts.values())) != 1:
         raise BadData(f"{where}: the arrays hold different numbers of samples: {counts}")
     count = next(iter(counts.values()))
     meanings = {}
     for name, array in inputs.items():
-        _check_row_shape(array.shape[1:], graph, name, where)
-        meanings[name] = _meaning(array.dtype, graph, name, scale, where)
+        check_row_shape(array.shape[1:], graph, name, where)
+        meanings[name] = meaning_of(array.dtype, graph, name, scale, where)
 
     def read(row: int) -> dict[str, Array]:
-        return {name: _to_sample(array[row], graph, name, meanings[name], row) for name, array in inputs.items()}
+        return {name: to_sample(array[row], graph, name, meanings[name], row) for name, array in inputs.items()}
 
-    return Dataset(where, np.arange(count), read, _as_labels(labels, count, where))
+    return Dataset(where, np.arange(count), read, as_labels(labels, count, where))
 
 
 def _of_folder(path: Path, graph: Graph, scale: Scale | None) -> Dataset:
@@ -210,8 +223,8 @@ def _of_folder(path: Path, graph: Graph, scale: Scale | None) -> Dataset:
     def read(row: int) -> dict[str, Array]:
         file = listing.files[row]
         array = decode(file)
-        _check_row_shape(array.shape, graph, name, str(file))
-        return {name: _to_sample(array, graph, name, _meaning(array.dtype, graph, name, scale, str(file)), row)}
+        check_row_shape(array.shape, graph, name, str(file))
+        return {name: to_sample(array, graph, name, meaning_of(array.dtype, graph, name, scale, str(file)), row)}
 
     labels = None if listing.labels is None else np.asarray(listing.labels, np.int64)
     notes = tuple(text for text in (listing.note, note) if text)
@@ -259,7 +272,7 @@ def _watched(where: str, items: Iterable[Any]) -> Iterator[Any]:
 
 def _of_result(where: str, graph: Graph, result: Any, scale: Scale | None, wanted: int | None) -> Dataset:
     """Arrays, {name: array}, (x, y), or an iterable of batches or samples of any of these (a DataLoader, a list)."""
-    if isinstance(result, Mapping) or _is_array(result) or _is_pair(result):
+    if isinstance(result, Mapping) or is_array(result) or is_pair(result):
         return _of_arrays(where, graph, *_unpack(result, graph, where), scale)
     if not isinstance(result, Iterable) and not (hasattr(result, "__getitem__") and hasattr(result, "__len__")):
         raise BadData(f"{where} returned {type(result).__name__}", RETURNS)
@@ -269,12 +282,12 @@ def _of_result(where: str, graph: Graph, result: Any, scale: Scale | None, wante
     items: Iterable[Any] = result if isinstance(result, Iterable) else (result[i] for i in range(len(result)))
     for item in _watched(where, items):
         inputs, label = _unpack(item, graph, where)
-        batch = {name: _as_array(array, where) for name, array in inputs.items()}
+        batch = {name: as_array(array, where) for name, array in inputs.items()}
         single = all(array.ndim < len(graph[name].shape) for name, array in batch.items())
         batch = {name: array[None] for name, array in batch.items()} if single else batch
         parts.append(batch)
         if label is not None:
-            labels.append(np.asarray(_numpy(label))[None] if single else np.asarray(_numpy(label)))
+            labels.append(np.asarray(as_numpy(label))[None] if single else np.asarray(as_numpy(label)))
         total += next(iter(batch.values())).shape[0]
         if wanted is not None and total >= wanted:
             break
@@ -291,143 +304,13 @@ def _of_result(where: str, graph: Graph, result: Any, scale: Scale | None, wante
 def _unpack(item: Any, graph: Graph, where: str) -> tuple[dict[str, Any], Any]:
     if isinstance(item, Mapping):
         return _named(item, graph, where)
-    if _is_array(item):
+    if is_array(item):
         return {_only_input(graph, where): item}, None
     if isinstance(item, Sequence) and len(item) == len(graph.inputs) + 1:
         return dict(zip(graph.inputs, item[:-1], strict=True)), item[-1]
     if isinstance(item, Sequence) and len(item) == len(graph.inputs):
         return dict(zip(graph.inputs, item, strict=True)), None
     raise BadData(f"{where} gave {type(item).__name__}", RETURNS)
-
-
-# ----------------------------------------------------------------------------------------------------------- checks
-
-
-def _is_array(value: Any) -> bool:
-    return isinstance(value, np.ndarray) or hasattr(value, "detach")
-
-
-def _is_pair(value: Any) -> bool:
-    """A tuple of arrays is (x, y) or several inputs; a list is a list of samples or batches."""
-    return isinstance(value, tuple) and all(_is_array(v) for v in value)
-
-
-def _numpy(value: Any) -> Any:
-    return value.detach().cpu().numpy() if hasattr(value, "detach") else value
-
-
-def _as_array(value: Any, where: str) -> Array:
-    array = _numpy(value)
-    try:
-        array = array if isinstance(array, np.ndarray) else np.asarray(array)
-    except ValueError as error:
-        raise BadData(f"{where} is not one array: {error}") from error
-    if array.dtype.kind not in "iufb":
-        kind = "text" if array.dtype.kind in "US" else str(array.dtype)
-        hint = "encode it as numbers; classes are 0, 1, ... in the order of the model's outputs"
-        raise BadData(f"{where} holds {kind}, not numbers", hint)
-    return cast(Array, array)
-
-
-def _as_labels(labels: Any, count: int, where: str) -> Array | None:
-    if labels is None:
-        return None
-    array = _as_array(labels, f"{where}: the array of labels")
-    if array.ndim == 0 or array.shape[0] != count:
-        raise BadData(f"{where}: {array.shape[0] if array.ndim else 1} labels for {count} samples")
-    if array.dtype.kind == "f" and np.array_equal(array, np.trunc(array)):
-        return array.astype(np.int64)  # classes that were saved as real numbers, as a .csv's are
-    return array
-
-
-def _check_batch(graph: Graph) -> None:
-    wrong = {n: graph[n].shape for n in graph.inputs if not graph[n].shape or graph[n].shape[0] != 1}
-    if wrong:
-        raise BadData(f"data is fed one sample at a time, but the inputs are {wrong}", "fix the batch at 1: --shape NAME=1,...")
-
-
-def _check_row_shape(row: Shape, graph: Graph, name: str, where: str) -> None:
-    expected = source_shape(graph, name)
-    if graph.states:  # a sample is a sequence: time, then one step after another
-        if len(row) < 2 or 0 in row:
-            raise BadData(f"{where}: input '{name}' needs sequences, got {list(row)} a sample", _sequence(expected))
-        row = row[1:]
-    if row != expected and [n for n in row if n != 1] != [n for n in expected if n != 1]:
-        raise BadData(
-            f"{where}: input '{name}' needs samples of shape {list(expected[1:])}, got {list(row)}",
-            "data is given in the source model's layout"
-            if sorted(row) == sorted(expected[1:])
-            else _sequence(expected)
-            if graph.states
-            else f"give one array of shape [n, {', '.join(map(str, expected[1:]))}], a sample a row",
-        )
-
-
-def _sequence(expected: Shape) -> str:
-    return f"the network carries states: give arrays of shape [n, time, {', '.join(map(str, expected[1:]))}]"
-
-
-def _meaning(dtype: np.dtype[Any], graph: Graph, name: str, scale: Scale | None, where: str) -> Scale | None:
-    """(scale, zero point) that turns this array into real numbers, None when it is taken as it is."""
-    tensor, spec = graph[name], graph.contract.input(name)
-    if dtype.kind == "f":
-        return None
-    if scale is not None and (tensor.quant is not None or tensor.dtype.startswith("float")):
-        return scale
-    if tensor.quant is not None and dtype == NUMPY_DTYPES[tensor.dtype]:
-        return None
-    if tensor.quant is None and not tensor.dtype.startswith("float"):
-        return None  # ids
-    if spec.scale is not None:
-        return spec.scale, spec.zero_point or 0
-    raise BadData(
-        f"{where}: input '{name}' takes real numbers, the data is {dtype}",
-        "say what it means with --data-scale S,Z (real = S * (q - Z)); --data-scale 1,0 takes the integers as they are",
-    )
-
-
-def _to_sample(row: Array, graph: Graph, name: str, meaning: Scale | None, index: int) -> Array:
-    """One sample of source_shape (a sequence of such, for a graph with states): float32, or the input's own integers.
-
-    Those are ids, or data already quantized.
-    """
-    tensor = graph[name]
-    shape = ((-1,) if graph.states else ()) + source_shape(graph, name)
-    array = np.asarray(row)
-    kind = NUMPY_DTYPES[tensor.dtype]
-    if meaning is not None:
-        array = (array.astype(np.float64) - meaning[1]) * meaning[0]
-    if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-        raise BadData(f"sample {index} of input '{name}' holds NaN or infinity", "clean or drop that sample")
-    takes_real = tensor.quant is not None or tensor.dtype.startswith("float")
-    if array.dtype.kind == "f" and takes_real:
-        return array.astype(np.float32).reshape(shape)
-    if array.dtype.kind == "f" and not np.array_equal(array, np.trunc(array)):
-        raise BadData(f"sample {index} of input '{name}' holds fractions, the input is {tensor.dtype} (ids)")
-    if tensor.dtype != "bool" and array.size:
-        limits = np.iinfo(cast(Any, kind))
-        if array.min() < limits.min or array.max() > limits.max:
-            raise BadData(f"sample {index} of input '{name}' does not fit {tensor.dtype}")
-    return array.astype(kind).reshape(shape)
-
-
-def _check_labels(dataset: Dataset, graph: Graph) -> None:
-    """Integer class labels must name one of the output's classes (one output, more than one class)."""
-    if dataset.labels is None or len(graph.outputs) != 1:
-        return
-    shape = graph[graph.outputs[0]].shape
-    classes = shape[-1] if shape else 1
-    try:
-        labels = metrics.class_labels(dataset.labels)
-    except BadData:
-        return  # not classes: accuracy will say so
-    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
-    if classes > 1 and int(np.prod(shape)) == classes and wrong.size:
-        first = int(wrong[0])
-        raise BadData(
-            f"{dataset.name}: label {int(labels[first])} of sample {first} is out of range: the model has {classes} classes",
-            f"{wrong.size} of {labels.size} labels are not in 0..{classes - 1}",
-        )
 
 
 # -------------------------------------------------------------------------------------------------------- selection
