@@ -9,31 +9,24 @@ from __future__ import annotations
 import hashlib
 import inspect as inspect_module
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
-from functools import partial
-from itertools import islice
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit import evaluate
 from edgekit.bench.measuring import RUNNERS, measure
 from edgekit.bench.on_device import Settings as TimingSettings
 from edgekit.bench.remote import Address, address, bound, is_address
-from edgekit.coarse import coarse_inputs
-from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data, selected
+from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data
 from edgekit.distilling import Distiller, DistilResult, DistilSettings, parse_losses
 from edgekit.errors import BadConfig
 from edgekit.exporting import Exported, export_files
 from edgekit.graph import Graph
 from edgekit.inspection import Inspection, inspect_graph
-from edgekit.ladder import Climb, Rung, Way, climb
 from edgekit.load import applicable
 from edgekit.load import load as load  # the first verb, as it is
-from edgekit.measure import Measurement
-from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, Rounding, layer_sqnr
-from edgekit.passes.quantize.apply import IO
-from edgekit.pipeline import Layout, Source, open_model, quantize_graph
+from edgekit.pipeline import Layout, open_model
 from edgekit.pruning import Pruner, PruneResult, ScanRow, Settings, check_goal
+from edgekit.quantizing import quantize as quantize
 from edgekit.recipe import Recipe, changes, data_hash, versions
 from edgekit.report.model import RunReport
 from edgekit.target import Target, find_target, parse_size
@@ -42,12 +35,9 @@ from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
 if TYPE_CHECKING:
     from edgekit.bench.serial import BoardTest
     from edgekit.passes.finetune import Progress
-    from edgekit.passes.finetune_qat import QatReport
 
 __all__ = ["apply", "bench", "distill", "export", "inspect", "load", "prune", "quantize", "verify"]
 
-# Samples that per-layer SQNR is measured on: it runs the network in NumPy, layer by layer.
-SQNR_SAMPLES = 8
 # Samples that a benchmark runs on the emulated core when data is given (instruction counts hardly vary with the data).
 BENCH_SAMPLES = 4
 
@@ -55,148 +45,7 @@ BENCH_SAMPLES = 4
 def inspect(model: str | Path | Graph, target: str | Target | None = None, **load_options: Any) -> Inspection:
     """The facts of a model; with a target, only that target's engines are checked."""
     source = open_model(model, **load_options)
-    return inspect_graph(source.graph, *([_target(target).engines] if target is not None else []))
-
-
-@dataclass(frozen=True)
-class QuantizeResult:
-    """files: {file name: bytes}, one file. graph: the integer Graph. float_accuracy, accuracy, accuracy_drop: on the
-    evaluation data, or unavailable with the reason. layers: per-layer SQNR on the first `layer_samples` calibration samples,
-    worst first. way: how it was quantized; climb: all that was tried for `max_drop`; recipe: what makes it again (None where
-    the model or data was no file); qat: how training went."""
-
-    source: Source
-    files: Mapping[str, bytes]
-    graph: Graph
-    report: QuantReport
-    float_accuracy: Measurement
-    accuracy: Measurement
-    accuracy_drop: Measurement
-    layers: tuple[LayerSqnr, ...]
-    layer_samples: int
-    notes: tuple[str, ...]
-    way: Way = field(default_factory=Way)
-    climb: Climb | None = None
-    recipe: Recipe | None = None
-    qat: QatReport | None = None
-
-
-def quantize(
-    model: str | Path | Graph,
-    out: str | Path,
-    data: str | Path | Dataset,
-    *,
-    eval: str | Path | Dataset | None = None,
-    split: float | str | None = None,
-    scheme: str = "int8",
-    observer: ObserverName = "minmax",
-    samples: int = DEFAULT_SAMPLES,
-    io: IO = "int8",
-    io_layout: Layout | None = None,
-    target: str | Target | None = None,
-    data_scale: Scale | None = None,
-    equalize: bool = False,
-    bias_correction: bool = False,
-    rounding: Rounding = "nearest",
-    keep_float: Sequence[str] = (),
-    qat: int = 0,
-    max_drop: float | None = None,
-    say: Callable[[Rung], None] | None = None,
-    checkpoint: Path | None = None,
-    progress: Callable[[str, Progress], None] | None = None,
-    **load_options: Any,
-) -> QuantizeResult:
-    """Calibrate on `data` and quantize. `out`'s suffix picks the engine (.tflite, .onnx); a microcontroller `target` holds
-    a .tflite to what TFLite-Micro has. Accuracy is judged on `eval`, or on the share `split` keeps from `data`.
-
-    equalize, bias_correction, rounding, keep_float, qat (epochs): see `pipeline.quantize_graph`. max_drop: points that may be
-    lost; ways are then tried until one loses no more (see `ladder`), and the best is taken if none does.
-    checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
-    source = open_model(model, **load_options)
-    path = Path(out)
-    engine = _file_engine(path, None if target is None else _target(target))
-    calibration = _dataset(data, source.graph, samples, data_scale, split, "train")
-    judged = calibration.held_out if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
-    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), qat)
-    learn = _dataset(data, source.graph, None, data_scale, split, "train") if qat or max_drop is not None else None
-    show = None if progress is None else partial(progress, "qat")
-    climbed, board = None, None if target is None else _target(target)
-    if max_drop is None:
-        done = quantize_graph(
-            source.graph,
-            calibration,
-            engine,
-            io=io,
-            layout=io_layout,
-            train=learn,
-            checkpoint=checkpoint,
-            progress=show,
-            **asdict(way),
-        )
-    else:
-        if judged is None:
-            raise BadConfig("max_drop needs data to judge on", "give eval, or split")
-        climbed = climb(
-            source.graph,
-            calibration,
-            judged,
-            engine,
-            max_drop,
-            start=way,
-            io=io,
-            layout=io_layout,
-            train=learn,
-            target=board,
-            say=say,
-            checkpoint=checkpoint,
-            progress=show,
-        )
-        assert climbed.done is not None
-        done, way = climbed.done, climbed.way
-    before = evaluate.accuracy(done.before, judged)
-    after = evaluate.accuracy(done.after, judged)
-    files = {path.name: write_model(done.after, engine)}
-    named = all(d is None or not isinstance(d, Dataset) for d in (data, eval)) and not isinstance(model, Graph)
-    recipe = None
-    if named:
-        options: dict[str, Any] = {
-            "model": str(model),
-            "out": str(out),
-            "data": str(data),
-            "eval": None if eval is None else str(eval),
-        }
-        options |= {"split": split, "samples": samples, "io": io, "io_layout": io_layout, "data_scale": data_scale}
-        options |= {"target": target if target is None or isinstance(target, str) else target.name, **way.options()}
-        lock = {
-            "model": source.sha256,
-            "data": data_hash(calibration),
-            "training_data": data_hash(learn) if way.qat else "",
-            "out": hashlib.sha256(files[path.name]).hexdigest(),
-        }
-        recipe = Recipe("quantize", {**options, "load": load_options}, lock, versions())
-    return QuantizeResult(
-        source,
-        files,
-        done.after,
-        done.report,
-        before,
-        after,
-        evaluate.drop(before, after),
-        tuple(layer_sqnr(done.report.trained or done.before, done.after, islice(calibration, SQNR_SAMPLES))),
-        min(SQNR_SAMPLES, done.report.samples),
-        (*calibration.notes, *coarse_inputs(done.after, calibration), *_loops(done.after)),
-        way,
-        climbed,
-        recipe,
-        done.qat,
-    )
-
-
-def _loops(graph: Graph) -> tuple[str, ...]:
-    """What to know of recurrent layers that TFLite runs as loops."""
-    ops = sorted({node.op for node in graph.nodes if node.attrs.get("loop") and graph[node.outputs[0]].quant is not None})
-    engines = "TFLite and TFLite-Micro; for C quantize to .onnx, or export the float model with --data"
-    return (f"{', '.join(ops)}: a loop of TFLite operators, for {engines}",) if ops else ()
+    return inspect_graph(source.graph, *([find_target(target).engines] if target is not None else []))
 
 
 @dataclass(frozen=True)
@@ -247,8 +96,8 @@ def export(
     ram_budget: bytes (or "20K") that C may take in RAM, stack included: layers then run a few rows at a time.
     Golden vectors of the project come from `data`, or are random. Raises DoesNotFit when the plan exceeds the board.
     """
-    source, board = open_model(model, **load_options), _target(target)
-    dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "train")
+    source, board = open_model(model, **load_options), find_target(target)
+    dataset = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="train")
     return export_files(
         source,
         board,
@@ -292,8 +141,8 @@ def bench(
     (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step (TargetResult.by_op).
     """
     source = open_model(model, **load_options)
-    feed = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
-    judged = None if eval is None else _dataset(eval, source.graph, None, data_scale, None, "test")
+    feed = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="test")
+    judged = None if eval is None else open_data(eval, source.graph, scale=data_scale, role="test")
     named = targets if isinstance(targets, list) else [targets]
     boards, devices = bindings(named, runner)
     if (against is not None or engines) and runner != "host" and not any(devices):
@@ -301,7 +150,7 @@ def bench(
     other = None if against is None else open_model(against)
     exported = None
     if data is not None and any(d is not None and d.scheme == "serial" for d in devices):
-        exported = _dataset(data, source.graph, DEFAULT_SAMPLES, data_scale, None, "train")
+        exported = open_data(data, source.graph, samples=DEFAULT_SAMPLES, scale=data_scale, role="train")
     timing = TimingSettings(
         threads, against=None if other is None else (other.text, other.graph), engines=engines, exported=exported
     )
@@ -344,7 +193,7 @@ def verify(
         other = open_model(against, **shared if isinstance(against, Graph) else applicable(against, shared)).graph
         load_options = load_options if isinstance(model, Graph) else applicable(model, load_options)
     source = open_model(model, **load_options)
-    dataset = None if data is None else _dataset(data, source.graph, samples, data_scale, None, "test")
+    dataset = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="test")
     return verify_model(
         source.graph,
         engines,
@@ -353,7 +202,7 @@ def verify(
         against=other,
         tolerance=tolerance,
         require=require,
-        target=_target(target),
+        target=find_target(target),
     )
 
 
@@ -385,8 +234,8 @@ def distill(
     large = open_model(teacher, **load_options)
     own = {k: v for k, v in (("weights", student_weights), ("args", student_args)) if v}
     small = None if student is None else open_model(student, **own)
-    training = _dataset(data, large.graph, None, data_scale, split, "train")
-    judged = training.held_out if eval is None else _dataset(eval, large.graph, None, data_scale, None, "test")
+    training = open_data(data, large.graph, scale=data_scale, split=split, role="train")
+    judged = training.held_out if eval is None else open_data(eval, large.graph, scale=data_scale, role="test")
     result = Distiller(large, small, settings, training, judged, checkpoint, progress).run(Path(out))
     if any(isinstance(v, Dataset | Graph) for v in (teacher, student, data, eval)):
         return result
@@ -459,10 +308,10 @@ def _pruner(
     sizes = {name: None if size is None else parse_size(size) for name, size in (("flash", flash), ("ram", ram))}
     own = Settings(**{**{k: v for k, v in options.items() if k in names}, **sizes})
     source = open_model(model, **{k: v for k, v in options.items() if k not in names})
-    training = None if data is None else _dataset(data, source.graph, None, scale, split, "train")
+    training = None if data is None else open_data(data, source.graph, scale=scale, split=split, role="train")
     held = None if training is None else training.held_out
-    judged = held if eval is None else _dataset(eval, source.graph, None, scale, None, "test")
-    board = None if target is None else _target(target)
+    judged = held if eval is None else open_data(eval, source.graph, scale=scale, role="test")
+    board = None if target is None else find_target(target)
     return Pruner(source, own, board, training, judged, checkpoints, progress), own
 
 
@@ -482,7 +331,7 @@ def verify_board(
     if where.scheme != "serial":
         raise BadConfig(f"verify reads boards over serial://, not {runner}", "bench --runner ssh://… checks outputs there too")
     graph = open_model(model, **load_options).graph
-    exported = None if data is None else _dataset(data, graph, DEFAULT_SAMPLES, data_scale, None, "train")
+    exported = None if data is None else open_data(data, graph, samples=DEFAULT_SAMPLES, scale=data_scale, role="train")
     return ask_board(where, graph, exported, announce)
 
 
@@ -497,35 +346,4 @@ def bindings(targets: Sequence[str | Target], runner: str = "auto") -> tuple[lis
         if len(pairs) != 1 or any(devices):
             raise BadConfig(f"--runner {runner} is one device; there are several targets", f"bind each: --target T={runner}")
         devices = [address(runner)]
-    return [_target(t) for t, _ in pairs], devices
-
-
-def write_model(graph: Graph, engine: str) -> bytes:
-    """The graph as one file of the engine's format."""
-    if engine == "onnx":
-        from edgekit.export.onnx import export_onnx
-
-        return export_onnx(graph)
-    from edgekit.export.tflite import export_tflite
-
-    return export_tflite(graph)
-
-
-def _file_engine(out: Path, target: Target | None) -> str:
-    if out.suffix == ".onnx":
-        return "onnx"
-    if out.suffix == ".tflite":
-        return "tflm" if target is not None and target.kind == "mcu" else "tflite"
-    raise BadConfig(f"cannot tell the format of '{out}' from its suffix", "name the output .tflite or .onnx")
-
-
-def _target(target: str | Target) -> Target:
-    return target if isinstance(target, Target) else find_target(target)
-
-
-def _dataset(
-    data: str | Path | Dataset, graph: Graph, samples: int | None, scale: Scale | None, split: float | str | None, role: str
-) -> Dataset:
-    if isinstance(data, Dataset):
-        return selected(data, samples, split)
-    return open_data(data, graph, samples=samples, scale=scale, split=split, role=role)
+    return [find_target(t) for t, _ in pairs], devices

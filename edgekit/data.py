@@ -85,7 +85,7 @@ class Dataset:
 
 
 def open_data(
-    spec: str | Path,
+    spec: str | Path | Dataset,
     graph: Graph,
     *,
     samples: int | None = None,
@@ -93,7 +93,7 @@ def open_data(
     split: float | str | None = None,
     role: str = "train",
 ) -> Dataset:
-    """The data at `spec` as samples of `graph`'s inputs.
+    """The data at `spec` as samples of `graph`'s inputs; a Dataset passes, `samples` and `split` applied.
 
     samples: at most so many (None: all), drawn evenly at random with a fixed seed and kept in file order; an iterable of
     batches is read once, from its start, and held. split: "20%" or 0.2 sets that share aside, drawn the same way,
@@ -102,6 +102,8 @@ def open_data(
     Raises BadData for names, shapes, dtypes or labels that do not fit, empty data and, when the sample is read, values
     that are not finite; MissingTool for image folders without Pillow.
     """
+    if isinstance(spec, Dataset):
+        return selected(spec, samples, split)
     check_batch(graph)
     text = str(spec)
     wanted = None if samples is None or split is not None else samples

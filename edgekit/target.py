@@ -346,9 +346,11 @@ def _inline(text: str) -> Target:
     )
 
 
-def find_target(text: str) -> Target:
-    """The device `text` names: a profile's name or alias (case, spaces and punctuation do not matter), a .toml file, an
+def find_target(text: str | Target) -> Target:
+    """The device `text` names (a Target is its own): a profile's name or alias (case, spaces and punctuation do not matter), a .toml file, an
     inline board (cortex-m4:flash=512K,ram=128K,clock=84M) or a class (mcu, rpi, phone). Raises BadTarget with near names."""
+    if isinstance(text, Target):
+        return text
     text = text.strip()
     core = text.partition(":")[0].strip().lower()
     known = {**CORES, **SOURCE_ONLY}

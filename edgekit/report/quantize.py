@@ -11,7 +11,7 @@ from edgekit.report.numbers import amount, difference, size
 from edgekit.report.table import text_table
 
 if TYPE_CHECKING:
-    from edgekit.api import QuantizeResult
+    from edgekit.quantizing import QuantizeResult
 
 WORST = 5  # layers shown
 

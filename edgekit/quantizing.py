@@ -1,0 +1,191 @@
+"""`quantize`: calibrate a float model on data, quantize, judge before and after, and say what makes the file again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgekit import evaluate
+from edgekit.coarse import coarse_inputs
+from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data
+from edgekit.errors import BadConfig
+from edgekit.graph import Graph
+from edgekit.ladder import Climb, Rung, Way, climb
+from edgekit.measure import Measurement
+from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, Rounding, layer_sqnr
+from edgekit.passes.quantize.apply import IO
+from edgekit.pipeline import Layout, Source, open_model, quantize_graph
+from edgekit.recipe import Recipe, data_hash, versions
+from edgekit.target import Target, find_target
+
+if TYPE_CHECKING:
+    from edgekit.passes.finetune import Progress
+    from edgekit.passes.finetune_qat import QatReport
+
+# Samples that per-layer SQNR is measured on: it runs the network in NumPy, layer by layer.
+SQNR_SAMPLES = 8
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """files: {file name: bytes}, one file. graph: the integer Graph. float_accuracy, accuracy, accuracy_drop: on the
+    evaluation data, or unavailable with the reason. layers: per-layer SQNR on the first `layer_samples` calibration samples,
+    worst first. way: how it was quantized; climb: all that was tried for `max_drop`; recipe: what makes it again (None where
+    the model or data was no file); qat: how training went."""
+
+    source: Source
+    files: Mapping[str, bytes]
+    graph: Graph
+    report: QuantReport
+    float_accuracy: Measurement
+    accuracy: Measurement
+    accuracy_drop: Measurement
+    layers: tuple[LayerSqnr, ...]
+    layer_samples: int
+    notes: tuple[str, ...]
+    way: Way = field(default_factory=Way)
+    climb: Climb | None = None
+    recipe: Recipe | None = None
+    qat: QatReport | None = None
+
+
+def quantize(
+    model: str | Path | Graph,
+    out: str | Path,
+    data: str | Path | Dataset,
+    *,
+    eval: str | Path | Dataset | None = None,
+    split: float | str | None = None,
+    scheme: str = "int8",
+    observer: ObserverName = "minmax",
+    samples: int = DEFAULT_SAMPLES,
+    io: IO = "int8",
+    io_layout: Layout | None = None,
+    target: str | Target | None = None,
+    data_scale: Scale | None = None,
+    equalize: bool = False,
+    bias_correction: bool = False,
+    rounding: Rounding = "nearest",
+    keep_float: Sequence[str] = (),
+    qat: int = 0,
+    max_drop: float | None = None,
+    say: Callable[[Rung], None] | None = None,
+    checkpoint: Path | None = None,
+    progress: Callable[[str, Progress], None] | None = None,
+    **load_options: Any,
+) -> QuantizeResult:
+    """Calibrate on `data` and quantize. `out`'s suffix picks the engine (.tflite, .onnx); a microcontroller `target` holds
+    a .tflite to what TFLite-Micro has. Accuracy is judged on `eval`, or on the share `split` keeps from `data`.
+
+    equalize, bias_correction, rounding, keep_float, qat (epochs): see `pipeline.quantize_graph`. max_drop: points that may be
+    lost; ways are then tried until one loses no more (see `ladder`), and the best is taken if none does.
+    checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
+    source = open_model(model, **load_options)
+    path = Path(out)
+    engine = _file_engine(path, None if target is None else find_target(target))
+    calibration = open_data(data, source.graph, samples=samples, scale=data_scale, split=split, role="train")
+    judged = calibration.held_out if eval is None else open_data(eval, source.graph, scale=data_scale, role="test")
+    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), qat)
+    learn = open_data(data, source.graph, scale=data_scale, split=split, role="train") if qat or max_drop is not None else None
+    show = None if progress is None else partial(progress, "qat")
+    climbed, board = None, None if target is None else find_target(target)
+    if max_drop is None:
+        done = quantize_graph(
+            source.graph,
+            calibration,
+            engine,
+            io=io,
+            layout=io_layout,
+            train=learn,
+            checkpoint=checkpoint,
+            progress=show,
+            **asdict(way),
+        )
+    else:
+        if judged is None:
+            raise BadConfig("max_drop needs data to judge on", "give eval, or split")
+        climbed = climb(
+            source.graph,
+            calibration,
+            judged,
+            engine,
+            max_drop,
+            start=way,
+            io=io,
+            layout=io_layout,
+            train=learn,
+            target=board,
+            say=say,
+            checkpoint=checkpoint,
+            progress=show,
+        )
+        assert climbed.done is not None
+        done, way = climbed.done, climbed.way
+    before = evaluate.accuracy(done.before, judged)
+    after = evaluate.accuracy(done.after, judged)
+    files = {path.name: write_model(done.after, engine)}
+    named = all(d is None or not isinstance(d, Dataset) for d in (data, eval)) and not isinstance(model, Graph)
+    recipe = None
+    if named:
+        options: dict[str, Any] = {
+            "model": str(model),
+            "out": str(out),
+            "data": str(data),
+            "eval": None if eval is None else str(eval),
+        }
+        options |= {"split": split, "samples": samples, "io": io, "io_layout": io_layout, "data_scale": data_scale}
+        options |= {"target": target if target is None or isinstance(target, str) else target.name, **way.options()}
+        lock = {
+            "model": source.sha256,
+            "data": data_hash(calibration),
+            "training_data": data_hash(learn) if way.qat else "",
+            "out": hashlib.sha256(files[path.name]).hexdigest(),
+        }
+        recipe = Recipe("quantize", {**options, "load": load_options}, lock, versions())
+    return QuantizeResult(
+        source,
+        files,
+        done.after,
+        done.report,
+        before,
+        after,
+        evaluate.drop(before, after),
+        tuple(layer_sqnr(done.report.trained or done.before, done.after, islice(calibration, SQNR_SAMPLES))),
+        min(SQNR_SAMPLES, done.report.samples),
+        (*calibration.notes, *coarse_inputs(done.after, calibration), *_loops(done.after)),
+        way,
+        climbed,
+        recipe,
+        done.qat,
+    )
+
+
+def _loops(graph: Graph) -> tuple[str, ...]:
+    """What to know of recurrent layers that TFLite runs as loops."""
+    ops = sorted({node.op for node in graph.nodes if node.attrs.get("loop") and graph[node.outputs[0]].quant is not None})
+    engines = "TFLite and TFLite-Micro; for C quantize to .onnx, or export the float model with --data"
+    return (f"{', '.join(ops)}: a loop of TFLite operators, for {engines}",) if ops else ()
+
+
+def write_model(graph: Graph, engine: str) -> bytes:
+    """The graph as one file of the engine's format."""
+    if engine == "onnx":
+        from edgekit.export.onnx import export_onnx
+
+        return export_onnx(graph)
+    from edgekit.export.tflite import export_tflite
+
+    return export_tflite(graph)
+
+
+def _file_engine(out: Path, target: Target | None) -> str:
+    if out.suffix == ".onnx":
+        return "onnx"
+    if out.suffix == ".tflite":
+        return "tflm" if target is not None and target.kind == "mcu" else "tflite"
+    raise BadConfig(f"cannot tell the format of '{out}' from its suffix", "name the output .tflite or .onnx")
