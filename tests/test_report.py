@@ -17,7 +17,7 @@ from edgekit.report.numbers import amount, difference, evidence, percent, size
 from edgekit.report.run import run_markdown, run_text
 from edgekit.report.table import markdown_table, text_table
 from edgekit.report.verify import verify_text
-from edgekit.verify import EngineRow, LayerGap, VerifyReport
+from edgekit.verdict import EngineRow, LayerGap, VerifyReport
 
 
 def test_json_goes_there_and_back(run_report: RunReport, tmp_path: Path) -> None:

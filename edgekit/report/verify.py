@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgekit.report.numbers import NONE
 from edgekit.report.table import text_table
-from edgekit.verify import EngineRow, LayerGap, VerifyReport
+from edgekit.verdict import EngineRow, LayerGap, VerifyReport
 
 if TYPE_CHECKING:
     from edgekit.bench.serial import BoardTest
