@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edgekit.bench.emulate.machine import FlashCache, Profile
+from edgekit.bench.emulate.counter import FlashCache, Profile
 from edgekit.bench.thumb import PC, Instruction, decode
 from edgekit.measure import UNITS, Measurement, unavailable
 from edgekit.target import Target

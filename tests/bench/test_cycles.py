@@ -13,8 +13,8 @@ import pytest
 
 from edgekit.bench import cycles
 from edgekit.bench.emulate import emulate
+from edgekit.bench.emulate.counter import FlashCache, Profile
 from edgekit.bench.emulate.image import build_firmware
-from edgekit.bench.emulate.machine import FlashCache, Profile
 from edgekit.bench.thumb import decode
 from edgekit.boundary import random_feeds
 from edgekit.export.c import export_c, interface

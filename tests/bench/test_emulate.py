@@ -279,6 +279,6 @@ def test_damaged_elf() -> None:
 
 
 def test_counter_struct_is_the_one_in_c() -> None:
-    from edgekit.bench.emulate.machine import _Counter
+    from edgekit.bench.emulate.counter import Counter
 
-    assert ctypes.sizeof(_Counter) == 136
+    assert ctypes.sizeof(Counter) == 136

@@ -14,8 +14,9 @@ from collections.abc import Mapping, Sequence
 
 from edgekit.bench.elf import parse
 from edgekit.bench.emulate import qemu, unicorn
+from edgekit.bench.emulate.counter import FlashCache
 from edgekit.bench.emulate.image import TOOLCHAINS, Image, build_firmware, down, up
-from edgekit.bench.emulate.machine import FlashCache, Machine, Region
+from edgekit.bench.emulate.machine import Machine, Region
 from edgekit.bench.emulate.result import BUDGET, Emulation, Step
 from edgekit.errors import BadConfig, EdgekitError
 from edgekit.export.c.interface import Interface

@@ -21,6 +21,7 @@ import numpy as np
 
 from edgekit.bench.elf import STT_FUNC, Elf
 from edgekit.bench.emulate.arch import ARCHES
+from edgekit.bench.emulate.counter import Cache, Counter, FlashCache, Profile
 from edgekit.bench.toolchain import INSTALL, shared_library
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
 from edgekit.target import Core
@@ -30,68 +31,6 @@ PAINT = 0xA5A5A5A5
 OVERFLOW = 1 << 20  # a fault this close below the stack's memory is the stack growing out of it
 SYS_OPEN, SYS_CLOSE, SYS_WRITEC, SYS_WRITE0, SYS_WRITE, SYS_EXIT, SYS_EXIT_EXTENDED = 0x01, 0x02, 0x03, 0x04, 0x05, 0x18, 0x20
 SEMIHOSTING = 0xAB
-
-
-class _Counter(ctypes.Structure):
-    """The struct `counter` of counter.c."""
-
-    _fields_ = (
-        ("base", ctypes.c_uint64),
-        ("bytes", ctypes.c_uint64),
-        ("code", ctypes.c_void_p),
-        ("known", ctypes.c_void_p),
-        ("issued", ctypes.c_void_p),
-        ("total", ctypes.c_uint64),
-        ("budget", ctypes.c_uint64),
-        ("stop", ctypes.c_void_p),
-        ("stray", ctypes.c_uint64),
-        ("unaligned", ctypes.c_uint64),
-        ("entered", ctypes.c_void_p),
-        ("taken", ctypes.c_void_p),
-        ("next", ctypes.c_uint64),
-        ("last", ctypes.c_uint64),
-        ("fetches", ctypes.c_void_p),
-        ("reads", ctypes.c_void_p),
-        ("riscv", ctypes.c_uint64),
-    )
-
-
-class _Cache(ctypes.Structure):
-    """The struct `cache` of counter.c."""
-
-    _fields_ = (
-        ("lines", ctypes.c_uint32),
-        ("line_shift", ctypes.c_uint32),
-        ("word_shift", ctypes.c_uint32),
-        ("recent", ctypes.c_uint32),
-        ("tags", ctypes.c_uint64 * 64),
-        ("used", ctypes.c_uint64 * 64),
-        ("misses", ctypes.c_uint64),
-        ("clock", ctypes.c_uint64),
-        ("valid", ctypes.c_uint32 * 64),
-    )
-
-
-@dataclass(frozen=True)
-class FlashCache:
-    """Buffers between a core and its flash: lines (at most 64) for instructions and for data; sizes in bytes, powers of two."""
-
-    instruction_lines: int
-    data_lines: int
-    line: int
-    word: int  # what the flash delivers at once
-
-
-@dataclass(frozen=True)
-class Profile:
-    """What ran, by halfword of flash, as NumPy arrays. code: the halfwords; executed: issues of the instruction it is of;
-    taken: how often that jumped; fetch_misses, read_misses: flash words read for instructions and for data."""
-
-    code: Any
-    executed: Any
-    taken: Any
-    fetch_misses: int
-    read_misses: int
 
 
 @dataclass(frozen=True)
@@ -174,7 +113,7 @@ class Machine:
             uc.reg_write(self._register("SP"), stack)
         self._pc = start & ~1
 
-    def _count(self, regions: Sequence[Region], watch_alignment: bool) -> _Counter:
+    def _count(self, regions: Sequence[Region], watch_alignment: bool) -> Counter:
         """Install the native hooks of counter.c."""
         first = next(segment.load for segment in self.image.segments if segment.executable)
         code = next(region for region in regions if region.base <= first < region.base + region.size)
@@ -185,7 +124,7 @@ class Machine:
         uclib = self._unicorn.unicorn_py3.unicorn.uclib
         stop = ctypes.cast(uclib.uc_emu_stop, ctypes.c_void_p).value
         arrays = [ctypes.addressof(array) for array in (self._code, self._known, self._issued)]
-        counter = _Counter(code.base, size, *arrays, 0, 2**63, stop, 0, 0, None, None, 0, 0, None, None, 0)
+        counter = Counter(code.base, size, *arrays, 0, 2**63, stop, 0, 0, None, None, 0, 0, None, None, 0)
         counter.riscv = self._arch is ARCHES["riscv"]
         source = importlib.resources.files(__package__).joinpath("counter.c").read_text(encoding="ascii")
         self._library = ctypes.CDLL(str(shared_library(source, "counter")))
@@ -206,13 +145,13 @@ class Machine:
                 raise EdgekitError(f"the emulator refused the instruction counter (error {status})")
         return counter
 
-    def restart_profile(self, counter: _Counter | None = None) -> None:
+    def restart_profile(self, counter: Counter | None = None) -> None:
         """Forget what was profiled so far, and empty the caches. Only for a machine made with `flash_cache`."""
         counter, geometry = counter or self._counter, self._flash_cache
         assert geometry is not None
         halfwords, shifts = int(counter.bytes) // 2, (geometry.line.bit_length() - 1, geometry.word.bit_length() - 1)
         self._entered, self._taken = (ctypes.c_int64 * (halfwords + 1))(), (ctypes.c_uint64 * halfwords)()
-        self._fetches, self._reads = (_Cache(n, *shifts) for n in (geometry.instruction_lines, geometry.data_lines))
+        self._fetches, self._reads = (Cache(n, *shifts) for n in (geometry.instruction_lines, geometry.data_lines))
         counter.entered, counter.taken = ctypes.addressof(self._entered), ctypes.addressof(self._taken)
         counter.fetches, counter.reads = ctypes.addressof(self._fetches), ctypes.addressof(self._reads)
         counter.next = 0

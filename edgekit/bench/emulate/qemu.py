@@ -24,8 +24,8 @@ import numpy as np
 
 from edgekit.bench.elf import Elf, parse
 from edgekit.bench.emulate import unicorn
+from edgekit.bench.emulate.counter import FlashCache
 from edgekit.bench.emulate.image import compiled, harness, link_image
-from edgekit.bench.emulate.machine import FlashCache
 from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
 from edgekit.bench.toolchain import Firmware
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from edgekit.bench.emulate.counter import Profile
 from edgekit.bench.emulate.image import Image
-from edgekit.bench.emulate.machine import Profile
 from edgekit.errors import BadData, DoesNotFit
 from edgekit.export.c.interface import Interface
 from edgekit.graph import NUMPY_DTYPES, Array

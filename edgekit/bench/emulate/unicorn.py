@@ -8,8 +8,9 @@ import numpy as np
 
 from edgekit.bench.elf import parse
 from edgekit.bench.emulate.arch import breakpoint_text
+from edgekit.bench.emulate.counter import FlashCache, Profile
 from edgekit.bench.emulate.image import DONE, PORT, READY, STACK_TOP, STEP, Image, build_firmware, regions
-from edgekit.bench.emulate.machine import FlashCache, Machine, Profile, emulator_name
+from edgekit.bench.emulate.machine import Machine, emulator_name
 from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
 from edgekit.errors import EdgekitError
 from edgekit.export.c.interface import Interface
