@@ -177,6 +177,40 @@ def reciprocal(x: Array, bits: int) -> tuple[Array, Array]:
     return one_over_one_plus((x << leading_zeros) - (1 << 31)), bits - leading_zeros
 
 
+def logarithm(x: Array, bits_in: int, bits_out: int) -> Array:
+    """log(x) for x >= 1 with `bits_in` integer bits, result with `bits_out`. TFLite `log_x_for_x_greater_than_or_equal_to_1`.
+
+    x is a power of two (moved by a quarter) times a number r around the fourth root of a half, whose logarithm is a rational
+    function of second order.
+    """
+    mul = saturating_rounding_doubling_high_mul
+    x, bits = np.asarray(x, np.int64), bits_out + 1
+    log_2, root, fourth_root = 1488522236, 1518500250, 1805811301  # log(2), sqrt(1/2), its root
+    quarter = rounding_divide_by_pot(np.int64(1 << 29), bits)
+
+    def zeros(v: Array) -> Array:
+        return 32 - np.frexp(v.astype(np.float64))[1].astype(np.int64)
+
+    def shifted(v: Array, up: Array) -> Array:
+        return np.clip(v << up, INT32_MIN, INT32_MAX)
+
+    lead_a, lowered = zeros(x), mul(x, root)
+    lead_b = zeros(lowered) - 1
+    r_a, r_b = shifted(mul(shifted(x, lead_a - 1), root), np.int64(1)), shifted(x, lead_b)
+    one = 31 - bits
+    power_a = np.clip(((bits_in - lead_a) << one) + quarter, INT32_MIN, INT32_MAX)
+    power_b = np.clip(((bits_in - lead_b) << one) - quarter, INT32_MIN, INT32_MAX)
+    r, power = np.minimum(r_a, r_b), np.maximum(power_a, power_b)
+    total = r + fourth_root
+    middle = np.where(total >= 0, (total + 1) >> 1, -((1 - total) >> 1))
+    q = 2 * (r - fourth_root)
+    square = mul(q, q)
+    above = mul(q, r) + mul(mul(q, square), 117049297)
+    below = mul(middle, 1057819769 + q + mul(square, 127690142)) + mul(q, 638450708)
+    part = mul(rounding_divide_by_pot(above, bits), one_over_one_plus(below))
+    return multiply_by_pot_saturating(mul(power, log_2) + part, 1)
+
+
 def inverse_sqrt(x: Array) -> tuple[Array, Array]:
     """(multiplier, n): 1 / sqrt(x) = multiplier / 2**31 / 2**n for an int32 x > 0 (0 counts as 1); 17 bits are right.
 

@@ -43,7 +43,7 @@ _NORMS = frozenset({"LAYER_NORM", "RMS_NORM", "GROUP_NORM"})
 _UNARY = frozenset("RELU RELU6 RELU_N1_TO_1 LEAKY_RELU LOGISTIC TANH HARD_SWISH HARD_SIGMOID ELU".split())
 _SHARED = frozenset(
     "FULLY_CONNECTED AVERAGE_POOL_2D MAX_POOL_2D MEAN SUM REDUCE_MAX REDUCE_MIN ADD SUB MUL DIV MAXIMUM MINIMUM "
-    "RESIZE_BILINEAR PRELU SOFTMAX L2_NORMALIZATION BATCH_MATMUL".split()
+    "RESIZE_BILINEAR PRELU SOFTMAX LOG_SOFTMAX L2_NORMALIZATION BATCH_MATMUL".split()
 )
 
 
@@ -142,7 +142,7 @@ def _float_kernel(node: Node, x: Tensor) -> tuple[str, int] | None:
         return "transpose_conv_f32", 0
     if node.op == "DEPTHWISE_CONV_2D":
         return "depthwise_f32", 0
-    if node.op in _UNARY or node.op in _SHARED or node.op in {"BATCH_NORM", "LOG_SOFTMAX"}:
+    if node.op in _UNARY or node.op in _SHARED or node.op == "BATCH_NORM":
         return f"{node.op.lower()}_f32", 0
     return None
 

@@ -1,4 +1,4 @@
-"""BATCH_MATMUL, the product of two activations, and LOG_SOFTMAX."""
+"""BATCH_MATMUL, the product of two activations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numpy as np
 
 from edgekit import fixedpoint
 from edgekit.graph import Array, Node, Shape, Tensor
-from edgekit.ops.activation import infer_softmax, leading_axes
 from edgekit.ops.op import Op, broadcast_shapes, fail, given, take
 from edgekit.ops.requant import data_quant, int8_quant, scale_of, zero_of
 
@@ -88,12 +87,6 @@ def coupled_matmul(node: Node, inputs: Sequence[Tensor | None], outputs: Sequenc
     return groups
 
 
-def real_log_softmax(node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-    (x,) = given(inputs)
-    shifted = x - x.max(axis=-1, keepdims=True)
-    return [shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))]
-
-
 OPS: tuple[Op, ...] = (
     Op(
         "BATCH_MATMUL",
@@ -104,5 +97,4 @@ OPS: tuple[Op, ...] = (
         macs=macs_matmul,
         coupled=coupled_matmul,
     ),
-    Op("LOG_SOFTMAX", infer_softmax, real_log_softmax, coupled=leading_axes),
 )

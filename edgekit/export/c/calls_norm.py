@@ -11,6 +11,7 @@ from edgekit.export.c.site import Site
 from edgekit.export.c.walks import strides, walk
 from edgekit.graph import Array, Shape
 from edgekit.ops.attention import flips, matmul_requant
+from edgekit.ops.log_softmax import log_params
 from edgekit.ops.norm_layer import norm_params, spans_of
 from edgekit.ops.requant import int8_quant, zero_of
 
@@ -60,6 +61,12 @@ def l2_s8(site: Site) -> list[str]:
     return [site.call("l2_normalization_s8", site.x(), *_rows(site), zero, site.y())]
 
 
+def log_softmax_s8(site: Site) -> list[str]:
+    p = log_params(site.node, site.tensor(0), site.out)
+    scales = (p.multiplier, p.shift, p.diff_min, p.back, p.back_shift)
+    return [site.call("log_softmax_s8", site.x(), *_rows(site), *scales, site.y())]
+
+
 def rows_f32(site: Site) -> list[str]:
     return [site.call(site.step.kernel, site.x(), *_rows(site), site.y())]
 
@@ -103,6 +110,7 @@ CALLS: dict[str, Callable[[Site], list[str]]] = {
     "norm_f32": norm_f32,
     "l2_normalization_s8": l2_s8,
     "l2_normalization_f32": rows_f32,
+    "log_softmax_s8": log_softmax_s8,
     "log_softmax_f32": rows_f32,
     "batch_matmul_s8": matmul_s8,
     "batch_matmul_f32": matmul_f32,

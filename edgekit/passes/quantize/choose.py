@@ -31,6 +31,7 @@ SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (hi
 SMALLEST_SCALE = 2.0**-40
 KEPT = "it was asked to (--keep-float)"
 FINEST_SCORES = 2.0**-24  # times beta: the step of a softmax's input; its multiplier has no right shift
+LONGEST_LOG_SOFTMAX = 4095  # a sum of as many exponentials, each at most 1, has 12 integer bits
 # By activations: leaves the accumulator (32 bits; 48 in 16x8 kernels) as much again for the products.
 LARGEST_BIAS = {"int8": 1 << 30, "int16": 1 << 46}
 
@@ -181,6 +182,8 @@ def why_float(graph: Graph, node: Node, scheme: Scheme = SCHEMES["int8"]) -> str
         tensor = graph.tensor(node.inputs[index]) if index < len(node.inputs) else None
         if tensor is not None and not tensor.is_const:
             return "its weights are not constant"
+    if node.op == "LOG_SOFTMAX" and graph[node.outputs[0]].shape[-1] > LONGEST_LOG_SOFTMAX:
+        return f"the sum of {graph[node.outputs[0]].shape[-1]} exponentials does not fit its 12 integer bits"
     if node.op == "DIV" and not _never_zero(graph[str(node.inputs[1])]):
         return "its divisor may round to zero"  # a range always holds zero, and integer kernels do not divide by it
     if node.op == "POW" and not (graph[str(node.inputs[1])].is_const and graph[str(node.inputs[1])].elements == 1):
