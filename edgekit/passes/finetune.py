@@ -20,10 +20,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from edgekit.augment import Augment
 from edgekit.boundary import to_feeds
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadData
 from edgekit.graph import Array, Graph
+from edgekit.passes.finetune_augment import Blend, augmented, check_augment, for_teacher
 from edgekit.passes.finetune_tasks import Judge, Task, targets_of, task_of
 from edgekit.trainable import GraphModule, batch_axis, logits_of
 
@@ -38,13 +40,16 @@ SAVE_STEPS = 200  # steps between checkpoints within an epoch
 
 @dataclass(frozen=True)
 class Step:
-    """What a loss sees of a batch. outputs, taught: of the student and the teacher, with what each was asked to keep."""
+    """What a loss sees of a batch. outputs, taught: of the student and the teacher, with what each was asked to keep.
+
+    blend: with which samples those of the batch were blended (None: they were not)."""
 
     feeds: Values
     outputs: Values
     labels: torch.Tensor | None
     taught: Values
     judge: Judge
+    blend: Blend | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,15 @@ class Training:
 
 def task_loss() -> Loss:
     """The loss of the labels."""
-    return Loss("task", lambda s: s.judge.loss(s.outputs, s.labels, s.feeds))
+
+    def function(step: Step) -> torch.Tensor:
+        own = step.judge.loss(step.outputs, step.labels, step.feeds)
+        if step.blend is None or step.labels is None:
+            return own
+        other = step.labels.index_select(0, step.blend.other.to(step.labels.device))
+        return step.blend.part * own + (1 - step.blend.part) * step.judge.loss(step.outputs, other, step.feeds)
+
+    return Loss("task", function)
 
 
 def teacher_loss(graph: Graph, teacher: Graph, temperature: float = TEMPERATURE, weight: float = 1.0) -> Loss:
@@ -250,12 +263,14 @@ def train(
     early_stop: int | None = None,
     progress: Callable[[Progress], None] | None = None,
     decay: float = 1e-4,
+    augment: Augment | None = None,
 ) -> Training:
     """Train in place with AdamW under a warm-up and a cosine; the module ends in evaluation mode.
 
     task: None finds it from the labels. losses: default the task's, and against `teacher` if there is one (without labels
     that alone). dataset.held_out is judged after each epoch; early_stop: end after so many epochs without improvement, and
-    take the best epoch's weights. checkpoint: a file that is written as training goes and continued from when it is there.
+    take the best epoch's weights. augment: how batches are changed; statistics of batch norm are set from unchanged samples at
+    the end. checkpoint: a file that is written as training goes and continued from when it is there.
     Raises BadData (labels, NaN), BadConfig (a checkpoint of another run, a teacher that does not fit).
     """
     if epochs < 0 or batch < 1 or not (lr > 0 and math.isfinite(lr)):
@@ -269,9 +284,14 @@ def train(
             losses = [*losses, teacher_loss(module.graph, teacher.graph)]
     if early_stop is not None and dataset.held_out is None:
         raise BadConfig("stopping early needs samples that are held out", "--split 20%")
-    run = _Run(module, dataset, task, tuple(losses), teacher, epochs, lr, batch, seed, decay, early_stop)
+    if augment:
+        check_augment(module.graph, augment, task)
+    run = _Run(module, dataset, task, tuple(losses), teacher, epochs, lr, batch, seed, decay, early_stop, augment or None)
     with repeatable(seed):
-        return run.go(None if checkpoint is None else Path(checkpoint), progress)
+        done = run.go(None if checkpoint is None else Path(checkpoint), progress)
+        if augment and epochs:
+            recalibrate(module, dataset)
+        return done
 
 
 class _Run:
@@ -290,9 +310,11 @@ class _Run:
         seed: int,
         decay: float,
         early_stop: int | None,
+        augment: Augment | None,
     ) -> None:
         self.module, self.losses, self.teacher = module, losses, teacher
         self.epochs, self.lr, self.batch, self.seed, self.early_stop = epochs, lr, min(batch, len(dataset)), seed, early_stop
+        self.augment = augment
         self.feeder = Feeder(module.graph, dataset, module.device)
         self.taught = None if teacher is None else Feeder(teacher.graph, dataset, module.device)
         self.labels = targets_of(module.graph, dataset, task)
@@ -307,7 +329,17 @@ class _Run:
         self.optimizer = torch.optim.AdamW([{"params": wide, "weight_decay": decay}, {"params": flat, "weight_decay": 0.0}], lr)
         self.training = Training(task, self.judge.metric.name)
         self.best: dict[str, torch.Tensor] | None = None
-        settings = (task, epochs, lr, self.batch, seed, decay, early_stop, [(loss.name, loss.weight) for loss in losses])
+        settings = (
+            task,
+            epochs,
+            lr,
+            self.batch,
+            seed,
+            decay,
+            early_stop,
+            [(loss.name, loss.weight) for loss in losses],
+            augment,
+        )
         self.print = _fingerprint(module, dataset, teacher, settings)
 
     def go(self, checkpoint: Path | None, progress: Callable[[Progress], None] | None) -> Training:
@@ -360,16 +392,19 @@ class _Run:
     def _step(self, places: Array, number: int) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self._rate(number)
-        feeds = self.feeder.batch(places)
+        feeds: Values = self.feeder.batch(places)
+        blend = None
+        if self.augment:
+            feeds, blend = augmented(self.module.graph, feeds, self.augment, self.seed * 1_000_003 + number)
         keep = dict.fromkeys((self.judge.name, *(n for loss in self.losses for n in loss.keep)))
         taught: Values = {}
         if self.teacher is not None and self.taught is not None:
             wanted = dict.fromkeys(n for loss in self.losses for n in loss.teacher_keep)
+            same = for_teacher(self.module.graph, self.teacher.graph, feeds) if self.augment else self.taught.batch(places)
             with torch.no_grad():
-                taught = self.teacher(self.taught.batch(places), keep=tuple(wanted))
-        seen = Step(
-            feeds, self.module(feeds, keep=tuple(keep)), _rows(self.labels, places, self.module.device), taught, self.judge
-        )
+                taught = self.teacher(same, keep=tuple(wanted))
+        labels = _rows(self.labels, places, self.module.device)
+        seen = Step(feeds, self.module(feeds, keep=tuple(keep)), labels, taught, self.judge, blend)
         value = torch.stack([loss.function(seen) * loss.weight for loss in self.losses]).sum()
         self.optimizer.zero_grad()
         value.backward()  # type: ignore[no-untyped-call]
