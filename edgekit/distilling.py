@@ -24,8 +24,8 @@ from edgekit.pruning import SHOWN, Judged, write
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Loss, Progress
-    from edgekit.passes.finetune_tasks import Task
     from edgekit.recipe import Recipe
+    from edgekit.tasks import Task
 
 LOSSES = ("logit", "feature", "attention")
 # What each loss counts beside the labels' when no weight is given. Attention maps are small numbers.
@@ -157,7 +157,7 @@ class Distiller:
         graph = narrowed(self.teacher, settings.width) if settings.width is not None else _float(self.own.graph, "student")
         self.student = reinitialised(graph, settings.seed) if settings.reinit else graph
         self._check()
-        from edgekit.passes.finetune_tasks import task_of
+        from edgekit.tasks import task_of
 
         self.task: Task = settings.task or ("teacher" if settings.labels == 0 else task_of(self.student, data, True))
 
@@ -212,7 +212,7 @@ class Distiller:
     def run(self, out: Path) -> DistilResult:
         """Train the student. Raises BadData (labels, NaN), BadConfig (a pair that does not fit, another run's checkpoint)."""
         from edgekit.passes import finetune
-        from edgekit.passes.finetune_tasks import METRICS
+        from edgekit.tasks import METRICS
         from edgekit.trainable import to_graph, to_module
 
         s, show = self.settings, self.progress

@@ -39,7 +39,7 @@ from edgekit.target import Target
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
-    from edgekit.passes.finetune_tasks import Task
+    from edgekit.tasks import Task
 
 # Channels that a target's kernels take at once: rounding to them costs nothing, rounding away from them does.
 MULTIPLES = {"dsp": 4, "mve": 16, "plain": 1}
@@ -162,7 +162,7 @@ class Pruner:
         self.task: Task | None = settings.task
         known = data or judged
         if self.task is None and known is not None:
-            from edgekit.passes.finetune_tasks import task_of
+            from edgekit.tasks import task_of
 
             self.task = task_of(self.graph, known, settings.teacher)
         self.multiple = settings.multiple or multiple_of(target)
@@ -182,7 +182,7 @@ class Pruner:
     def compare(self, before: float, after: float) -> Judged | None:
         if self.judged is None or self.task in {None, "teacher"}:
             return None
-        from edgekit.passes.finetune_tasks import METRICS
+        from edgekit.tasks import METRICS
 
         assert self.task is not None
         kind = METRICS[self.task]

@@ -26,7 +26,8 @@ from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadData
 from edgekit.graph import Array, Graph
 from edgekit.passes.finetune_augment import Blend, augmented, check_augment, for_teacher
-from edgekit.passes.finetune_tasks import Judge, Task, targets_of, task_of
+from edgekit.passes.finetune_tasks import Judge
+from edgekit.tasks import Task, targets_of, task_of
 from edgekit.trainable import GraphModule, batch_axis, logits_of
 
 Values = Mapping[str, torch.Tensor]

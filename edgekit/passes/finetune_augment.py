@@ -12,7 +12,7 @@ from edgekit.augment import HINT, Augment
 from edgekit.boundary import source_shape
 from edgekit.errors import BadConfig
 from edgekit.graph import Graph
-from edgekit.passes.finetune_tasks import Task
+from edgekit.tasks import Task
 from edgekit.trainable import batch_axis
 
 Feeds = Mapping[str, torch.Tensor]

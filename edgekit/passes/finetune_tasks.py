@@ -1,151 +1,19 @@
-"""What a network is trained for: the loss and the metric of each task, and which task the labels speak of."""
+"""What a network is trained for: the loss of each task, and its metric on batches of tensors."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
 from torch.nn import functional as F
 
-from edgekit.boundary import source_shape
-from edgekit.data import Dataset
-from edgekit.errors import BadData
-from edgekit.graph import Array, Graph, Shape
+from edgekit import tasks
+from edgekit.graph import Array, Graph
+from edgekit.tasks import IGNORED, METRICS, TINY, Task, class_axis, source_output
 from edgekit.trainable import logits_of
 
-Task = Literal[
-    "classification", "multilabel", "regression", "segmentation", "reconstruction", "language", "embedding", "teacher"
-]
-TASKS: tuple[Task, ...] = (
-    "classification",
-    "multilabel",
-    "regression",
-    "segmentation",
-    "reconstruction",
-    "language",
-    "embedding",
-    "teacher",
-)
-IGNORED = -100  # label of a token or pixel that counts for nothing
-TINY = 1e-7
 MARGIN = 0.2  # of cosines, between the nearest stranger and the farthest of the same class
-
-
-@dataclass(frozen=True)
-class Metric:
-    """name: what is measured; higher: whether more is better. Values are means over samples unless `batchwise`."""
-
-    name: str
-    higher: bool
-
-
-METRICS: dict[Task, Metric] = {
-    "classification": Metric("accuracy", True),
-    "multilabel": Metric("accuracy of labels", True),
-    "regression": Metric("mean absolute error", False),
-    "segmentation": Metric("mean IoU", True),
-    "reconstruction": Metric("mean square error", False),
-    "language": Metric("perplexity", False),
-    "embedding": Metric("recall@1", True),
-    "teacher": Metric("distance to the teacher", False),
-}
-
-
-def source_output(graph: Graph) -> Shape:
-    """The shape of the first output in the source model's layout."""
-    name = graph.outputs[0]
-    shape, perm = graph[name].shape, graph.contract.output(name).perm
-    return shape if perm is None else tuple(shape[axis] for axis in perm)
-
-
-def task_of(graph: Graph, dataset: Dataset, teacher: bool = False) -> Task:
-    """The task that the labels (or their absence) and the first output's shape speak of. Raises BadData when none fits."""
-    shape, labels = source_output(graph)[1:], dataset.labels
-    if labels is None:
-        if teacher:
-            return "teacher"
-        if len(graph.inputs) == 1 and int(np.prod(source_shape(graph, graph.inputs[0])[1:])) == int(np.prod(shape)):
-            return "reconstruction"
-        if len(shape) == 2 and graph[graph.inputs[0]].dtype.startswith("int"):
-            return "language"
-        raise BadData(f"{dataset.name} has no labels, and the network does not give back its input", "add labels y")
-    whole = labels.dtype.kind in "iub"
-    row = labels.shape[1:]
-    size = int(np.prod(row))
-    if whole and size == 1:
-        return "classification"
-    if whole and len(shape) == 1 and size == shape[-1] and np.isin(labels, (0, 1)).all():
-        return "classification" if size > 1 and (labels.reshape(len(labels), -1).sum(1) == 1).all() else "multilabel"
-    if whole and len(shape) == 2 and row == shape[:1]:
-        return "language"
-    if whole and len(shape) > 2 and size * _classes(shape, row) == int(np.prod(shape)):
-        return "segmentation"
-    if size == int(np.prod(shape)):
-        return "regression"
-    raise BadData(
-        f"{dataset.name}: labels of shape {list(row)} a sample do not fit an output of {list(shape)}",
-        f"name what is trained with --task: {', '.join(TASKS)}",
-    )
-
-
-def _classes(shape: Shape, row: Shape) -> int:
-    return max(1, int(np.prod(shape)) // max(1, int(np.prod(row))))
-
-
-def targets_of(graph: Graph, dataset: Dataset, task: Task) -> Array | None:
-    """Labels as the task's loss takes them, one row a sample. Raises BadData: missing, of another shape, out of range."""
-    labels, shape = dataset.labels, source_output(graph)[1:]
-    if task == "teacher" or (task in {"reconstruction", "language"} and labels is None):
-        return None
-    if labels is None:
-        raise BadData(f"{dataset.name} has no labels, which {task} needs", "add an array y, or train without: --task teacher")
-    array = labels.reshape(len(labels), -1)
-    size, classes = int(np.prod(shape)), shape[-1] if shape else 1
-    if task in {"classification", "embedding"}:
-        if task == "classification" and array.shape[1] == size > 1:
-            array = array.argmax(1)[:, None]
-        most = None if task == "embedding" else max(2, classes)
-        return _ids(dataset, array, 1, most).reshape(-1)
-    if task in {"multilabel", "regression", "reconstruction"}:
-        if array.shape[1] != size:
-            raise BadData(f"{dataset.name}: {array.shape[1]} labels a sample, the network gives {size} values")
-        if task == "multilabel" and not np.isin(array, (0, 1)).all():
-            raise BadData(f"{dataset.name}: labels of several classes at once must be 0 and 1")
-        if not np.isfinite(array.astype(np.float64)).all():
-            raise BadData(f"{dataset.name}: labels hold values that are not finite")
-        return array.astype(np.float32)
-    if task == "language":
-        return _ids(dataset, array, shape[0], classes)
-    axis = class_axis(shape, labels.shape[1:])
-    return _ids(dataset, array, size // shape[axis], shape[axis])
-
-
-def class_axis(shape: Shape, row: Shape) -> int:
-    """The axis of a sample's output (without the batch) that holds classes, for labels of shape `row`. Raises BadData."""
-    for axis in (len(shape) - 1, 0):
-        if tuple(n for n in (*shape[:axis], *shape[axis + 1 :]) if n > 1) == tuple(n for n in row if n > 1):
-            return axis
-    raise BadData(f"labels of {list(row)} a sample do not fit an output of {list(shape)}", "one class a pixel")
-
-
-def _ids(dataset: Dataset, array: Array, size: int, classes: int | None) -> Array:
-    if array.dtype.kind not in "iub":
-        raise BadData(f"{dataset.name}: labels are {array.dtype}, not classes", "encode them as 0, 1, ...")
-    if array.shape[1] != size:
-        raise BadData(f"{dataset.name}: {array.shape[1]} labels a sample, {size} are needed")
-    ids = array.astype(np.int64)
-    wrong = (ids < 0) & (ids != IGNORED)
-    if classes is not None:
-        wrong |= ids >= classes
-    if wrong.any():
-        row, at = (int(v) for v in np.argwhere(wrong)[0])
-        raise BadData(
-            f"{dataset.name}: label {ids[row, at]} of sample {row} is out of range: the network has {classes} classes"
-        )
-    return ids
 
 
 class Judge:
@@ -227,43 +95,22 @@ class Judge:
     def count(
         self, outputs: Mapping[str, torch.Tensor], labels: torch.Tensor | None, feeds: Mapping[str, torch.Tensor]
     ) -> Array:
-        """What a batch adds to the metric: an array of sums, see `result`."""
+        """What a batch adds to the metric: an array of sums, see `tasks.result`."""
         y = self.value(outputs).detach()
         if self.task in {"reconstruction", "regression"}:
-            gap = (y.reshape(len(y), -1) - self._wanted(y, labels, feeds)).double()
-            per = gap.abs() if self.task == "regression" else gap.square()
-            return np.array([float(per.mean(1).sum()), len(y)])
-        if self.task == "multilabel":
+            scores, wanted = y, self._wanted(y, labels, feeds)
+        elif self.task in {"multilabel", "embedding"}:
             assert labels is not None
-            hits = (y.reshape(len(y), -1) > 0) == (labels > 0.5)
-            return np.array([float(hits.double().mean(1).sum()), len(y)])
-        if self.task == "embedding":
-            assert labels is not None
-            near = cosines(y)
-            near.fill_diagonal_(-2)
-            return np.array([float((labels[near.argmax(1)] == labels).double().sum()), len(y)])
-        scores, wanted = self._pairs(outputs, labels, feeds)
-        scores, kept = scores.detach().reshape(-1, scores.shape[-1]), wanted != IGNORED
-        if self.task == "language":
-            loss = F.cross_entropy(scores, wanted, ignore_index=IGNORED, reduction="sum")
-            return np.array([float(loss), int(kept.sum())])
-        threshold = 0.0 if self.kind == "sigmoid" else 0.5
-        found = scores.argmax(-1) if scores.shape[-1] > 1 else (scores.reshape(-1) > threshold).long()
-        if self.task == "classification":
-            return np.array([int((found == wanted).sum()), len(wanted)])
-        classes = scores.shape[-1]
-        pairs = torch.bincount(wanted[kept] * classes + found[kept], minlength=classes * classes)
-        return pairs.cpu().numpy().astype(np.float64)
+            scores, wanted = y.reshape(len(y), -1), labels
+        else:
+            scores, wanted = self._pairs(outputs, labels, feeds)
+        # What is judged of a sigmoid, and of several labels at once, are its logits.
+        threshold = 0.0 if self.kind == "sigmoid" or self.task == "multilabel" else 0.5
+        return tasks.count(self.task, scores.detach().cpu().numpy(), wanted.cpu().numpy(), threshold)
 
     def result(self, total: Array) -> float:
         """The metric, of the sum of all `count`s."""
-        if self.task == "segmentation":
-            classes = round(float(np.sqrt(total.size)))
-            table = total.reshape(classes, classes)
-            union = table.sum(0) + table.sum(1) - np.diag(table)
-            return float((np.diag(table)[union > 0] / union[union > 0]).mean())
-        mean = float(total[0] / total[1])
-        return float(np.exp(min(mean, 700.0))) if self.task == "language" else mean
+        return tasks.result(self.task, total)
 
 
 def cosines(y: torch.Tensor) -> torch.Tensor:

@@ -9,7 +9,8 @@ from edgekit.data import Dataset
 from edgekit.errors import BadConfig
 from edgekit.graph import Array, Graph
 from edgekit.passes.finetune import Feeder, repeatable
-from edgekit.passes.finetune_tasks import Judge, Task, targets_of, task_of
+from edgekit.passes.finetune_tasks import Judge
+from edgekit.tasks import Task, targets_of, task_of
 from edgekit.trainable import learned, to_module
 
 

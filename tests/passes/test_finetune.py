@@ -24,7 +24,8 @@ from edgekit.data import from_arrays
 from edgekit.errors import BadConfig, BadData
 from edgekit.graph import Array, Graph, Tensor
 from edgekit.passes import finetune
-from edgekit.passes.finetune_tasks import IGNORED, Judge, targets_of, task_of
+from edgekit.passes.finetune_tasks import Judge
+from edgekit.tasks import IGNORED, targets_of, task_of
 from edgekit.trainable import GraphModule, to_graph, to_module
 from tests.passes.digits import dataset, trained, untrained
 from tests.passes.prune_nets import conv, dense, net
