@@ -1,4 +1,4 @@
-"""Devices: what a core is to the tools (`CORES`) and what a board has (`Target`, one TOML file each in targets/)."""
+"""Devices: what a board has (`Target`, one TOML file each in targets/) and how one is named."""
 
 from __future__ import annotations
 
@@ -8,99 +8,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from edgekit.cores import CORES, SOURCE_ONLY, Core
 from edgekit.errors import BadTarget
 from edgekit.latency import Calibration, from_tables
 
-
-@dataclass(frozen=True)
-class Core:
-    """A processor core as compilers and the emulator name it. Facts: Arm's technical reference manuals, the RISC-V manual.
-
-    gcc: its options for Arm's bare-metal GCC; empty: another compiler's core.
-    """
-
-    name: str
-    title: str
-    isa: str
-    zig_cpu: str
-    zig_abi: str
-    gcc: tuple[str, ...]
-    unicorn: str = ""  # model in the Unicorn emulator; empty: it has none
-    fpu: bool = False
-    aligned_only: bool = False  # every unaligned load or store faults
-    family: Literal["arm", "riscv"] = "arm"
-
-
-_M55 = ("-mcpu=cortex-m55", "-mfloat-abi=hard")
-# zig's bare cortex_m4/m7/m33 enable neither the FPU nor (m33) the DSP extension, so they are spelled out.
-CORES: dict[str, Core] = {
-    core.name: core
-    for core in (
-        Core(
-            "cortex-m0plus",
-            "Cortex-M0+",
-            "ARMv6-M",
-            "cortex_m0plus",
-            "eabi",
-            ("-mcpu=cortex-m0plus",),
-            "CORTEX_M0",
-            False,
-            True,
-        ),
-        Core("cortex-m3", "Cortex-M3", "ARMv7-M", "cortex_m3", "eabi", ("-mcpu=cortex-m3",), "CORTEX_M3"),
-        Core(
-            name="cortex-m4",
-            title="Cortex-M4F",
-            isa="ARMv7E-M: DSP, single-precision FPU",
-            zig_cpu="cortex_m4+vfp4d16sp",
-            zig_abi="eabihf",
-            gcc=("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-            unicorn="CORTEX_M4",
-            fpu=True,
-        ),
-        Core(
-            name="cortex-m7",
-            title="Cortex-M7",
-            isa="ARMv7E-M: DSP, FPU",
-            zig_cpu="cortex_m7+fp_armv8d16sp",
-            zig_abi="eabihf",
-            gcc=("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-            unicorn="CORTEX_M7",
-            fpu=True,
-        ),
-        Core(
-            name="cortex-m33",
-            title="Cortex-M33",
-            isa="ARMv8-M Mainline: DSP, single-precision FPU",
-            zig_cpu="cortex_m33+dsp+fp_armv8d16sp",
-            zig_abi="eabihf",
-            gcc=("-mcpu=cortex-m33", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
-            unicorn="CORTEX_M33",
-            fpu=True,
-        ),
-        Core(
-            name="riscv32",
-            title="32-bit RISC-V",
-            isa="RV32IMC, or more of it (ESP32-C3, C6, H2, P4 and others)",
-            zig_cpu="generic_rv32+m+c",
-            zig_abi="none",
-            gcc=(),
-            unicorn="SIFIVE_E31",
-            aligned_only=True,
-            family="riscv",
-        ),
-        Core("cortex-m55", "Cortex-M55", "ARMv8.1-M Mainline: DSP, FPU, Helium", "cortex_m55+mve_fp", "eabihf", _M55, "", True),
-        # GCC before 13 has no name for it; what is built for the M55 runs on it.
-        Core("cortex-m85", "Cortex-M85", "ARMv8.1-M Mainline: DSP, FPU, Helium", "cortex_m85+mve_fp", "eabihf", _M55, "", True),
-    )
-}
-# Cores that edgekit generates sources for, but no start-up code, firmware or emulation: name -> (title, ISA).
-SOURCE_ONLY: dict[str, tuple[str, str]] = {
-    "xtensa-lx6": ("Xtensa LX6", "Xtensa LX6 (ESP32)"),
-    "xtensa-lx7": ("Xtensa LX7", "Xtensa LX7 (ESP32-S2, ESP32-S3)"),
-}
 CLASSES: dict[str, str] = {"mcu": "nucleo-l4r5zi", "rpi": "raspberry-pi-4", "phone": "pixel-4"}
 KINDS = ("mcu", "sbc", "phone")
 ENGINES = ("c", "tflm", "tflite", "onnx")
@@ -124,8 +37,8 @@ FIELDS: dict[str, str] = {
     "cores": "cores of the fastest kind that threads may use, or all",
     "flash": "bytes for code and constants: 512 KiB, 2 MiB",
     "ram": "bytes of the one range that arena, data and stack share",
-    "flash_origin": "address of flash, for the linker",
-    "ram_origin": "address of RAM, for the linker",
+    "flash_origin": "address of flash, for the linker: 0x08000000 on an STM32 [0]",
+    "ram_origin": "address of RAM, for the linker [0x20000000]",
     "flash_wait_states": "waits for a flash word at clock_mhz",
     "memory_bandwidth_gbs": "GB/s to RAM, by its type",
     "icache": "bytes of a core's instruction cache",
@@ -134,7 +47,7 @@ FIELDS: dict[str, str] = {
     "itcm": "bytes of tightly coupled memory for code",
     "dtcm": "bytes of tightly coupled memory for data",
     "channel_multiple": "channels are fastest in multiples of so many; pruning rounds to it",
-    "active_mw": "power while computing, mW; energy is given only where this is",
+    "active_mw": "power while a network runs at clock_mhz, mW; energy is given only where this is",
     "engines": "what runs models there, best first: c, tflm, tflite, onnx",
     "schemes": "quantizations that make sense there, best first",
     "unverified": "figures above whose source was not checked",
@@ -196,6 +109,11 @@ class Target:
     def cortex_m(self) -> bool:
         """Whether the core is one of Arm's, with what their tools and start-up code need."""
         return self.core in CORES and self.cpu.family == "arm"
+
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The figures that the profile gives, in their order; those not in `unverified` have a source that was read."""
+        return tuple(key for key in FIGURES if key in self.sources)
 
     @property
     def memory(self) -> tuple[int, int]:
@@ -314,16 +232,36 @@ def _described(core: str) -> tuple[str, str]:
     return (CORES[core].title, CORES[core].isa) if core in CORES else SOURCE_ONLY[core]
 
 
-def _inline(text: str) -> Target:
-    """cortex-m4:flash=512K,ram=128K,clock=84M"""
-    core, _, rest = text.partition(":")
+def _board(text: str) -> tuple[str, str] | None:
+    """(core, options) of "cortex-m4:flash=512K,ram=128K" or "core=cortex-m4,flash=512K,ram=128K"; None for anything else.
+    Raises BadTarget for a core that is not known."""
+    if match := re.match(r"core\s*=([^,]*),?(.*)", text, re.IGNORECASE | re.DOTALL):
+        core, rest = match[1].strip().lower(), match[2]
+    else:
+        core, colon, rest = text.partition(":")
+        core = core.strip().lower()
+        if not colon or not (core in {**CORES, **SOURCE_ONLY} or re.match(r"\s*(flash|ram|clock)\s*=", rest, re.IGNORECASE)):
+            return None
+    if core not in {**CORES, **SOURCE_ONLY}:
+        close = difflib.get_close_matches(core, [*CORES, *SOURCE_ONLY], 1, 0.5)
+        near = f"did you mean {close[0]}? " if close else ""
+        what = f"'{core}' in the inline board '{text}' is not a core that edgekit knows"
+        raise BadTarget(what, f"{near}cores: {', '.join((*CORES, *SOURCE_ONLY))}")
+    return core, rest
+
+
+def _inline(core: str, rest: str, text: str) -> Target:
+    """A board of `core` from "flash=512K,ram=128K,clock=84M"; text: as it was given."""
     form = "write it as cortex-m4:flash=512K,ram=128K,clock=84M"
     options: dict[str, str] = {}
     for item in rest.split(","):
         key, equals, value = item.partition("=")
-        if not equals or key.strip() not in {"flash", "ram", "clock"}:
-            raise BadTarget(f"'{item}' in the inline board '{text}' is not flash=, ram= or clock=", form)
-        options[key.strip()] = value.strip()
+        key = key.strip().lower()
+        if not equals or key not in {"flash", "ram", "clock"}:
+            raise BadTarget(f"'{item.strip()}' in the inline board '{text}' is not flash=, ram= or clock=", form)
+        if key in options:
+            raise BadTarget(f"the inline board '{text}' says {key} twice", form)
+        options[key] = value.strip()
     if missing := [key for key in ("flash", "ram") if key not in options]:
         raise BadTarget(f"the inline board '{text}' lacks {' and '.join(missing)}", form)
     clock = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([MG]?)(?:Hz)?", options.get("clock", "0"), re.IGNORECASE)
@@ -331,9 +269,11 @@ def _inline(text: str) -> Target:
         raise BadTarget(f"'{options['clock']}' is not a clock rate", "write it as 84M")
     mhz = float(clock[1]) * {"": 1e-6, "M": 1.0, "G": 1e3}[clock[2].upper()]
     flash, ram = parse_size(options["flash"]), parse_size(options["ram"])
+    if not flash or not ram:
+        raise BadTarget(f"the inline board '{text}' has no {'RAM' if flash else 'flash'}", form)
     sources = dict.fromkeys(["flash", "ram", *(["clock_mhz"] if mhz else [])], "command line")
     return Target(
-        name=text.replace(" ", ""),
+        name=f"{core}:{rest}".replace(" ", ""),
         title=f"a {_described(core)[0]} board",
         kind="mcu",
         core=core,
@@ -347,15 +287,14 @@ def _inline(text: str) -> Target:
 
 
 def find_target(text: str | Target) -> Target:
-    """The device `text` names (a Target is its own): a profile's name or alias (case, spaces and punctuation do not matter), a .toml file, an
-    inline board (cortex-m4:flash=512K,ram=128K,clock=84M) or a class (mcu, rpi, phone). Raises BadTarget with near names."""
+    """The device `text` names (a Target is its own): a profile's name or alias (case, spaces and punctuation do not matter),
+    a .toml file, an inline board (cortex-m4:flash=512K,ram=128K,clock=84M, or core=cortex-m4,flash=512K and so on) or a class
+    (mcu, rpi, phone). Raises BadTarget with near names."""
     if isinstance(text, Target):
         return text
     text = text.strip()
-    core = text.partition(":")[0].strip().lower()
-    known = {**CORES, **SOURCE_ONLY}
-    if ":" in text and core in known:
-        return _inline(core + text[text.index(":") :])
+    if board := _board(text):
+        return _inline(*board, text)
     if text.endswith(".toml"):
         return load_target(Path(text))
     paths = profiles()
@@ -370,8 +309,8 @@ def find_target(text: str | Target) -> Target:
             names.setdefault(_key(label), name)
     if _key(text) in names:
         return load_target(paths[names[_key(text)]])
-    if core in known:
-        raise BadTarget(f"'{text}' is a core, not a board", f"say its memory: {core}:flash=512K,ram=128K,clock=84M")
+    if text.lower() in {**CORES, **SOURCE_ONLY}:
+        raise BadTarget(f"'{text}' is a core, not a board", f"say its memory: {text.lower()}:flash=512K,ram=128K,clock=84M")
     close = [names[label] for label in difflib.get_close_matches(_key(text), names, 3, 0.6)]
     near = f"did you mean {' or '.join(dict.fromkeys(close))}? " if close else ""
     raise BadTarget(

@@ -15,6 +15,7 @@ from edgekit.bench.reaching import Reached, reach, reach_host
 from edgekit.bench.remote import Address
 from edgekit.boundary import random_feeds, to_feeds
 from edgekit.budget import Unreachable, for_board
+from edgekit.cores import CORES
 from edgekit.data import Dataset
 from edgekit.dsp import isa_of
 from edgekit.errors import BadConfig, DoesNotFit, EdgekitError
@@ -23,10 +24,11 @@ from edgekit.export.onnx import export_onnx
 from edgekit.export.tflite import export_tflite
 from edgekit.graph import Graph
 from edgekit.inspection import params
-from edgekit.measure import ON_DEVICE, UNITS, Measurement, unavailable
+from edgekit.measure import ON_DEVICE, OTHER_TASKS, UNITS, Measurement, unavailable
 from edgekit.pipeline import prepare
 from edgekit.report.model import StepShare, TargetResult
-from edgekit.target import CORES, Target
+from edgekit.target import Target
+from edgekit.tasks import Task
 
 RANDOM_RUNS = 2
 RUNNERS = "--runner auto, emulate (microcontrollers), estimate, host, ssh://user@host, adb://SERIAL or serial:///dev/ttyACM0"
@@ -41,6 +43,7 @@ def measure(
     runner: str = "auto",
     feed: Dataset | None = None,
     judged: Dataset | None = None,
+    task: Task | None = None,
     opt: str = "-O2",
     toolchain: str = "zig",
     details: bool = False,
@@ -50,6 +53,7 @@ def measure(
     settings: Settings | None = None,
 ) -> list[TargetResult]:
     """One TargetResult a target, with a Measurement for every metric there is. feed: inputs for the emulated firmware;
+    judged, task: what accuracy (or the task's metric) is judged on, and what its labels mean (default: see `tasks.task_of`);
     toolchain: "zig" or "gcc", see `edgekit.bench.emulate`.
     ram_budget: bytes that the firmware's RAM may take, stack included (see `edgekit.budget`).
     details: fill the breakdowns; per_op: fill `by_op`; either takes one more build and run.
@@ -68,7 +72,7 @@ def measure(
     shared = [
         Measurement("macs", ops.macs(lowered), UNITS["macs"], "computed"),
         Measurement("params", params(graph), UNITS["params"], "computed"),
-        evaluate.accuracy(graph, judged),
+        *_judged(graph, judged, task),
         unavailable("accuracy_drop", "nothing to compare with: `edgekit quantize --eval` prints it"),
     ]
     parts = breakdown.of_graph(lowered) if details else {}
@@ -77,6 +81,14 @@ def measure(
     for target, reached in zip(targets, there, strict=True):
         each += [(target, found) for found in reached] or [(target, None)]
     return [_on_target(graph, target, shared, feed, build, parts, found) for target, found in each]
+
+
+def _judged(graph: Graph, data: Dataset | None, task: Task | None) -> list[Measurement]:
+    """The task's metric, and why there is no accuracy where it is another."""
+    found = evaluate.judged(graph, data, task=task)
+    if found.metric == "accuracy":
+        return [found]
+    return [found, unavailable("accuracy", f"the labels are judged by {found.metric} (--task says otherwise)")]
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,7 @@ def _on_target(
         found["latency"] = estimate.on_board(graph, target, found) if firmware else estimate.of_engine(graph, target, engine)
     if not board and reached is None and (held := estimate.memory(graph, engine)) is not None:
         found["peak_memory"] = held
-    metrics = [metric for metric in UNITS if metric in found or metric not in ON_DEVICE]
+    metrics = [metric for metric in UNITS if metric in found or metric not in (*ON_DEVICE, *OTHER_TASKS)]
     measurements = [found.get(metric) or unavailable(metric, NO_FIRMWARE if board else NOT_A_BOARD) for metric in metrics]
     notes = (target.note, _scheme_note(graph, target), *(reached.notes if reached else ()))
     note = "; ".join(text for text in notes if text)

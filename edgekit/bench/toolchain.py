@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgekit.bench.elf import Symbol
+from edgekit.cores import Core
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool
-from edgekit.target import Core
 
 INSTALL = 'pip install "edgekit[mcu]"'
 # Contraction is off so that float code rounds on the core as it does on the host; no UBSan traps in the firmware.

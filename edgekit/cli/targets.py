@@ -44,8 +44,9 @@ def show_command(target: str, as_json: bool) -> None:
 def new_command(core: str | None, out: str | None, force: bool, as_json: bool) -> int:
     """A profile to fill in: every key with what it means. Use it with --target FILE.toml."""
     from edgekit import output
+    from edgekit.cores import CORES, SOURCE_ONLY
     from edgekit.errors import BadTarget
-    from edgekit.target import CORES, FIELDS, SOURCE_ONLY, template
+    from edgekit.target import FIELDS, template
 
     if core is not None and core not in {**CORES, **SOURCE_ONLY}:
         raise BadTarget(f"'{core}' is not a core that edgekit knows", f"one of {', '.join((*CORES, *SOURCE_ONLY))}")

@@ -17,8 +17,9 @@ from edgekit.bench.emulate.counter import FlashCache, Profile
 from edgekit.bench.emulate.image import build_firmware
 from edgekit.bench.thumb import decode
 from edgekit.boundary import random_feeds
+from edgekit.cores import CORES
 from edgekit.export.c import export_c, interface
-from edgekit.target import CORES, Target, find_target
+from edgekit.target import Target, find_target
 from tests.bench.firmware import BOARD, FACE, FRAME, convolution, sample, toy
 
 M3, M0 = (find_target(f"{core}:flash=64K,ram=16K") for core in ("cortex-m3", "cortex-m0plus"))

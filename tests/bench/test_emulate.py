@@ -18,10 +18,11 @@ from edgekit.bench.emulate.arch import breakpoint_text
 from edgekit.bench.emulate.machine import Machine, Region
 from edgekit.bench.toolchain import Firmware
 from edgekit.boundary import random_feeds
+from edgekit.cores import CORES
 from edgekit.errors import BadData, DoesNotFit, EdgekitError, MissingTool, Unsupported
 from edgekit.export.c import export_c, interface
 from edgekit.export.project.firmware import linker_script, startup
-from edgekit.target import CORES, Target, find_target
+from edgekit.target import Target, find_target
 from tests.bench.firmware import BOARD, FACE, FRAME, LOOP, convolution, sample, toy
 
 

@@ -13,9 +13,10 @@ from edgekit import reference
 from edgekit.bench import gcc
 from edgekit.bench.emulate import emulate, qemu, unicorn
 from edgekit.boundary import random_feeds
+from edgekit.cores import CORES
 from edgekit.errors import BadConfig, DoesNotFit, EdgekitError, MissingTool, Unsupported
 from edgekit.export.c import export_c, interface
-from edgekit.target import CORES, find_target
+from edgekit.target import find_target
 from tests.bench.firmware import BOARD, FACE, FRAME, LOOP, convolution, sample, toy
 
 needs_tools = pytest.mark.skipif(

@@ -13,9 +13,9 @@ import pytest
 from edgekit.bench import toolchain
 from edgekit.bench.emulate.machine import emulator_name
 from edgekit.bench.toolchain import Firmware, cache_dir, shared_library
+from edgekit.cores import CORES
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool
 from edgekit.export.project.firmware import linker_script, startup
-from edgekit.target import CORES
 
 CORE = CORES["cortex-m4"]
 SCRIPT = linker_script(0x08000000, 4096, 0x20000000, 1024)

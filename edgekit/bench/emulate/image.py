@@ -10,10 +10,11 @@ from edgekit.bench.emulate.arch import ARCHES, breakpoint_text
 from edgekit.bench.emulate.machine import PAGE, Region
 from edgekit.bench.gcc import GccFirmware
 from edgekit.bench.toolchain import Firmware
+from edgekit.cores import Core
 from edgekit.errors import BadConfig, DoesNotFit
 from edgekit.export.c.interface import Interface
 from edgekit.export.project.firmware import linker_script, startup
-from edgekit.target import Core, Target
+from edgekit.target import Target
 
 TOOLCHAINS: dict[str, type[Firmware]] = {"zig": Firmware, "gcc": GccFirmware}
 FLASH_BASE, RAM_BASE, STACK_TOP = 0x08000000, 0x20000000, 0x30000000

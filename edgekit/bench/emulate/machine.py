@@ -23,8 +23,8 @@ from edgekit.bench.elf import STT_FUNC, Elf
 from edgekit.bench.emulate.arch import ARCHES
 from edgekit.bench.emulate.counter import Cache, Counter, FlashCache, Profile
 from edgekit.bench.toolchain import INSTALL, shared_library
+from edgekit.cores import Core
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
-from edgekit.target import Core
 
 PAGE = 4096
 PAINT = 0xA5A5A5A5

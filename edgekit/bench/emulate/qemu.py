@@ -28,11 +28,12 @@ from edgekit.bench.emulate.counter import FlashCache
 from edgekit.bench.emulate.image import compiled, harness, link_image
 from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
 from edgekit.bench.toolchain import Firmware
+from edgekit.cores import Core
 from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
 from edgekit.export.c.interface import Interface
 from edgekit.export.project.firmware import linker_script
 from edgekit.graph import NUMPY_DTYPES, Array
-from edgekit.target import Core, Target
+from edgekit.target import Target
 
 QEMU = "qemu-system-arm"
 INSTALL = "apt install qemu-system-arm"

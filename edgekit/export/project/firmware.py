@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.target import Core
+from edgekit.cores import Core
 
 
 def linker_script(flash_origin: int, flash: int, ram_origin: int, ram: int, stack_top: int | None = None) -> str:
