@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import reference
 from edgekit.errors import BadConfig, BadModel, MissingTool, Unsupported
@@ -216,26 +216,3 @@ def test_an_if_at_run_time_is_refused_with_the_option() -> None:
 def test_values_that_do_not_fit_are_refused(fixed: dict[str, str], says: str) -> None:
     with pytest.raises(BadConfig, match=says):
         load_onnx(two_rates(), fixed=fixed)
-
-
-@pytest.mark.parametrize("op", ["Loop", "Scan"])
-def test_loops_are_refused_by_name(op: str, tmp_path: Path) -> None:
-    info = helper.make_tensor_value_info
-    body = helper.make_graph(
-        [helper.make_node("Identity", ["c"], ["d"]), helper.make_node("Identity", ["v"], ["z"])],
-        "body",
-        [info("i", TensorProto.INT64, []), info("c", TensorProto.BOOL, []), info("v", TensorProto.FLOAT, [1])],
-        [info("d", TensorProto.BOOL, []), info("z", TensorProto.FLOAT, [1])],
-    )
-    inputs = ["n", "go", "x"] if op == "Loop" else ["x"]
-    more: dict[str, Any] = {} if op == "Loop" else {"num_scan_inputs": 1}
-    graph = helper.make_graph(
-        [helper.make_node(op, inputs, ["y"], name="loop", body=body, **more)],
-        "loops",
-        [info("x", TensorProto.FLOAT, [1])],
-        [info("y", TensorProto.FLOAT, [1])],
-        [numpy_helper.from_array(np.array(3), "n"), numpy_helper.from_array(np.array(True), "go")],
-    )
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
-    with pytest.raises(Unsupported, match=f"{op} 'loop'.*unroll"):
-        load(tmp_path / "m.onnx")

@@ -25,6 +25,7 @@ from edgekit.load.onnx import (
     compute,
     control,
     einsum,
+    flow,
     fold,
     index,
     math,
@@ -38,7 +39,7 @@ from edgekit.load.onnx import (
 )
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
-from edgekit.load.onnx.live import cut, live_nodes
+from edgekit.load.onnx.live import cut, live_nodes, reads
 from edgekit.load.onnx.qdq_recurrent import read_cells
 from edgekit.load.onnx.schema import complaint
 from edgekit.load.onnx.shapes import expected_tensors, input_shapes
@@ -65,11 +66,10 @@ STATIC = ("Constant", "Shape", "Size")
 # Re-arrangements through which a dequantized constant keeps its integers.
 ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
 COVERED = tuple(sorted({*HANDLERS, *STATIC, *audio.FOLDED, "If"} - {*audio.OWN}))
+FLOW = tuple(flow.RULES)
 # What ends a detector, or starts its second stage: places or counts depend on the data.
 CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoiPool", "GridSample")
 INSTEAD = {
-    "Loop": "unroll it before export",
-    "Scan": "unroll it before export",
     **dict.fromkeys(qlinear.READ, "save in QDQ format (quant_format=QuantFormat.QDQ), its channels first"),
     "ConvInteger": "quantize statically, or start from the float model",
     "MatMulInteger": "quantize statically, or start from the float model",
@@ -113,11 +113,12 @@ class _Reader:
         self.problems: list[tuple[str, str, str]] = []
         self.notes: list[str] = []
         self.broken: set[str] = set()  # values that nodes with problems would have made
+        self.sequences: dict[str, list[str]] = {}
         self.expected: dict[str, Tensor] | None = None  # what ONNX's shape inference says of values, once it was asked
         graph = model.graph
         self.live = live_nodes(graph)
         uses: dict[str, int] = {}
-        for names in (*(n.input for n in self.live), [o.name for o in graph.output]):
+        for names in (*(reads(n) for n in self.live), [o.name for o in graph.output]):
             for value in names:
                 uses[value] = uses.get(value, 0) + 1
         taken = (
@@ -160,6 +161,13 @@ class _Reader:
     def output(self, name: str) -> str:
         """The graph tensor of an ONNX output, under the ONNX name."""
         b = self.b
+        if name in self.sequences:
+            parts = self.sequences[name]
+            made = {n for node in self.model.graph.node for n in node.output}
+            fix = (
+                f"take them one by one: --outputs {','.join(parts)}" if made >= set(parts) else "end it with ConcatFromSequence"
+            )
+            raise BadModel(f"output '{name}' is a sequence of {len(parts)} values", fix)
         if name not in b.values and name not in b.consts:
             raise BadModel(f"output '{name}' is never computed", RESAVE)
         tensor = b.tensor(name)
@@ -176,7 +184,7 @@ class _Reader:
         b = self.b
         call = self.call(node)
         b.call = call
-        if node.op_type not in HANDLERS and node.op_type not in STATIC and node.op_type != "If" and not self.foldable(node):
+        if node.op_type not in (*HANDLERS, *STATIC, *FLOW) and not self.foldable(node):
             self.problem(
                 call,
                 "the operator is not supported",
@@ -192,15 +200,19 @@ class _Reader:
         if any(n in self.broken for n in node.input):
             self.follow(call, node)
             return
-        unknown = [n for n in node.input if n and n not in b.values and n not in b.consts]
+        unknown = [n for n in node.input if n and not any(n in table for table in (b.values, b.consts, self.sequences))]
         if unknown:
             later = any(unknown[0] in other.output for other in self.live)
             why = "which is made only after it: the nodes form a cycle or are out of order" if later else "which nothing makes"
             raise BadModel(f"{call.source} reads '{unknown[0]}', {why}", RESAVE)
         start = len(b.nodes)
         try:
-            if node.op_type == "If":
-                self.branch(call, node)
+            if node.op_type in FLOW:
+                flow.RULES[node.op_type](self, call, node)
+            elif any(n in self.sequences for n in node.input) and node.op_type != "Identity":
+                raise Cannot("it reads a sequence", "export plain tensors")
+            elif call.input(0) in self.sequences:
+                self.sequences[node.output[0]] = self.sequences[call.needed(0)]
             elif self.foldable(node):
                 self.fold(call, node)
             elif node.op_type in STATIC:
@@ -230,7 +242,7 @@ class _Reader:
                 attrs[a.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
         outputs = list(node.output)
         while (
-            len(outputs) > 1 and (not outputs[-1] or not self.b.uses.get(outputs[-1])) and node.op_type not in ("Split", "If")
+            len(outputs) > 1 and (not outputs[-1] or not self.b.uses.get(outputs[-1])) and node.op_type not in ("Split", *FLOW)
         ):
             outputs.pop()
         label = node.name or (node.output[0] if node.output else "")
@@ -240,7 +252,7 @@ class _Reader:
 
     def foldable(self, node: onnx.NodeProto) -> bool:
         """True when every input is constant. Q/DQ of constants keep their integers, so they have handlers instead."""
-        if node.op_type in (*qdq.HANDLERS, *STATIC, "If", "Loop", "Scan") or node.op_type in fold.RANDOM:
+        if node.op_type in (*qdq.HANDLERS, *STATIC, *FLOW) or node.op_type in fold.RANDOM:
             return False
         return node.domain in ("", "ai.onnx") and bool(node.input) and all(not n or n in self.b.consts for n in node.input)
 
@@ -280,29 +292,6 @@ class _Reader:
                 tensor = out
             if out:
                 b.values[out] = tensor
-
-    def branch(self, call: Call, node: onnx.NodeProto) -> None:
-        """An If whose condition is known: the taken branch is read in place."""
-        condition = self.b.array(call.needed(0))
-        if condition is None:
-            raise Cannot("its condition is computed at run time", "fix the input that decides it, as in --set sr=16000")
-        wanted = "then_branch" if bool(condition.reshape(-1)[0]) else "else_branch"
-        body = next((a.g for a in node.attribute if a.name == wanted), None)
-        if body is None:
-            raise ValueError(f"it has no {wanted}")
-        for initializer in body.initializer:
-            self.b.consts[initializer.name] = tensor_array(initializer, self.folder)
-        for inner in body.node:
-            for n in inner.input:
-                uses = dict(self.b.uses)
-                uses[n] = uses.get(n, 0) + 2  # read in place: never the only reader
-                self.b.uses = uses
-            self.node(inner)
-        for out, value in zip(node.output, body.output, strict=True):
-            tables: tuple[dict[str, Any], ...] = (self.b.values, self.b.consts, self.b.const_quant)
-            for table in tables:
-                if value.name in table:
-                    table[out] = table[value.name]
 
     def follow(self, call: Call, node: onnx.NodeProto) -> None:
         """Behind a node with a problem: would this one be refused as well, whatever that one gives?"""

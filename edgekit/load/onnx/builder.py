@@ -69,7 +69,7 @@ class Builder:
     """`values`: ONNX name -> graph tensor, `consts`: ONNX name -> array. `exact`: float constant tensor -> the integer
     tensor it was dequantized from, which `qdq.fuse` puts back."""
 
-    uses: Mapping[str, int]
+    uses: dict[str, int]
     taken: set[str]
     values: dict[str, str] = field(default_factory=dict)
     consts: dict[str, Array] = field(default_factory=dict)
