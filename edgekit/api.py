@@ -13,6 +13,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edgekit.augment import parse_augment
 from edgekit.bench.measuring import RUNNERS, measure
 from edgekit.bench.on_device import Settings as TimingSettings
 from edgekit.bench.remote import Address, address, bound, is_address
@@ -25,12 +26,15 @@ from edgekit.inspection import Inspection, inspect_graph
 from edgekit.load import applicable
 from edgekit.load import load as load  # the first verb, as it is
 from edgekit.pipeline import Layout, open_model
-from edgekit.pruning import Pruner, PruneResult, ScanRow, Settings, check_goal
+from edgekit.pruning import Pruner, PruneResult, ScanRow
+from edgekit.pruning_settings import NAMES, Settings, check_goal, settings_of
 from edgekit.quantizing import quantize as quantize
 from edgekit.recipe import Recipe, changes, data_hash, versions
 from edgekit.report.model import RunReport
 from edgekit.target import Target, find_target, parse_size
-from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
+from edgekit.tasks import Task
+from edgekit.verdict import VerifyReport
+from edgekit.verify import RANDOM_SAMPLES, verify_model
 
 if TYPE_CHECKING:
     from edgekit.bench.serial import BoardTest
@@ -40,6 +44,8 @@ __all__ = ["apply", "bench", "distill", "export", "inspect", "load", "prune", "q
 
 # Samples that a benchmark runs on the emulated core when data is given (instruction counts hardly vary with the data).
 BENCH_SAMPLES = 4
+
+Judging = tuple[str | Path | Dataset | None, str | Path | Dataset | None, float | str | None]  # val, eval, split
 
 
 def inspect(model: str | Path | Graph, target: str | Target | None = None, **load_options: Any) -> Inspection:
@@ -121,6 +127,7 @@ def bench(
     threads: int = 1,
     data: str | Path | Dataset | None = None,
     eval: str | Path | Dataset | None = None,
+    task: Task | None = None,
     samples: int = BENCH_SAMPLES,
     opt: str = "-O2",
     toolchain: str = "zig",
@@ -136,13 +143,12 @@ def bench(
     "ssh://pi@host" for the one target.
     A target is bound to its device as "raspberry-pi-4=ssh://pi@host". against: a model timed in turns with this one on each
     device; engines ("tflite", "onnx", "c"): timed there, default the best one; threads: of LiteRT and ONNX Runtime.
-    data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy.
-    toolchain: "zig", or "gcc" for the system's arm-none-eabi-gcc and QEMU. details: also what each figure is made of
-    (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step (TargetResult.by_op).
-    """
+    data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy, or the metric
+    of `task`. toolchain: "zig", or "gcc" for the system's arm-none-eabi-gcc and QEMU. details: also what each figure is made of
+    (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step (TargetResult.by_op)."""
     source = open_model(model, **load_options)
     feed = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="test")
-    judged = None if eval is None else open_data(eval, source.graph, scale=data_scale, role="test")
+    judged = None if eval is None else open_data(eval, source.graph, scale=data_scale, role="test", task=task)
     named = targets if isinstance(targets, list) else [targets]
     boards, devices = bindings(named, runner)
     if (against is not None or engines) and runner != "host" and not any(devices):
@@ -162,6 +168,7 @@ def bench(
         settings=timing,
         feed=feed,
         judged=judged,
+        task=task,
         opt=opt,
         toolchain=toolchain,
         details=details,
@@ -179,6 +186,7 @@ def verify(
     samples: int | None = None,
     tolerance: float | None = None,
     require: tuple[str, ...] = (),
+    task: Task | None = None,
     engines: tuple[str, ...] | None = None,
     target: str | Target = "mcu",
     data_scale: Scale | None = None,
@@ -193,7 +201,9 @@ def verify(
         other = open_model(against, **shared if isinstance(against, Graph) else applicable(against, shared)).graph
         load_options = load_options if isinstance(model, Graph) else applicable(model, load_options)
     source = open_model(model, **load_options)
-    dataset = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="test")
+    dataset = None
+    if data is not None:
+        dataset = open_data(data, source.graph, samples=samples, scale=data_scale, role="test", task=task)
     return verify_model(
         source.graph,
         engines,
@@ -202,6 +212,7 @@ def verify(
         against=other,
         tolerance=tolerance,
         require=require,
+        task=task,
         target=find_target(target),
     )
 
@@ -212,6 +223,7 @@ def distill(
     out: str | Path,
     data: str | Path | Dataset,
     *,
+    val: str | Path | Dataset | None = None,
     eval: str | Path | Dataset | None = None,
     split: float | str | None = None,
     data_scale: Scale | None = None,
@@ -223,23 +235,32 @@ def distill(
     **options: Any,
 ) -> DistilResult:
     """Teach `student` (None: made of the teacher, `width`) on `data`. loss: "logit,feature=0.5", or {name: weight}.
-    options: fields of `distilling.DistilSettings`, or how the teacher is loaded. checkpoint: a file from which an interrupted
-    run goes on.
+    val: what --early-stop decides by (default: part of `data`); eval: what is reported on. options: fields of
+    `distilling.DistilSettings`, or how the teacher is loaded. checkpoint: a file from which an interrupted run goes on.
     Raises BadConfig (a pair that does not fit), BadData, BadModel, Unsupported."""
     names = {f.name for f in fields(DistilSettings)}
-    settings = DistilSettings(
-        parse_losses(loss) if isinstance(loss, str) else loss, **{k: v for k, v in options.items() if k in names}
-    )
+    chosen = {k: v for k, v in options.items() if k in names}
+    if isinstance(chosen.get("augment"), str):
+        chosen["augment"] = parse_augment(chosen["augment"])
+    settings = DistilSettings(parse_losses(loss) if isinstance(loss, str) else loss, **chosen)
     load_options = {k: v for k, v in options.items() if k not in names}
     large = open_model(teacher, **load_options)
     own = {k: v for k, v in (("weights", student_weights), ("args", student_args)) if v}
     small = None if student is None else open_model(student, **own)
-    training = open_data(data, large.graph, scale=data_scale, split=split, role="train")
-    judged = training.held_out if eval is None else open_data(eval, large.graph, scale=data_scale, role="test")
-    result = Distiller(large, small, settings, training, judged, checkpoint, progress).run(Path(out))
-    if any(isinstance(v, Dataset | Graph) for v in (teacher, student, data, eval)):
+    training, decides, judged = _opened(data, (val, eval, split), large.graph, data_scale)
+    assert training is not None
+    result = Distiller(large, small, settings, training, judged, checkpoint, progress, decides).run(Path(out))
+    if any(isinstance(v, Dataset | Graph) for v in (teacher, student, data, val, eval)):
         return result
-    files = {"teacher": teacher, "student": student, "student_weights": student_weights, "out": out, "data": data, "eval": eval}
+    files = {
+        "teacher": teacher,
+        "student": student,
+        "student_weights": student_weights,
+        "out": out,
+        "data": data,
+        "val": val,
+        "eval": eval,
+    }
     plain = {"split": split, "data_scale": data_scale, "student_args": student_args, "loss": loss}
     plain |= {k: v for k, v in options.items() if k in names}
     lock = {
@@ -257,6 +278,7 @@ def prune(
     out: str | Path,
     data: str | Path | Dataset | None = None,
     *,
+    val: str | Path | Dataset | None = None,
     eval: str | Path | Dataset | None = None,
     split: float | str | None = None,
     target: str | Target | None = "mcu",
@@ -264,14 +286,13 @@ def prune(
     data_scale: Scale | None = None,
     checkpoints: Path | None = None,
     progress: Callable[[str, Progress], None] | None = None,
-    flash: int | str | None = None,
-    ram: int | str | None = None,
     **options: Any,
 ) -> PruneResult:
-    """Leave out what matters least and recover on `data` (without data: only leave out). options: fields of
-    `pruning.Settings`, or how the model is loaded. checkpoints: a folder from which an interrupted run goes on.
-    Raises BadConfig, BadData, BadModel, Unsupported."""
-    pruner, own = _pruner(model, data, eval, split, target, data_scale, checkpoints, progress, flash, ram, options)
+    """Leave out what matters least and recover on `data` (without data: only leave out). val: what --max-drop and --early-stop
+    decide by (default: part of `data`); eval: what is reported on. options: fields of `pruning_settings.Settings`, or how the
+    model is loaded; flash and ram as "64K", every limit as "50%" too. checkpoints: a folder from which an interrupted run goes
+    on. Raises BadConfig, BadData, BadModel, Unsupported."""
+    pruner, own = _pruner(model, data, (val, eval, split), target, data_scale, checkpoints, progress, options)
     check_goal(own)
     return pruner.result(Path(out), not no_bench)
 
@@ -280,39 +301,45 @@ def prune_scan(
     model: str | Path | Graph,
     data: str | Path | Dataset | None = None,
     *,
+    val: str | Path | Dataset | None = None,
     eval: str | Path | Dataset | None = None,
     split: float | str | None = None,
     data_scale: Scale | None = None,
     **options: Any,
 ) -> tuple[float, list[ScanRow]]:
     """(metric of the whole network, how it falls with shares of one layer left out): needs labelled data to judge on."""
-    target, flash, ram = (options.pop(name, None) for name in ("target", "flash", "ram"))
+    target = options.pop("target", None)
     options.pop("no_bench", None)
-    return _pruner(model, data, eval, split, target, data_scale, None, None, flash, ram, options)[0].scan()
+    return _pruner(model, data, (val, eval, split), target, data_scale, None, None, options)[0].scan()
 
 
 def _pruner(
     model: str | Path | Graph,
     data: str | Path | Dataset | None,
-    eval: str | Path | Dataset | None,
-    split: float | str | None,
+    judging: Judging,
     target: str | Target | None,
     scale: Scale | None,
     checkpoints: Path | None,
     progress: Callable[[str, Progress], None] | None,
-    flash: int | str | None,
-    ram: int | str | None,
     options: dict[str, Any],
 ) -> tuple[Pruner, Settings]:
-    names = {f.name for f in fields(Settings)}
-    sizes = {name: None if size is None else parse_size(size) for name, size in (("flash", flash), ("ram", ram))}
-    own = Settings(**{**{k: v for k, v in options.items() if k in names}, **sizes})
-    source = open_model(model, **{k: v for k, v in options.items() if k not in names})
-    training = None if data is None else open_data(data, source.graph, scale=scale, split=split, role="train")
-    held = None if training is None else training.held_out
-    judged = held if eval is None else open_data(eval, source.graph, scale=scale, role="test")
+    own = settings_of(options)
+    source = open_model(model, **{k: v for k, v in options.items() if k not in NAMES})
+    training, val, judged = _opened(data, judging, source.graph, scale)
     board = None if target is None else find_target(target)
-    return Pruner(source, own, board, training, judged, checkpoints, progress), own
+    return Pruner(source, own, board, training, judged, checkpoints, progress, val), own
+
+
+def _opened(
+    data: str | Path | Dataset | None, judging: Judging, graph: Graph, scale: Scale | None
+) -> tuple[Dataset | None, Dataset | None, Dataset | None]:
+    """(to train on, to decide by, to report on). What --split sets aside is reported on; with --eval it decides."""
+    val, eval, split = judging
+    training = None if data is None else open_data(data, graph, scale=scale, split=split, role="train")
+    held = None if training is None else training.held_out
+    deciding = open_data(val, graph, scale=scale, role="val") if val is not None else held if eval is not None else None
+    judged = held if eval is None else open_data(eval, graph, scale=scale, role="test")
+    return training, deciding, judged
 
 
 def verify_board(

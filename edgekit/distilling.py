@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit import ops
+from edgekit import deciding, ops
+from edgekit.augment import Augment
 from edgekit.boundary import source_shape
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig
@@ -20,7 +21,7 @@ from edgekit.ops import op_of
 from edgekit.passes.prune import Coupling, scores_of, without
 from edgekit.passes.simplify import simplify
 from edgekit.pipeline import Source
-from edgekit.pruning import SHOWN, Judged, write
+from edgekit.pruning import Judged, write
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Loss, Progress
@@ -49,6 +50,7 @@ class DistilSettings:
     batch: int = 64
     seed: int = 0
     early_stop: int | None = None
+    augment: Augment | None = None
     task: Task | None = None
     device: str = "cpu"
 
@@ -56,7 +58,8 @@ class DistilSettings:
 @dataclass(frozen=True)
 class DistilResult:
     """files: {file name: bytes}, one file. judged: the student before and after; teacher: its metric (NaN without data to judge
-    on). pairs: values inside the networks that were compared, (loss, student's, teacher's)."""
+    on). pairs: values inside the networks that were compared, (loss, student's, teacher's). decided: what --early-stop
+    chose the epoch by, none of it judged on ("": it did not); trained: samples learnt from."""
 
     teacher: Source
     student: Source
@@ -68,6 +71,8 @@ class DistilResult:
     teacher_metric: float
     pairs: tuple[tuple[str, str, str], ...]
     losses: tuple[float, ...]
+    decided: str
+    trained: int
     notes: tuple[str, ...]
     recipe: Recipe | None = None
 
@@ -146,8 +151,11 @@ class Distiller:
         judged: Dataset | None,
         checkpoint: Path | None = None,
         progress: Callable[[str, Progress], None] | None = None,
+        val: Dataset | None = None,
     ) -> None:
-        self.settings, self.data, self.judged = settings, replace(data, held_out=None), judged
+        divided = deciding.parts(data, val, judged, None if settings.early_stop is None else deciding.ENDS)
+        assert divided.train is not None
+        self.settings, self.data, self.deciding, self.judged = settings, divided.train, divided.deciding, divided.judged
         self.checkpoint, self.progress = checkpoint, progress
         self.source = teacher
         self.teacher = _float(teacher.graph, "teacher")
@@ -220,14 +228,9 @@ class Distiller:
         with finetune.repeatable(s.seed):
             module, teacher = to_module(self.student).to(s.device), to_module(self.teacher).to(s.device)
         before, best = self.metric(self.student), self.metric(self.teacher)
-        data = self.data
-        if s.early_stop is not None:
-            data = data.split(0.1)
-        elif self.judged is not None and self.task != "teacher":  # shown, never chosen by
-            data = replace(data, held_out=self.judged.subset(np.arange(min(SHOWN, len(self.judged)))))
         done = finetune.train(
             module,
-            data,
+            replace(self.data, held_out=self.deciding),
             task=self.task,
             epochs=s.epochs,
             lr=s.lr,
@@ -237,6 +240,7 @@ class Distiller:
             losses=losses,
             checkpoint=self.checkpoint,
             early_stop=s.early_stop,
+            augment=s.augment,
             progress=None if show is None else lambda p: show("student", p),
         )
         made = simplify(to_graph(module.cpu()), "train").with_history("distill")
@@ -244,7 +248,7 @@ class Distiller:
         judged = None
         if self.judged is not None and self.task != "teacher":
             kind = METRICS[self.task]
-            judged = Judged(kind.name, kind.higher, before, after, f"{len(self.judged)} samples of {self.judged.name}")
+            judged = Judged(kind.name, kind.higher, before, after, deciding.words(self.judged))
         return DistilResult(
             self.source,
             self.own,
@@ -256,6 +260,8 @@ class Distiller:
             best,
             tuple(pairs),
             tuple(done.losses),
+            deciding.words(self.deciding) if self.deciding is not None and s.early_stop is not None else "",
+            len(self.data),
             self.data.notes,
         )
 

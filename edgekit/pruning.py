@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgekit import ops
+from edgekit import deciding, ops
 from edgekit.bench.measuring import measure
 from edgekit.data import Dataset
 from edgekit.dsp import isa_of
@@ -20,7 +21,6 @@ from edgekit.inspection import params
 from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import illegal
 from edgekit.passes.prune import (
-    LEAST,
     Budget,
     Coupling,
     Group,
@@ -34,8 +34,11 @@ from edgekit.passes.prune import (
 )
 from edgekit.passes.simplify import simplify
 from edgekit.pipeline import Source, prepare, quantize_graph
+from edgekit.pruning_search import sizes, within
+from edgekit.pruning_settings import WAYS, Limit, Settings, Share, check
 from edgekit.report.model import TargetResult
 from edgekit.target import Target
+from edgekit.tasks import METRICS
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
@@ -45,54 +48,31 @@ if TYPE_CHECKING:
 MULTIPLES = {"dsp": 4, "mve": 16, "plain": 1}
 VECTOR = 8  # of processors that run ONNX or TFLite (XNNPACK and MLAS tiles)
 CALIBRATION = 64  # samples that the int8 form is calibrated on, for its sizes
-PROBES = 6  # halvings of the search for --flash, --ram and --latency
 DROP_STEPS = 6  # steps of a schedule that --max-drop may stop
 MOST = 0.9  # of the MACs, when only --max-drop says where to end
+TRIAL = 5  # of the epochs one in so many goes to each way that --score auto tries
 SCAN_SHARES = (0.25, 0.5, 0.75)
-SHOWN = 512  # judged samples that the metric shown between epochs is from
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to prune. ratio: share of the MACs (of the weights, without structure) to leave out.
-
-    macs, params: at most so many left. flash, ram: bytes, latency: ms, of the int8 form on the target. max_drop: points of the
-    metric (percent of it, where it has no bound) that may be lost. pattern: (n, m): n of m weights stay. unstructured: single
-    weights. multiple: channels that stay (None: what the target's kernels take). steps: prune and
-    recover in so many steps, each of `epochs`.
-    """
-
-    ratio: float | None = None
-    macs: int | None = None
-    params: int | None = None
-    flash: int | None = None
-    ram: int | None = None
-    latency: float | None = None
-    max_drop: float | None = None
-    score: Score = "l2"
-    scope: Scope = "global"
-    multiple: int | None = None
-    least: float = LEAST
-    steps: int | None = None
-    unstructured: bool = False
-    pattern: tuple[int, int] | None = None
-    epochs: int = 10
-    lr: float = 1e-3
-    batch: int = 64
-    seed: int = 0
-    early_stop: int | None = None
-    teacher: bool = True
-    task: Task | None = None
-    device: str = "cpu"
+SHOWN = 512  # samples that a metric shown by the way is from, at most
 
 
 @dataclass(frozen=True)
 class StepTaken:
-    """A step of the schedule: MACs left, the metric before recovery and after it (NaN: nothing to judge by)."""
+    """A step of the schedule: MACs left, the metric before recovery and after it on what decides, or else on samples that were
+    trained on (NaN: nothing to judge by)."""
 
     macs: int
     cut: float
     recovered: float
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A way of --score auto: MACs left, the metric on the samples that decide after a short recovery."""
+
+    score: Score
+    scope: Scope
+    macs: int
+    metric: float
 
 
 @dataclass(frozen=True)
@@ -114,7 +94,10 @@ class Judged:
 @dataclass(frozen=True)
 class PruneResult:
     """files: {file name: bytes}, one file. layers: (name, kind, units before, after). judged: None without data to judge on.
-    bench: the target before and after (the form it runs: int8 where the target takes that). zeros: share of weights."""
+
+    decided: on the samples that --max-drop was decided by, which are none of those (None: nothing was). bench: the target
+    before and after (the form it runs: int8 where the target takes that). zeros: share of weights. trained: samples learnt.
+    """
 
     source: Source
     files: Mapping[str, bytes]
@@ -123,9 +106,12 @@ class PruneResult:
     macs: tuple[int, int]
     params: tuple[int, int]
     judged: Judged | None
+    decided: Judged | None
+    tried: tuple[Tried, ...]
     steps: tuple[StepTaken, ...]
     bench: tuple[TargetResult, TargetResult] | None
     zeros: float | None
+    trained: int
     notes: tuple[str, ...]
 
 
@@ -151,53 +137,84 @@ class Pruner:
         judged: Dataset | None,
         checkpoints: Path | None = None,
         progress: Callable[[str, Progress], None] | None = None,
+        val: Dataset | None = None,
     ) -> None:
-        _check(settings, data, judged, target)
+        check(settings, data is not None, (judged or val) is not None, target is not None)
         self.source, self.settings, self.target = source, settings, target
-        self.data = None if data is None else replace(data, held_out=None)
-        self.judged, self.checkpoints, self.progress = judged, checkpoints, progress
+        s = settings
+        whole = s.max_drop is not None or s.score == "auto"
+        share = deciding.SHARE if whole else deciding.ENDS if s.early_stop is not None else None
+        divided = deciding.parts(data, val, judged, share)
+        self.data, self.deciding, self.judged = divided.train, divided.deciding, divided.judged
+        self.checkpoints, self.progress = checkpoints, progress
         self.graph = simplify(source.graph, "train")
         if self.graph.is_quantized:
             raise BadConfig(f"'{self.graph.name}' is quantized already", "prune the float model it was made from")
         self.task: Task | None = settings.task
-        known = data or judged
+        known = data or judged or val
         if self.task is None and known is not None:
             from edgekit.tasks import task_of
 
             self.task = task_of(self.graph, known, settings.teacher)
+        self.tried: list[Tried] = []
         self.multiple = settings.multiple or multiple_of(target)
 
     # -- judging --------------------------------------------------------------------------------------------------------
 
-    def metric(self, graph: Graph, on: Dataset | None = None) -> float:
-        """The task's metric on the data to judge on (NaN without any)."""
-        data = on or self.judged
-        if data is None or self.task in {None, "teacher"}:
+    def metric(self, graph: Graph, on: Dataset | None) -> float:
+        """The task's metric on that data (NaN without any, or without a task)."""
+        if on is None or self.task in {None, "teacher"}:
             return math.nan
         from edgekit.passes.finetune import evaluate
         from edgekit.trainable import to_module
 
-        return evaluate(to_module(graph).to(self.settings.device), data, self.task)
+        return evaluate(to_module(graph).to(self.settings.device), on, self.task)
 
-    def compare(self, before: float, after: float) -> Judged | None:
-        if self.judged is None or self.task in {None, "teacher"}:
+    def compare(self, before: float, after: float, on: Dataset | None) -> Judged | None:
+        if on is None or self.task in {None, "teacher"}:
             return None
-        from edgekit.tasks import METRICS
-
         assert self.task is not None
         kind = METRICS[self.task]
-        return Judged(kind.name, kind.higher, before, after, f"{len(self.judged)} samples of {self.judged.name}")
+        return Judged(kind.name, kind.higher, before, after, deciding.words(on))
+
+    @cached_property
+    def watched(self) -> Dataset | None:
+        """What steps are shown by: what decides, else some of what is trained on; never what is reported on."""
+        if self.deciding is not None or self.data is None:
+            return self.deciding
+        return self.data.subset(np.arange(min(SHOWN, len(self.data))))
 
     # -- pruning --------------------------------------------------------------------------------------------------------
 
     def scores(self, graph: Graph, groups: list[Group]) -> list[Array]:
-        found = None
-        if self.settings.score == "taylor":
+        found, score = None, self.settings.score
+        assert score != "auto"
+        if score == "taylor":
             from edgekit.passes.finetune_taylor import sensitivities
 
             assert self.data is not None
             found = sensitivities(graph, self.data, self.task)
-        return scores_of(graph, groups, self.settings.score, found)
+        return scores_of(graph, groups, score, found)
+
+    def _best_way(self) -> Settings:
+        """--score auto: the settings with the way that does best on the samples that decide, after a short recovery."""
+        if self.task in {None, "teacher"}:
+            raise BadConfig("--score auto needs labels to decide by", "labelled data, or --score l2")
+        mine, faults = self.settings, list[BadConfig]()
+        for score, scope in WAYS:
+            self.settings = replace(mine, score=score, scope=scope)
+            try:
+                graph = self.cut(self.graph, self._budget(self.graph))
+            except BadConfig as error:
+                faults.append(error)
+                continue
+            done = self.recover(graph, f"try-{score}-{scope}", max(1, mine.epochs // TRIAL))
+            self.tried.append(Tried(score, scope, ops.macs(done), self.metric(done, self.deciding)))
+        if not self.tried:
+            raise faults[0]
+        higher = METRICS[self.task].higher
+        best = max(self.tried, key=lambda t: t.metric if higher else -t.metric)
+        return replace(mine, score=best.score, scope=best.scope)
 
     def cut(self, graph: Graph, budget: Budget) -> Graph:
         """The graph within the budget, not yet recovered."""
@@ -227,12 +244,7 @@ class Pruner:
         module.set_masks(masks or {})
         finetune.recalibrate(module, self.data)
         if epochs:
-            data = self.data
-            if s.early_stop is not None:
-                data = data.split(0.1)
-            elif self.judged is not None:  # shown, never chosen by
-                data = replace(data, held_out=self.judged.subset(np.arange(min(SHOWN, len(self.judged)))))
-            show = self.progress
+            data, show = replace(self.data, held_out=self.deciding), self.progress
             finetune.train(
                 module,
                 data,
@@ -244,6 +256,7 @@ class Pruner:
                 teacher=to_module(self.graph).to(s.device) if s.teacher and self.task != "embedding" else None,
                 checkpoint=None if self.checkpoints is None else self.checkpoints / f"{name}.pt",
                 early_stop=s.early_stop,
+                augment=s.augment,
                 progress=None if show is None else lambda p: show(name, p),
             )
         return to_graph(module.cpu())
@@ -253,30 +266,31 @@ class Pruner:
         s = self.settings
         if s.unstructured or s.pattern is not None:
             return self._sparse()
-        whole = (ops.macs(self.graph), params(self.graph))
-        final = self._budget(whole)
+        if s.score == "auto":
+            s = self.settings = self._best_way()
+        whole = sizes(self.graph)
+        final = self._budget(self.graph)
         count = s.steps or (DROP_STEPS if s.max_drop is not None else 1)
         graph, taken, base = self.graph, list[StepTaken](), math.nan
         if s.max_drop is not None:
-            base = self.metric(graph)
+            base = self.metric(graph, self.deciding)
         for step in range(1, count + 1):
-            budget = Budget(
-                *(
-                    None if w is None else _between(had, w, step / count)
-                    for had, w in zip(whole, (final.macs, final.params), strict=True)
-                )
-            )
+            if step == count and step > 1:
+                final = self._budget(graph)  # what was found for the whole network cuts the recovered one elsewhere
+            pairs = ((whole["macs"], final.macs), (whole["params"], final.params))
+            budget = Budget(*(None if w is None else _between(had, w, step / count) for had, w in pairs))
             cut = self.cut(graph, budget)
             done = self.recover(cut, f"step-{step}", s.epochs)
-            found = StepTaken(ops.macs(done), self.metric(cut), self.metric(done))
+            found = StepTaken(ops.macs(done), self.metric(cut, self.watched), self.metric(done, self.watched))
             if s.max_drop is not None:
-                judged = self.compare(base, found.recovered)
-                assert judged is not None
-                if judged.drop > s.max_drop:
+                lost = self.compare(base, found.recovered, self.deciding)
+                assert lost is not None
+                if lost.drop > s.max_drop:
                     if not taken:
-                        share = 1 - found.macs / whole[0]
+                        share = 1 - found.macs / whole["macs"]
                         raise BadConfig(
-                            f"leaving out {share:.0%} of the MACs already loses {judged.drop:.2f}, more than {s.max_drop}",
+                            f"leaving out {share:.0%} of the MACs already loses {lost.drop:.2f}, more than {s.max_drop} "
+                            f"({lost.note})",
                             "more --epochs or --steps, a smaller --ratio, or a larger --max-drop",
                         )
                     break
@@ -289,36 +303,23 @@ class Pruner:
         masks = masks_of(self.graph, 0.0 if s.ratio is None else s.ratio, s.pattern)
         cut = masked(self.graph, masks)
         done = self.recover(cut, "sparse", s.epochs, masks)
-        found = StepTaken(ops.macs(done), self.metric(cut), self.metric(done))
+        found = StepTaken(ops.macs(done), self.metric(cut, self.watched), self.metric(done, self.watched))
         return done, [found]
 
-    def _budget(self, whole: tuple[int, int]) -> Budget:
-        """What --ratio, --macs and --params leave; --flash, --ram and --latency by trying on the target."""
-        s = self.settings
-        macs = [int(whole[0] * (1 - s.ratio))] if s.ratio is not None else []
-        macs += [s.macs] if s.macs is not None else []
-        if not macs and s.params is None and s.max_drop is not None and s.flash is s.ram is s.latency is None:
+    def _budget(self, graph: Graph) -> Budget:
+        """What --ratio, --macs and --params leave of the whole network; the limits on the target by trying cuts of `graph`."""
+        s, whole = self.settings, sizes(self.graph)
+        macs = [int(whole["macs"] * (1 - s.ratio))] if s.ratio is not None else []
+        macs += [_absolute(s.macs, whole["macs"])] if s.macs is not None else []
+        limits = s.limits()
+        if not macs and s.params is None and s.max_drop is not None and not limits:
             macs = [self._least_macs(1 - MOST)]
-        budget = Budget(min(macs, default=None), s.params)
-        limits = {k: v for k, v in (("flash", s.flash), ("ram", s.ram), ("latency", s.latency)) if v is not None}
+        budget = Budget(min(macs, default=None), None if s.params is None else _absolute(s.params, whole["params"]))
         if not limits:
             return budget
-        fits = self.graph if budget == Budget() else self.cut(self.graph, budget)
-        if self._within(fits, limits):
-            return budget
-        high = ops.macs(fits)
-        low = self._least_macs(1 - MOST)
-        if not self._within(self.cut(self.graph, Budget(low, s.params)), limits):
-            raise BadConfig(
-                f"even at {low:,} MACs the network does not keep {_words(limits)}", "a larger limit, or another network"
-            )
-        for _ in range(PROBES):
-            middle = (low + high) // 2
-            if self._within(self.cut(self.graph, Budget(middle, s.params)), limits):
-                low = middle
-            else:
-                high = middle
-        return Budget(low, s.params)
+        had = _figures(self.whole_on_target, limits)
+        most = {name: limit.of_whole * had[name] if isinstance(limit, Share) else limit for name, limit in limits.items()}
+        return within(graph, budget, most, lambda b: self.cut(graph, b), lambda g: _figures(self.on_target(g), limits))
 
     def _least_macs(self, share: float) -> int:
         """That share of the MACs, or what can be reached."""
@@ -330,15 +331,9 @@ class Pruner:
                 continue
         raise BadConfig(f"'{self.graph.name}' has next to nothing that can be left out")
 
-    def _within(self, graph: Graph, limits: Mapping[str, float]) -> bool:
-        result = self.on_target(graph)
-        for metric, most in limits.items():
-            found = result.get(metric)
-            if found is None or found.value is None:
-                raise BadConfig(f"--{metric} cannot be judged: {found.note if found else 'not measured'}", "--macs or --params")
-            if found.value > most:
-                return False
-        return True
+    @cached_property
+    def whole_on_target(self) -> TargetResult:
+        return self.on_target(self.graph)
 
     def on_target(self, graph: Graph) -> TargetResult:
         """Every metric of the network on the target, in the form it would run there."""
@@ -354,10 +349,11 @@ class Pruner:
 
     def scan(self) -> tuple[float, list[ScanRow]]:
         """(the metric of the whole network, a row a group): how much each layer matters. Needs data to judge on."""
-        if self.judged is None:
-            raise BadConfig("--scan needs labelled data to judge on", "--eval D2 or --split 20%")
+        judged = self.deciding or self.judged
+        if judged is None:
+            raise BadConfig("--scan needs labelled data to judge on", "--val D3, --eval D2 or --split 20%")
         groups = Coupling(self.graph).groups()
-        part = self.judged.subset(np.arange(min(SHOWN, len(self.judged))))
+        part = judged.subset(np.arange(min(SHOWN, len(judged))))
         rows = []
         for group, scores in zip(groups, self.scores(self.graph, groups), strict=True):
             order = np.argsort(scores, kind="stable")
@@ -373,9 +369,11 @@ class Pruner:
         graph, steps = self.run()
         deployed = simplify(graph, "train").with_history("prune")
         sparse = self.settings.unstructured or self.settings.pattern is not None
-        both = (self.on_target(self.graph), self.on_target(deployed)) if bench and self.target is not None else None
-        before = self.metric(self.graph)
-        after = steps[-1].recovered
+        both = (self.whole_on_target, self.on_target(deployed)) if bench and self.target is not None else None
+        ends = self.metric(self.graph, self.judged), self.metric(graph, self.judged)
+        chosen = None
+        if self.settings.max_drop is not None:
+            chosen = self.compare(self.metric(self.graph, self.deciding), steps[-1].recovered, self.deciding)
         return PruneResult(
             self.source,
             {out.name: write(deployed, out)},
@@ -383,12 +381,26 @@ class Pruner:
             () if sparse else _layers(self.graph, graph),
             (ops.macs(self.graph), ops.macs(deployed)),
             (params(self.graph), params(deployed)),
-            self.compare(before, after),
+            self.compare(*ends, self.judged),
+            chosen,
+            tuple(self.tried),
             tuple(steps),
             both,
             _zeros(deployed) if sparse else None,
+            0 if self.data is None or not self.settings.epochs else len(self.data),
             () if self.data is None else self.data.notes,
         )
+
+
+def _figures(result: TargetResult, metrics: Iterable[str]) -> dict[str, float]:
+    """What limits are held against. Raises BadConfig where it cannot be had."""
+    values = {}
+    for metric in metrics:
+        found = result.get(metric)
+        if found is None or found.value is None:
+            raise BadConfig(f"--{metric} cannot be judged: {found.note if found else 'not measured'}", "--macs or --params")
+        values[metric] = found.value
+    return values
 
 
 def multiple_of(target: Target | None) -> int:
@@ -413,42 +425,13 @@ def write(graph: Graph, out: Path) -> bytes:
     raise BadConfig(f"cannot tell the format of '{out}' from its suffix", "name the output .onnx or .tflite")
 
 
-def _check(s: Settings, data: Dataset | None, judged: Dataset | None, target: Target | None) -> None:
-    """Raises BadConfig for settings that contradict each other or the data."""
-    rules = (s.ratio, s.macs, s.params, s.flash, s.ram, s.latency, s.max_drop)
-    sparse = s.unstructured or s.pattern is not None
-    faults = [
-        (s.ratio is not None and not 0 < s.ratio < 1, f"a ratio of {s.ratio} leaves nothing or everything", "--ratio 0.5"),
-        (sparse and any(r is not None for r in rules[1:]), "zeros save no MACs, flash or RAM", "--ratio alone, or --pattern"),
-        (s.unstructured and s.ratio is None and s.pattern is None, "say how many weights go", "--ratio 0.5"),
-        (s.max_drop is not None and judged is None, "--max-drop needs data to judge on", "--eval D2 or --split 20%"),
-        (s.score == "taylor" and data is None, "the Taylor score needs data", "--data D"),
-        (
-            any(r is not None for r in (s.flash, s.ram, s.latency)) and target is None,
-            "--flash, --ram and --latency are measured on a target",
-            "--target T",
-        ),
-        (s.steps is not None and s.steps < 1, f"{s.steps} steps make no sense", "--steps 1"),
-        (not 0 < s.least <= 1, f"a least share of {s.least} makes no sense", "0.1 keeps a tenth of each layer"),
-    ]
-    for wrong, what, hint in faults:
-        if wrong:
-            raise BadConfig(what, hint)
-
-
-def check_goal(s: Settings) -> None:
-    """Raises BadConfig when nothing says how much to prune."""
-    if not (s.pattern or any(r is not None for r in (s.ratio, s.macs, s.params, s.flash, s.ram, s.latency, s.max_drop))):
-        raise BadConfig("how much is to be pruned?", "--ratio 0.5, or --macs, --params, --flash, --ram, --latency, --max-drop")
+def _absolute(limit: Limit, whole: float) -> int:
+    return int(limit.of_whole * whole if isinstance(limit, Share) else limit)
 
 
 def _between(had: int, wanted: int, share: float) -> int:
     """From what there is to what is wanted, as much each step."""
     return wanted if share >= 1 else round(had + (wanted - had) * share) if wanted < had else had
-
-
-def _words(limits: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:,.0f}" for name, value in limits.items())
 
 
 def _zeros(graph: Graph) -> float:

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from edgekit.cli.common import FINE, cli_command, data_scale_option, given, load_options, share, show
-from edgekit.cli.training import training_options, training_progress
+from edgekit.cli.common import FINE, cli_command, data_scale_option, given, load_options, show
+from edgekit.cli.training import judging_options, training_options, training_progress
 
 
 def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
@@ -25,8 +25,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     "-o", "--out", required=True, metavar="OUT", help="The float student to write: .onnx (keeps batch norm) or .tflite."
 )
 @click.option("--data", required=True, metavar="D", help="Data to learn on: .npz, .npy, .csv, a folder, or file.py:function.")
-@click.option("--eval", "eval_data", metavar="D2", help="Labelled data to judge on.")
-@click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to judge on, such as 20%.")
+@judging_options
 @click.option(
     "--student-width",
     "width",

@@ -16,20 +16,11 @@ from edgekit.cli.common import (
     given,
     load_options,
     model_argument,
-    share,
     show,
     target_help,
     working,
 )
-from edgekit.cli.training import training_options, training_progress
-
-
-def _count(ctx: click.Context, param: click.Parameter, value: str | None) -> int | None:
-    """A number such as 250000, 250k or 6.5M."""
-    match = None if value is None else re.fullmatch(r"(\d+(?:\.\d+)?)\s*([kKmM]?)", value.replace(",", "").strip())
-    if value is not None and match is None:
-        raise click.BadParameter(f"'{value}' is not a number such as 250k or 6.5M.")
-    return None if match is None else round(float(match[1]) * {"": 1, "k": 1_000, "m": 1_000_000}[match[2].lower()])
+from edgekit.cli.training import judging_options, training_options, training_progress
 
 
 def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, int] | None:
@@ -43,21 +34,22 @@ def _pattern(ctx: click.Context, param: click.Parameter, value: str | None) -> t
 @model_argument
 @click.option("-o", "--out", metavar="OUT", help="The float network to write: .onnx (keeps batch norm) or .tflite.")
 @click.option("--data", metavar="D", help="Data to recover on: .npz, .npy, .csv, a folder, or file.py:function.")
-@click.option("--eval", "eval_data", metavar="D2", help="Labelled data to judge on.")
-@click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to judge on, such as 20%.")
+@judging_options
 @click.option("--ratio", type=float, metavar="R", help="Share of the MACs to leave out, such as 0.5.")
-@click.option("--macs", callback=_count, metavar="N", help="Stop at so many MACs, such as 6.5M.")
-@click.option("--params", callback=_count, metavar="N", help="Stop at so many parameters.")
+@click.option("--macs", metavar="N", help="Stop at so many MACs, such as 6.5M; this limit and the next ones also as 50%.")
+@click.option("--params", metavar="N", help="Stop at so many parameters.")
 @click.option("--flash", metavar="SIZE", help="Stop when the int8 firmware fits so much flash on the target.")
 @click.option("--ram", metavar="SIZE", help="Stop when it fits so much RAM.")
-@click.option("--latency", type=float, metavar="MS", help="Stop when it is as fast on the target.")
-@click.option("--max-drop", type=float, metavar="X", help="Stop before more than X points of accuracy are lost.")
+@click.option("--instructions", metavar="N", help="Stop when a run takes so many instructions on the target.")
+@click.option("--latency", metavar="MS", help="Stop when it is as fast on the target.")
+@click.option("--max-drop", type=float, metavar="X", help="Stop before more than X points of accuracy are lost (see --val).")
 @click.option(
     "--score",
-    type=click.Choice(["l1", "l2", "bn", "taylor", "median"]),
+    type=click.Choice(["l1", "l2", "bn", "taylor", "median", "auto"]),
     default="l2",
     show_default=True,
-    help="What a channel matters: norms, batch norm's scale, the loss's change, distance to its like.",
+    help="What a channel matters: norms, batch norm's scale, the loss's change, distance to its like; auto tries some ways, "
+    "scopes included, and decides by --val.",
 )
 @click.option(
     "--scope",

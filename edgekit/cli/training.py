@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from edgekit.cli.common import TASKS, share
+
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
 
 F = TypeVar("F", bound=Callable[..., Any])
-TASKS = ("classification", "multilabel", "regression", "segmentation", "reconstruction", "language", "embedding", "teacher")
 
 
 def training_options(function: F) -> F:
-    """--epochs, --lr, --batch, --seed, --early-stop, --task, --device."""
+    """--epochs, --lr, --batch, --seed, --early-stop, --augment, --task, --device."""
     for option in reversed(
         [
             click.option(
@@ -45,10 +46,38 @@ def training_options(function: F) -> F:
                 "--early-stop",
                 type=click.IntRange(min=1),
                 metavar="N",
-                help="End after N epochs without improvement on a tenth of --data.",
+                help="End after N epochs without improvement (see --val), and take the best.",
+            ),
+            click.option(
+                "--augment",
+                metavar="A,...",
+                help="Change samples as they are learnt from: shift=2 (pixels), shift=0x5x0 (each axis), noise=0.1, mix=0.5 "
+                "(blend two; wants more epochs).",
             ),
             click.option("--task", type=click.Choice(TASKS), help="What the labels mean. [default: found from their shape]"),
             click.option("--device", default="cpu", show_default=True, metavar="D", help="Where to train: cpu or cuda."),
+        ]
+    ):
+        function = option(function)
+    return function
+
+
+def judging_options(function: F) -> F:
+    """--val, --eval, --split: what decides and what is reported on."""
+    for option in reversed(
+        [
+            click.option(
+                "--val",
+                metavar="D3",
+                help="Labelled data that --max-drop and --early-stop decide by. [default: part of --data, not learnt]",
+            ),
+            click.option("--eval", "eval_data", metavar="D2", help="Labelled data to report on; nothing is decided by it."),
+            click.option(
+                "--split",
+                metavar="SHARE",
+                callback=share,
+                help="Keep this share of --data to report on, such as 20%; with --eval, to decide by.",
+            ),
         ]
     ):
         function = option(function)

@@ -20,12 +20,13 @@ def distill_text(result: DistilResult, out: str) -> str:
     if judged is not None:
         lines.append(
             f"{judged.metric}: student {judged.before:.4f} -> {judged.after:.4f}, "
-            f"teacher {result.teacher_metric:.4f} ({judged.note})"
+            f"teacher {result.teacher_metric:.4f} (reported on {judged.note})"
         )
     else:
         lines.append("accuracy: unavailable, no labelled data to judge on: --eval D2 or --split 20%")
     if result.losses:
         lines.append(f"loss: {result.losses[0]:.4g} -> {result.losses[-1]:.4g} in {len(result.losses)} epochs")
+    lines.append(f"trained on {result.trained:,} samples" + (f", stopped by {result.decided}" if result.decided else ""))
     lines += [f"  {note}" for note in result.notes]
     rows = [
         (name, f"{a:,}", f"{b:,}", percent(b / a) if a else "")
@@ -51,6 +52,8 @@ def distill_json(result: DistilResult, out: str) -> dict[str, Any]:
         "judged": None if result.judged is None else asdict(result.judged),
         "teacher_metric": None if math.isnan(result.teacher_metric) else result.teacher_metric,
         "pairs": [{"loss": loss, "student": a, "teacher": b} for loss, a, b in result.pairs],
+        "trained": result.trained,
+        "decided": result.decided or None,
         "losses": list(result.losses),
         "notes": list(result.notes),
     }

@@ -24,11 +24,23 @@ def prune_text(result: PruneResult, out: str) -> str:
         unit = "pt" if judged.higher else "%"
         lines.append(
             f"{judged.metric}: {_value(judged.metric, judged.before)} -> {_value(judged.metric, judged.after)}, "
-            f"drop {judged.drop:.2f} {unit} ({judged.note})"
+            f"drop {judged.drop:.2f} {unit} (reported on {judged.note})"
         )
     else:
         lines.append("accuracy: unavailable, no labelled data to judge on: --eval D2 or --split 20%")
+    chosen = result.decided
+    if chosen is not None:
+        unit = "pt" if chosen.higher else "%"
+        lines.append(
+            f"decided on {chosen.note}: {_value(chosen.metric, chosen.before)} -> {_value(chosen.metric, chosen.after)}, "
+            f"drop {chosen.drop:.2f} {unit}; the network before may have been trained on them"
+        )
+    if result.trained:
+        lines.append(f"trained on {result.trained:,} samples")
     lines += [f"  {note}" for note in result.notes]
+    if result.tried:
+        tried = [(t.score, t.scope, f"{t.macs:,}", _number(t.metric)) for t in result.tried]
+        lines += ["", text_table(("tried", "", "MACs", "decides"), tried, (2, 3))]
     if len(result.steps) > 1:
         rows = [(str(i), f"{s.macs:,}", _number(s.cut), _number(s.recovered)) for i, s in enumerate(result.steps, 1)]
         lines += ["", text_table(("step", "MACs", "cut", "recovered"), rows, (0, 1, 2, 3))]
@@ -60,7 +72,7 @@ def prune_text(result: PruneResult, out: str) -> str:
 
 def prune_json(result: PruneResult, out: str) -> dict[str, Any]:
     """The same as plain data."""
-    judged = result.judged
+    judged, chosen = result.judged, result.decided
     return {
         "model": {"source": result.source.text, "sha256": result.source.sha256},
         "out": out,
@@ -68,6 +80,9 @@ def prune_json(result: PruneResult, out: str) -> dict[str, Any]:
         "macs": {"before": result.macs[0], "after": result.macs[1]},
         "params": {"before": result.params[0], "after": result.params[1]},
         "judged": None if judged is None else {**asdict(judged), "drop": judged.drop},
+        "decided": None if chosen is None else {**asdict(chosen), "drop": chosen.drop},
+        "tried": [asdict(t) for t in result.tried],
+        "trained": result.trained,
         "steps": [{k: None if _missing(v) else v for k, v in asdict(step).items()} for step in result.steps],
         "layers": [{"layer": name, "kind": kind, "before": a, "after": b} for name, kind, a, b in result.layers],
         "zeros": result.zeros,
