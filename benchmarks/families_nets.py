@@ -11,10 +11,12 @@ from typing import Any
 import torch
 
 SIZE = 64
-_DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-for _name in ("nms", "qnms"):
+try:
+    import torchvision  # noqa: F401
+except RuntimeError:
     # torchvision's compiled operators do not load beside every torch; its networks need none but their declarations.
-    if not hasattr(torch.ops.torchvision, _name):
+    _DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for _name in ("nms", "qnms"):
         _DECLARED.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 

@@ -30,10 +30,12 @@ VISION = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "
 LEGACY = {"ssdlite320_mobilenet_v3_large": 13, "EncodecModel": 17, "T5EncoderModel": 14, "skresnet18": 11, "AlbertModel": 14}
 HYBRID = {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1]}
 
-_DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
-for _name in ("nms", "qnms"):
+try:
+    import torchvision  # noqa: F401
+except RuntimeError:
     # torchvision's compiled operators do not load beside every torch; these networks need their declarations only.
-    if not hasattr(torch.ops.torchvision, _name):
+    _DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+    for _name in ("nms", "qnms"):
         _DECLARED.define(_name + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
 

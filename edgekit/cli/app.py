@@ -73,6 +73,7 @@ def run(main: Any, args: list[str], prog_name: str, extra: dict[str, Any]) -> in
     try:
         with _ended_as_interrupted():
             code = main(args, prog_name, **extra)
+            sys.stdout.flush()  # a full disk or a reader that went away shows itself here, not at the interpreter's end
         return code if isinstance(code, int) else FINE
     except click.exceptions.NoArgsIsHelpError as error:  # a bare `edgekit`: the help is no error message
         if as_json:
@@ -96,20 +97,25 @@ def run(main: Any, args: list[str], prog_name: str, extra: dict[str, Any]) -> in
             _print_failure("Interrupted", "interrupted", "")
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output went away (| head)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return FINE
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
             return _fault(error, debug, as_json)
-        return _fail(
-            type(error).__name__, f"cannot write: {error.strerror}", "free some space, or write elsewhere", "", as_json
-        )
+        _drop_output()  # it may be what failed, and what is left in its buffer would fail again at the end
+        return _fail(type(error).__name__, f"cannot write: {error.strerror}", "free some space, or write elsewhere", "", False)
     except MemoryError:
         return _fail(
             "MemoryError", "not enough memory on this machine", "close other programs, or use fewer --samples", "", as_json
         )
     except Exception as error:
         return _fault(error, debug, as_json)
+
+
+def _drop_output() -> None:
+    """What is still to be written to standard output goes nowhere."""
+    with contextlib.suppress(OSError, ValueError):  # not a file: nothing to redirect
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

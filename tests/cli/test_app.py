@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -165,11 +166,13 @@ def test_other_ends_are_messages_too(failing: SimpleNamespace, error: BaseExcept
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full on this system")
+@pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("option", [(), ("--json",)])
-def test_a_full_disk_under_standard_output_is_a_message(option: tuple[str, ...]) -> None:
+def test_a_full_disk_under_standard_output_is_a_message(option: tuple[str, ...], buffered: bool) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
     with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "edgekit", "targets", "list", *option]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        command = [sys.executable, *([] if buffered else ["-u"]), "-m", "edgekit", "targets", "list", *option]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60, env=environment)
     assert done.returncode == 2
     assert done.stderr.startswith("error: cannot write: No space left on device\n  fix: ")
     assert "Traceback" not in done.stderr
