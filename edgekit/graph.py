@@ -30,7 +30,7 @@ NUMPY_DTYPES: dict[str, type[np.generic]] = {
     "uint8": np.uint8,
     "bool": np.bool_,
 }
-# Bytes of one element in memory (int4 counts as one byte when unpacked; writers that pack say so).
+# Bytes of one element as NumPy holds it; `Tensor.nbytes` counts int4 as it is stored.
 DTYPE_BYTES: dict[str, int] = {name: np.dtype(kind).itemsize for name, kind in NUMPY_DTYPES.items()}
 
 
@@ -93,7 +93,8 @@ class Tensor:
 
     @property
     def nbytes(self) -> int:
-        return self.elements * DTYPE_BYTES[self.dtype]
+        """Bytes as stored: int4 two values a byte."""
+        return (self.elements + 1) // 2 if self.dtype == "int4" else self.elements * DTYPE_BYTES[self.dtype]
 
     @property
     def is_const(self) -> bool:

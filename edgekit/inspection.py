@@ -71,7 +71,7 @@ def params(graph: Graph) -> int:
 
 
 def weight_bytes(graph: Graph) -> int:
-    """Bytes of the constants `params` counts, as stored (int4 counted unpacked)."""
+    """Bytes of the constants `params` counts, as stored (int4: two a byte)."""
     return sum(graph[name].nbytes for name in _weight_names(graph))
 
 

@@ -12,6 +12,7 @@ from edgekit.kernel_choice_math import ELEMENTWISE as MATH_ELEMENTWISE
 from edgekit.kernel_choice_math import math_kernel
 from edgekit.kernel_choice_recurrent import SCRATCH as RECURRENT
 from edgekit.kernel_choice_recurrent import recurrent_kernel
+from edgekit.kernel_choice_s4 import is_narrow, narrow_kernel
 from edgekit.kernel_choice_s16 import packed_wide, wide_kernel
 from edgekit.mve import laned
 from edgekit.ops import TABLE, attr
@@ -55,11 +56,14 @@ def kernels_of(graph: Graph, isa: str) -> list[tuple[str, int]]:
         kernel = _kernel(graph, node)
         if node.op in RECURRENT:
             kernel = recurrent_kernel(node, graph.input_tensors(node), graph[node.outputs[0]], isa)
-        if isa == "dsp" and kernel is not None and kernel[0].endswith("_s8"):
+        narrow = is_narrow(graph, node)
+        if narrow:
+            kernel = narrow_kernel(graph, node, kernel, isa)
+        elif isa == "dsp" and kernel is not None and kernel[0].endswith("_s8"):
             kernel = packed(graph, node) or packed_transposed(graph, node) or kernel
         if isa in {"dsp", "mve"} and kernel is not None:  # cores with Helium have packed products, too
             kernel = packed_wide(kernel)
-        if isa == "mve" and kernel is not None and kernel[0].endswith("_s8"):
+        if isa == "mve" and not narrow and kernel is not None and kernel[0].endswith("_s8"):
             kernel = laned(graph, node) or kernel
         if kernel is None:
             kinds = ", ".join(t.dtype for t in (*graph.input_tensors(node), *graph.output_tensors(node)) if t is not None)

@@ -22,6 +22,7 @@ from edgekit.passes.quantize.apply import IO
 from edgekit.passes.quantize.refine import LAYERS
 from edgekit.pipeline import Layout, Quantized, prepare, quantize_graph
 from edgekit.target import Target
+from edgekit.tasks import Task
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
@@ -42,6 +43,7 @@ class Way:
     bias_correction: bool = False
     rounding: Rounding = "nearest"
     keep_float: tuple[str, ...] = ()
+    keep_int8: tuple[str, ...] = ()
     qat: int = 0
 
     def options(self) -> dict[str, Any]:
@@ -52,7 +54,8 @@ class Way:
 
 @dataclass(frozen=True)
 class Rung:
-    """One try. drop: points of accuracy lost (negative: won); None where it could not be tried, and `why` says it."""
+    """One try. accuracy: the task's metric; drop: points of it lost, or percent that an error grew (negative: won); None where
+    it could not be tried, and `why` says it."""
 
     name: str
     way: Way
@@ -71,6 +74,7 @@ class Climb:
     done: Quantized | None = None
     way: Way = Way()
     drop: float = float("inf")
+    task: Task | None = None
 
     @property
     def kept(self) -> bool:
@@ -89,18 +93,18 @@ def climb(
     layout: Layout | None = None,
     train: Dataset | None = None,
     target: Target | None = None,
+    task: Task | None = None,
     say: Callable[[Rung], None] | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Climb:
-    """Climb until at most `limit` points are lost on `judged`. `start` is kept on every rung. train: what the last rung learns
-    from (default: `data`). say: told of each rung. Raises BadData when accuracy cannot be judged, and what plain quantizing
-    does.
-    """
-    before = evaluate.accuracy(prepare(graph, engine, layout, whole=True), judged)
+    """Climb until at most `limit` points of the metric (percent of an error, see `evaluate.drop`) are lost on `judged`. `start`
+    is kept on every rung. train: what the last rung learns from (default: `data`). say: told of each rung. Raises BadData when
+    accuracy cannot be judged, and what plain quantizing does."""
+    before = evaluate.judged(prepare(graph, engine, layout, whole=True), judged, task=task)
     if before.value is None:
         raise BadData(f"--max-drop cannot be judged: {before.note}", "give labelled data: --eval D2, or --split 20%")
-    found = Climb(before, limit)
+    found = Climb(before, limit, task=task)
     fixed = {"io": io, "layout": layout, "train": train, "checkpoint": checkpoint, "progress": progress}
     for name, way in _ways(found, data, start, target):
         rung = _attempt(found, name, way, graph, judged, data=data, engine=engine, **fixed)
@@ -115,7 +119,7 @@ def climb(
 def _attempt(found: Climb, name: str, way: Way, graph: Graph, judged: Dataset, **fixed: Any) -> Rung:
     try:
         done = quantize_graph(graph, **fixed, **asdict(way))
-        after = evaluate.accuracy(done.after, judged)
+        after = evaluate.judged(done.after, judged, task=found.task)
     except EdgekitError as error:
         if not found.rungs:
             raise  # what is wrong with the plain way is wrong with all
@@ -167,6 +171,7 @@ def _name(way: Way) -> str:
         "biases corrected" if way.bias_correction else "",
         "rounded adaptively" if way.rounding == "adaptive" else "",
         f"{len(way.keep_float)} layers in float" if way.keep_float else "",
+        f"{len(way.keep_int8)} layers of 8 bits" if way.keep_int8 else "",
         f"trained {way.qat} epochs" if way.qat else "",
     ]
     return ", ".join(w for w in words if w) or "plain"

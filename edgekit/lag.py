@@ -50,6 +50,11 @@ RULES: dict[str, Rule] = {
     "conv_1x1_mve_s8": Rule(("backward", "forward"), "group"),
     "conv_mve_s8": Rule(("forward",), "buffered"),
     "depthwise_mve_s8": Rule(("same",), "plane"),
+    **dict.fromkeys(("conv_s4", "conv_dsp_s4"), Rule(("forward",), "buffered")),
+    "conv_1x1_s4": Rule(("backward", "forward"), "group"),
+    "conv_1x1_dsp_s4": Rule(("backward", "forward"), "buffered"),
+    "depthwise_s4": Rule(("forward",), "channel"),
+    **dict.fromkeys(("depthwise_dsp_s4", "depthwise_mve_s4"), Rule(("same",), "plane")),
     **dict.fromkeys(("conv_1x1_s16", "conv_1x1_dsp_s16"), Rule(("backward", "forward"), "group")),
     **dict.fromkeys(("conv_s16", "conv_dsp_s16"), Rule(("forward",), "buffered")),
     **dict.fromkeys(("depthwise_s16", "depthwise_dsp_s16"), Rule(("forward",), "channel")),
@@ -57,7 +62,7 @@ RULES: dict[str, Rule] = {
 
 
 # A channel's plane at a time, its output's lines written after its own are read.
-BY_PLANE = frozenset({"depthwise_dsp_s8"})
+BY_PLANE = frozenset({"depthwise_dsp_s8", "depthwise_dsp_s4"})
 # Pixel by pixel, in either direction.
 RESIZES = frozenset({"RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR"})
 

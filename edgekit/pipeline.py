@@ -82,7 +82,7 @@ class Quantized:
 
 def quantize_graph(
     graph: Graph,
-    data: Dataset,
+    data: Dataset | None,
     engine: str,
     *,
     scheme: str = "int8",
@@ -93,12 +93,14 @@ def quantize_graph(
     bias_correction: bool = False,
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
+    keep_int8: Sequence[str] = (),
     qat: int = 0,
     train: Dataset | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Quantized:
-    """Prepare a float graph for `engine` and quantize it on `data`. Raises BadModel when it is quantized already.
+    """Prepare a float graph for `engine` and quantize it on `data` (None: only for a scheme that stores weights). Raises
+    BadModel when it is quantized already.
 
     equalize: see `passes.quantize.equalize`; `before` is then the equalized graph. qat: epochs of training with rounded values,
     on `train` (default: `data`), continued from `checkpoint` if it is there; raises MissingTool without PyTorch. The rest: see
@@ -109,12 +111,18 @@ def quantize_graph(
     if scheme in STORAGE:
         given = {"--equalize": equalize, "--bias-correction": bias_correction, "--rounding": rounding != "nearest"}
         given |= {"--observer": observer != "minmax", "--keep-float": bool(keep_float), "--qat": bool(qat)}
+        given |= {"--keep-int8": bool(keep_int8)}
         if any(given.values()):
             unused = ", ".join(name for name, there in given.items() if there)
             raise BadConfig(f"{unused}: {scheme} computes in float32 and has no use for it", "--scheme int8, or without it")
         before = prepare(graph, engine, layout)
         choice = Choice(Scheme(scheme, STORAGE[scheme], "float32", ()), "none", {}, {})
         return Quantized(before, stored(before, scheme, engine), QuantReport(choice, (), (), (), 0))
+    if data is None:
+        schemes = ", ".join(f"--scheme {name}" for name in STORAGE)
+        raise BadConfig(f"{scheme} needs data to calibrate on", f"--data D; without: {schemes}")
+    if keep_int8 and scheme != "int4":
+        raise BadConfig(f"--keep-int8: weights have 8 bits in scheme {scheme} anyway", "--scheme int4, or without it")
     before = prepare(graph, engine, layout, whole=True)
     if equalize:
         before, _ = equalized(before, data)
@@ -132,6 +140,7 @@ def quantize_graph(
         bias_correction=bias_correction,
         rounding=rounding,
         keep_float=keep_float,
+        keep_int8=keep_int8,
         train=trainer,
     )
     legal = legalize(after, engine)

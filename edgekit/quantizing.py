@@ -22,6 +22,7 @@ from edgekit.passes.quantize.apply import IO
 from edgekit.pipeline import Layout, Source, open_model, quantize_graph
 from edgekit.recipe import Recipe, data_hash, versions
 from edgekit.target import Target, find_target
+from edgekit.tasks import Task
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
@@ -57,10 +58,11 @@ class QuantizeResult:
 def quantize(
     model: str | Path | Graph,
     out: str | Path,
-    data: str | Path | Dataset,
+    data: str | Path | Dataset | None = None,
     *,
     eval: str | Path | Dataset | None = None,
     split: float | str | None = None,
+    task: Task | None = None,
     scheme: str = "int8",
     observer: ObserverName = "minmax",
     samples: int = DEFAULT_SAMPLES,
@@ -72,6 +74,7 @@ def quantize(
     bias_correction: bool = False,
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
+    keep_int8: Sequence[str] = (),
     qat: int = 0,
     max_drop: float | None = None,
     say: Callable[[Rung], None] | None = None,
@@ -79,19 +82,24 @@ def quantize(
     progress: Callable[[str, Progress], None] | None = None,
     **load_options: Any,
 ) -> QuantizeResult:
-    """Calibrate on `data` and quantize. `out`'s suffix picks the engine (.tflite, .onnx); a microcontroller `target` holds
-    a .tflite to what TFLite-Micro has. Accuracy is judged on `eval`, or on the share `split` keeps from `data`.
+    """Calibrate on `data` (not needed where only weights are stored: float16, dynamic) and quantize. `out`'s suffix picks the
+    engine (.tflite, .onnx); a microcontroller `target` holds a .tflite to what TFLite-Micro has. The metric of `task` (default:
+    the one the labels speak of) is judged on `eval`, or on the share `split` keeps from `data`.
 
-    equalize, bias_correction, rounding, keep_float, qat (epochs): see `pipeline.quantize_graph`. max_drop: points that may be
-    lost; ways are then tried until one loses no more (see `ladder`), and the best is taken if none does.
+    equalize, bias_correction, rounding, keep_float, keep_int8, qat (epochs): see `pipeline.quantize_graph`. max_drop: points
+    that may be lost; ways are then tried until one loses no more (see `ladder`), and the best is taken if none does.
     checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
     source = open_model(model, **load_options)
     path = Path(out)
     engine = _file_engine(path, None if target is None else find_target(target))
-    calibration = open_data(data, source.graph, samples=samples, scale=data_scale, split=split, role="train")
-    judged = calibration.held_out if eval is None else open_data(eval, source.graph, scale=data_scale, role="test")
-    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), qat)
-    learn = open_data(data, source.graph, scale=data_scale, split=split, role="train") if qat or max_drop is not None else None
+    if data is None and split is not None:
+        raise BadConfig("split keeps a share of data to judge on, and there is no data", "give data, or eval")
+    opened = partial(open_data, graph=source.graph, scale=data_scale, task=task)
+    calibration = None if data is None else opened(data, samples=samples, split=split, role="train")
+    held = None if calibration is None else calibration.held_out
+    judged = held if eval is None else opened(eval, role="test")
+    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), tuple(keep_int8), qat)
+    learn = None if data is None or not (qat or max_drop is not None) else opened(data, split=split, role="train")
     show = None if progress is None else partial(progress, "qat")
     climbed, board = None, None if target is None else find_target(target)
     if max_drop is None:
@@ -109,6 +117,8 @@ def quantize(
     else:
         if judged is None:
             raise BadConfig("max_drop needs data to judge on", "give eval, or split")
+        if calibration is None:
+            raise BadConfig("max_drop tries ways to calibrate, and there is no data to calibrate on", "--data D")
         climbed = climb(
             source.graph,
             calibration,
@@ -120,14 +130,15 @@ def quantize(
             layout=io_layout,
             train=learn,
             target=board,
+            task=task,
             say=say,
             checkpoint=checkpoint,
             progress=show,
         )
         assert climbed.done is not None
         done, way = climbed.done, climbed.way
-    before = evaluate.accuracy(done.before, judged)
-    after = evaluate.accuracy(done.after, judged)
+    before = evaluate.judged(done.before, judged, task=task)
+    after = evaluate.judged(done.after, judged, task=task)
     files = {path.name: write_model(done.after, engine)}
     named = all(d is None or not isinstance(d, Dataset) for d in (data, eval)) and not isinstance(model, Graph)
     recipe = None
@@ -135,10 +146,17 @@ def quantize(
         options: dict[str, Any] = {
             "model": str(model),
             "out": str(out),
-            "data": str(data),
+            "data": None if data is None else str(data),
             "eval": None if eval is None else str(eval),
         }
-        options |= {"split": split, "samples": samples, "io": io, "io_layout": io_layout, "data_scale": data_scale}
+        options |= {
+            "split": split,
+            "task": task,
+            "samples": samples,
+            "io": io,
+            "io_layout": io_layout,
+            "data_scale": data_scale,
+        }
         options |= {"target": target if target is None or isinstance(target, str) else target.name, **way.options()}
         lock = {
             "model": source.sha256,
@@ -147,6 +165,8 @@ def quantize(
             "out": hashlib.sha256(files[path.name]).hexdigest(),
         }
         recipe = Recipe("quantize", {**options, "load": load_options}, lock, versions())
+    first = list(islice(calibration or (), SQNR_SAMPLES))
+    notes = () if calibration is None else (*calibration.notes, *coarse_inputs(done.after, calibration))
     return QuantizeResult(
         source,
         files,
@@ -155,9 +175,9 @@ def quantize(
         before,
         after,
         evaluate.drop(before, after),
-        tuple(layer_sqnr(done.report.trained or done.before, done.after, islice(calibration, SQNR_SAMPLES))),
-        min(SQNR_SAMPLES, done.report.samples),
-        (*calibration.notes, *coarse_inputs(done.after, calibration), *_loops(done.after)),
+        tuple(layer_sqnr(done.report.trained or done.before, done.after, first)),
+        len(first),
+        (*notes, *_loops(done.after)),
         way,
         climbed,
         recipe,

@@ -19,6 +19,7 @@ from edgekit.graph import Array, Graph, Node, Quant, Tensor, build, const
 
 TYPES = {
     "float32": schema.TensorType.FLOAT32,
+    "int4": schema.TensorType.INT4,
     "int8": schema.TensorType.INT8,
     "int16": schema.TensorType.INT16,
     "int32": schema.TensorType.INT32,
@@ -172,7 +173,11 @@ def to_tflite(graph: Graph) -> bytes:
             item.buffer = 0
             if tensor.data is not None:
                 buffer = schema.BufferT()
-                buffer.data = np.frombuffer(np.ascontiguousarray(tensor.data).tobytes(), np.uint8)
+                data = np.ascontiguousarray(tensor.data).reshape(-1)
+                if tensor.dtype == "int4":  # two a byte, the first below
+                    data = np.append(data, np.zeros(data.size % 2, np.int8))
+                    data = (data[1::2] << 4 | data[0::2] & 15).astype(np.int8)
+                buffer.data = np.frombuffer(data.tobytes(), np.uint8)
                 model.buffers.append(buffer)
                 item.buffer = len(model.buffers) - 1
             if tensor.quant is not None:

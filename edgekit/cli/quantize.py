@@ -22,6 +22,7 @@ from edgekit.cli.common import (
     share,
     show,
     target_help,
+    task_option,
     working,
 )
 from edgekit.cli.training import training_progress
@@ -40,11 +41,14 @@ def _quiet() -> Iterator[None]:
 @cli_command
 @model_argument
 @click.option("-o", "--out", required=True, metavar="OUT", help="The file to write; .tflite or .onnx picks the format.")
-@click.option("--data", required=True, metavar="D", help="Calibration data: .npz, .npy, .csv, a folder, or file.py:function.")
+@click.option(
+    "--data", metavar="D", help="Calibration data: .npz, .npy, .csv, a folder, or file.py:function; for int8, int16x8."
+)
 @click.option("--eval", "eval_data", metavar="D2", help="Labelled data to judge on.")
 @click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to judge on, such as 20%.")
+@task_option
 @click.option(
-    "--scheme", default="int8", show_default=True, metavar="S", help="The number format: int8, int16x8, float16, dynamic."
+    "--scheme", default="int8", show_default=True, metavar="S", help="The number format: int8, int4, int16x8, float16, dynamic."
 )
 @click.option(
     "--observer",
@@ -76,6 +80,7 @@ def _quiet() -> Iterator[None]:
     help="Round weights to the nearest value, or so that layers give what they gave.",
 )
 @click.option("--keep-float", metavar="NODE,...", callback=_names, help="Leave these nodes in float.")
+@click.option("--keep-int8", metavar="NODE,...", callback=_names, help="Of int4: leave these nodes' weights in 8 bits.")
 @click.option("--qat", type=click.IntRange(min=1), metavar="EPOCHS", help="Train with rounded values on all of --data.")
 @click.option(
     "--max-drop",
@@ -85,7 +90,9 @@ def _quiet() -> Iterator[None]:
 )
 @click.option("--force", is_flag=True, help="Replace OUT.")
 @load_options
-def command(model: str, out: str, data: str, eval_data: str | None, max_drop: float | None, force: bool, **rest: Any) -> int:
+def command(
+    model: str, out: str, data: str | None, eval_data: str | None, max_drop: float | None, force: bool, **rest: Any
+) -> int:
     """Make the float MODEL int8, calibrated on data, and say what it cost."""
     as_json = rest.pop("as_json")
     load = given(rest)

@@ -280,7 +280,7 @@ RULES: dict[str, Rule] = {
 
 def dtype_problem(tensor: Tensor) -> str | None:
     """Why TFLite cannot hold the tensor, or None."""
-    if tensor.dtype not in TYPE_CODES or tensor.dtype == "int4":
+    if tensor.dtype not in TYPE_CODES or (tensor.dtype == "int4" and not tensor.is_const):
         return f"'{tensor.name}' is {tensor.dtype}"
     quant: Quant | None = tensor.quant
     if quant is not None and quant.block is not None:

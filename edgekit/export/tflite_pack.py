@@ -16,6 +16,16 @@ ALIGNMENT = 16
 Signature = tuple[str, list[tuple[str, int]], list[tuple[str, int]]]
 
 
+def stored_bytes(tensor: Tensor) -> bytes:
+    """A constant's bytes in the file (empty for any other): int4 two a byte, the first below."""
+    if tensor.data is None:
+        return b""
+    if tensor.dtype != "int4":
+        return np.ascontiguousarray(tensor.data).tobytes()
+    flat = np.append(tensor.data.reshape(-1), np.zeros(tensor.elements % 2, np.int8)).astype(np.uint8)
+    return (flat[0::2] & 15 | flat[1::2] << 4).tobytes()
+
+
 class Shared:
     """What the subgraphs of a model have together: buffers and operator codes."""
 
@@ -49,7 +59,7 @@ class Part:
 
     def tensor(self, tensor: Tensor, name: str, variable: bool = False) -> int:
         """The tensor's index; nameless constants of one content are one tensor. variable: it keeps its value between runs."""
-        data = b"" if tensor.data is None else np.ascontiguousarray(tensor.data).tobytes()
+        data = stored_bytes(tensor)
         key: tuple[object, ...] = ()
         if tensor.data is not None and not name:
             quant = tensor.quant

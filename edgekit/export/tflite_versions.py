@@ -94,11 +94,13 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("CONV_2D", 4): "2.3.0",
     ("CONV_2D", 5): "2.4.0",
     ("CONV_2D", 6): "2.9.0",
+    ("CONV_2D", 7): "2.11.0",
     ("DEPTHWISE_CONV_2D", 1): "1.5.0",
     ("DEPTHWISE_CONV_2D", 2): "1.12.0",
     ("DEPTHWISE_CONV_2D", 4): "2.2.0",
     ("DEPTHWISE_CONV_2D", 5): "2.3.0",
     ("DEPTHWISE_CONV_2D", 6): "2.3.0",
+    ("DEPTHWISE_CONV_2D", 7): "2.11.0",
     ("DEQUANTIZE", 1): "1.13.1",
     ("DEQUANTIZE", 3): "1.15.0",
     ("DEQUANTIZE", 5): "2.7.0",
@@ -108,6 +110,7 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("FULLY_CONNECTED", 5): "2.0.0",
     ("FULLY_CONNECTED", 6): "2.1.0",
     ("FULLY_CONNECTED", 7): "2.3.0",
+    ("FULLY_CONNECTED", 10): "2.11.0",
     ("FULLY_CONNECTED", 12): "2.17.0",
     ("GATHER", 1): "1.6.0",
     ("GATHER", 3): "1.15.0",
@@ -172,6 +175,8 @@ RUNTIME: dict[tuple[str, int], str] = {
 }
 # Real inputs beside int8 weights: version with one scale, with one a channel.
 HYBRID = {"CONV_2D": (2, 5), "DEPTHWISE_CONV_2D": (4, 6), "FULLY_CONNECTED": (3, 12)}
+# int8 inputs beside int4 weights: as HYBRID.
+NARROW = {"CONV_2D": (7, 7), "DEPTHWISE_CONV_2D": (7, 7), "FULLY_CONNECTED": (10, 12)}
 OLDEST, COMMON = "1.5.0", "1.14.0"
 
 
@@ -182,6 +187,8 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
     int8, wide = x.dtype == "int8", x.dtype == "int16"
     if code in HYBRID and len(ins) > 1 and ins[1] is not None and x.dtype == "float32" and ins[1].dtype == "int8":
         return HYBRID[code][ins[1].quant is not None and ins[1].quant.scale.size > 1]
+    if code in NARROW and len(ins) > 1 and ins[1] is not None and ins[1].dtype == "int4":
+        return NARROW[code][ins[1].quant is not None and ins[1].quant.scale.size > 1]
     ranks = [len(t.shape) for t in ins if t is not None]
     if code == "CONV_2D":
         weights = ins[1]

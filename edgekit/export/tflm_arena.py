@@ -217,6 +217,8 @@ def scratch(file: FileModel, op: FileOp, kernels: str, mve: bool) -> list[int]:
     if op.code == "UNIDIRECTIONAL_SEQUENCE_LSTM":
         cell = tensors[op.inputs[19]]
         return [prod(cell.shape) * DTYPE_BYTES[cell.dtype]] * 4
+    if op.code in PER_CHANNEL and len(op.inputs) > 1 and tensors[op.inputs[1]].dtype == "int4":
+        return [prod(tensors[op.inputs[1]].shape)]  # widened before they are used; CMSIS-NN's own kernels ask for less
     if kernels != "cmsis" or x is None or x.dtype not in {"int8", "int16"}:
         return []
     if op.code == "AVERAGE_POOL_2D":

@@ -98,7 +98,7 @@ def depthwise(site: Site) -> list[str]:
     across = site.band is None and dsp.transposed(site.node, site.tensor(0).shape, y.shape)
     planes = r.weights.reshape(-1, 3, 3)
     planes = planes.transpose(0, 2, 1) if across else planes
-    weights = site.array("weights", planes.astype(np.int8), "int8_t", site.tensor(1).name)
+    weights = site.weights(planes.astype(np.int8))
     stride, _ = attr(site.node, TABLE[site.node.op], "stride")
     line = f"line_{stride}_relu_dsp" if _flat_halves(r) else f"line_{stride}_dsp"
     site.kernels[line] = None

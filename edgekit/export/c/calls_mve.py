@@ -46,7 +46,7 @@ def conv(site: Site) -> list[str]:
         w = w.transpose(3, 1, 2, 0)
     r = mve.rescale(site.graph, site.node, w.astype(np.int64))
     lines = _laned(site, r, in_blocks(r.bias))
-    weights = site.array("weights", w.reshape(len(w), -1), "int8_t", site.tensor(1).name)
+    weights = site.weights(w.reshape(len(w), -1))
     return convolved(site, lines, weights)
 
 
@@ -55,7 +55,7 @@ def depthwise(site: Site) -> list[str]:
     r = mve.rescale(site.graph, site.node, by_channel(site.node, w))
     taps = in_blocks(mve.in_pairs(by_channel(site.node, w)))
     blocks = taps.reshape(-1, mve.LANES, taps.shape[1]).transpose(0, 2, 1)
-    weights = site.array("weights", blocks.astype(np.int8), "int8_t", site.tensor(1).name)
+    weights = site.weights(blocks.astype(np.int8))
     zero = zero_of(int8_quant(site.node, site.tensor(0)))
     kernel = f"depthwise_{r.kind}_mve_s8"
     call = site.call(kernel, site.x(), "&window", zero, weights, "&q", site.scratch, site.y())

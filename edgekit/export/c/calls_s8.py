@@ -123,7 +123,7 @@ def depthwise(site: Site) -> list[str]:
     by_channel = w.astype(np.int64).reshape(-1, w.shape[3]).T
     lines = weighted(site, by_channel, conv_requant(site.node, site.tensor(0), site.tensor(1), site.out))
     stored = in_fours(w) if site.step.kernel == "depthwise_s8" else w
-    weights = site.array("weights", stored, "int8_t", site.tensor(1).name)
+    weights = site.weights(stored)
     window = window_rows(site, (w.shape[1], w.shape[2]))
     zero = zero_of(int8_quant(site.node, site.tensor(0)))
     return [*window, *lines, site.call(site.step.kernel, site.x(), "&window", zero, weights, "&q", site.y())]

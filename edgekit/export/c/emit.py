@@ -16,6 +16,7 @@ from edgekit.export.c import (
     calls_mve,
     calls_norm,
     calls_rnn,
+    calls_s4,
     calls_s8,
     calls_s16,
     calls_spatial,
@@ -35,6 +36,7 @@ CALLS = (
     | calls_math.CALLS
     | calls_move.CALLS
     | calls_s8.CALLS
+    | calls_s4.CALLS
     | calls_dsp.CALLS
     | calls_mve.CALLS
     | calls_f32.CALLS

@@ -65,6 +65,12 @@ WIDTHS: dict[str, tuple[str, Mapping[str, str]]] = {
         for packed in ("", "dsp_")
     },
 }
+_BYTES = {"S": "s8", "SPAN": "channels * size"}
+_NIBBLES = {"S": "s4", "SPAN": "((channels + 1) / 2) * size"}
+# Kernels over weights of 8 or 4 bits.
+WEIGHTS: dict[str, tuple[str, Mapping[str, str]]] = {
+    f"{stem}_{w['S']}": (f"{stem}_s8", w) for stem in ("conv", "matmul", "matmul_back") for w in (_BYTES, _NIBBLES)
+}
 BINARY_F32 = {"add_f32": "+", "sub_f32": "-", "mul_f32": "*", "div_f32": "/"}
 # Function of x; named constants become parameters.
 UNARY_F32: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -103,6 +109,8 @@ def _origin(kernel: str) -> tuple[str, Mapping[str, str]]:
         return DSP[kernel]
     if kernel in MVE:
         return MVE[kernel]
+    if kernel in WEIGHTS:
+        return WEIGHTS[kernel]
     if kernel in WIDTHS:
         return WIDTHS[kernel]
     if kernel in BINARY_F32:

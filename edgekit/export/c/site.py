@@ -73,6 +73,7 @@ class Site:
 
     right: per-channel shifts are stored as (right shift - 1), for the faster rescale that has no left shift.
     band: the few rows that are made at a time, when the step is a stage of a cascade; addresses then are those rows'.
+    widened: where weights of 4 bits are widened to, for a kernel that takes int8; before: the calls that do it.
     """
 
     graph: Graph
@@ -85,6 +86,8 @@ class Site:
     kernels: dict[str, None]
     facts: list[Facts]
     band: Band | None = None
+    widened: str = ""
+    before: list[str] = field(default_factory=list)
 
     @property
     def node(self) -> Node:
@@ -128,6 +131,17 @@ class Site:
 
     def array(self, stem: str, data: Array, c_type: str, note: str = "") -> str:
         return self.arrays.add(f"{stem}_{self.number}", data, c_type, note)
+
+    def weights(self, data: Array) -> str:
+        """Where an int8 kernel finds its weights, in the kernel's order."""
+        note = self.tensor(1).name
+        if not self.widened:
+            return self.array("weights", data, "int8_t", note)
+        flat = data.reshape(-1).astype(np.int64)
+        flat = np.concatenate([flat, np.zeros(len(flat) % 2, np.int64)])
+        packed = self.array("weights", (flat[0::2] & 15 | flat[1::2] << 4).astype(np.int8), "int8_t", note)
+        self.before.append(self.call("wider_s4", packed, data.size, self.widened))
+        return self.widened
 
     def call(self, kernel: str, *arguments: object, function: str | None = None) -> str:
         """The call of a kernel; floats and ints become literals."""

@@ -13,7 +13,7 @@ from edgekit.errors import Unsupported
 from edgekit.graph import Graph, Node
 from edgekit.ops import TABLE
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.legalize import functions, lower, norms, rank, recurrent, sound, steps, transposed, windows
+from edgekit.passes.legalize import functions, lower, narrow, norms, rank, recurrent, sound, steps, transposed, windows
 from edgekit.passes.simplify import clean, fuse, settle
 
 # Engine -> the operators it has (of the op table). "c" and "onnx" have all that have an integer meaning.
@@ -72,7 +72,7 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
         rules += [_only({"CUMSUM"}, functions.cumsum), _only({"SCATTER_ND"}, functions.scatter)] if whole else []
         rules += [_only({"ATAN2"}, functions.same_shapes)]
     if engine == "tflm":
-        rules += [lower.clamp_of_one_scale, _only({"SELECT_V2"}, functions.select_whole)]
+        rules += [narrow.dense_by_channel, lower.clamp_of_one_scale, _only({"SELECT_V2"}, functions.select_whole)]
     if engine == "c":
         rules += [_only({"TILE"}, functions.tile_of_many), *([] if whole else [recurrent.last])]
     if ENGINE_RANK[engine] < 99:

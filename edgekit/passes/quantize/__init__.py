@@ -12,9 +12,9 @@ from typing import Literal
 
 from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import Array, Graph
-from edgekit.passes.quantize import masks
+from edgekit.passes.quantize import masks, shares
 from edgekit.passes.quantize.apply import IO, apply
-from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, wanted
+from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, refitted, wanted
 from edgekit.passes.quantize.observe import Observations, observe
 from edgekit.passes.quantize.recurrent import narrowed
 from edgekit.passes.quantize.refine import Refined, refine, with_biases
@@ -34,6 +34,7 @@ __all__ = [
     "observe",
     "quantize",
     "quantize_with_report",
+    "refitted",
     "wanted",
 ]
 
@@ -83,13 +84,15 @@ def quantize_with_report(
     bias_correction: bool = False,
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
+    keep_int8: Sequence[str] = (),
     train: Callable[[Graph, Choice], Graph] | None = None,
 ) -> tuple[Graph, QuantReport]:
     """Quantize on `data` (samples in the source model's layout, read once, or twice to refine) and say what was done.
 
     bias_correction, rounding="adaptive": see `refine`. keep_float: names of nodes (their source, or a value they make) that
-    stay float. train: what makes of the float graph and its choice one with better constants. Raises BadModel for a graph
-    that is quantized already, BadConfig for an unknown scheme, observer, io or node, BadData for data that does not fit.
+    stay float; keep_int8: of those whose weights keep 8 bits in scheme int4. train: makes of the float graph and its choice one
+    with better constants. Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer,
+    io or node, BadData for data that does not fit.
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
@@ -97,15 +100,16 @@ def quantize_with_report(
         raise BadConfig(f"rounding is nearest or adaptive, not {rounding}")
     kind = find_scheme(scheme)
     graph = masks.tame(with_biases(graph) if bias_correction else graph)
-    kept = named(graph, keep_float)
-    names = list(dict.fromkeys([*wanted(graph, kind, kept), *masks.watched(graph)]))
-    seen = observe(graph, data, names, histograms=observer != "minmax")
+    kept, eight = named(graph, keep_float), named(graph, keep_int8)
+    steps = dict.fromkeys(shares.find(graph) if kind.activations == "int8" else [], shares.STEP)
+    names = list(dict.fromkeys([*wanted(graph, kind, kept), *masks.watched(graph), *steps]))
+    seen = observe(graph, data, names, histograms=observer != "minmax", steps=steps)
     graph, seen, masked = masks.settle(graph, seen)
-    choice = choose(graph, seen, scheme=kind, observer=observer, keep_float=kept)
+    choice = choose(graph, seen, scheme=kind, observer=observer, keep_float=kept, keep_int8=eight)
     trained = None
     if train is not None:
         graph = trained = train(graph, choice)
-        choice = choose(graph, seen, scheme=kind, observer=observer, keep_float=kept)
+        choice = refitted(graph, choice)  # what training rounded by, not ranges of constants that have moved
     made, refined = apply(graph, choice, io=io), list[Refined]()
     if bias_correction or rounding == "adaptive":
         made, refined = refine(graph, made, data, rounding=rounding == "adaptive", bias=bias_correction)

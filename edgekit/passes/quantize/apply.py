@@ -12,7 +12,7 @@ from edgekit import fixedpoint
 from edgekit.errors import BadConfig
 from edgekit.graph import NUMPY_DTYPES, Graph, Node, Quant, State, Tensor, build, const, fresh
 from edgekit.ops import op_of
-from edgekit.passes.quantize import sound
+from edgekit.passes.quantize import shares, sound
 from edgekit.passes.quantize.choose import Affine, Choice
 from edgekit.passes.quantize.recurrent import ties
 
@@ -67,6 +67,7 @@ class _Writer:
         graph = self.graph
         rest = {"states": [self._state(s) for s in graph.states], "contract": graph.contract, "history": graph.history}
         result = build(graph.name, graph.inputs, graph.outputs, self.nodes, self.made, **rest)
+        result = shares.widen(result, self.choice.shares)
         return result.with_history(f"quantize {self.scheme.name} {self.choice.observer} io={self.io}")
 
     # -- states ---------------------------------------------------------------------------------------------------------
@@ -228,18 +229,19 @@ class _Writer:
         key = ("weight", weight.name)
         if key not in self.shared:
             scales = np.array(_look(self.choice.weights, weight.name), np.float32)
-            quant = Quant.per_channel(scales, axis, self.scheme.weights)
+            kind = self.choice.weight_kind(weight.name)
+            quant = Quant.per_channel(scales, axis, kind)
             if scales.size == 1:
-                quant = Quant.per_tensor(float(scales[0]), 0, self.scheme.weights)
+                quant = Quant.per_tensor(float(scales[0]), 0, kind)
             elif scales.size != weight.shape[axis]:
                 raise BadConfig(f"the choice has {scales.size} scales for '{weight.name}' {list(weight.shape)}", _REMAKE)
             data = weight.real().copy()
             for channel in self.choice.flushed.get(weight.name, ()):
                 data[(slice(None),) * axis + (channel,)] = 0.0
             own = self._fresh(weight.name, "")
-            limit = fixedpoint.integer_range(self.scheme.weights)[1]
-            integers = fixedpoint.quantize(data, quant.broadcast(data.ndim)[0], 0, self.scheme.weights)
-            self.made[own] = const(own, np.maximum(integers, -limit), quant, self.scheme.weights)
+            limit = fixedpoint.integer_range(kind)[1]
+            integers = fixedpoint.quantize(data, quant.broadcast(data.ndim)[0], 0, kind)
+            self.made[own] = const(own, np.maximum(integers, -limit), quant, kind)
             self.shared[key] = own
         return self.shared[key]
 

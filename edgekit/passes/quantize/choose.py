@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from edgekit.graph import Array, Graph, Node, Tensor
 from edgekit.ops import op_of
 from edgekit.ops.int16 import WIDE
 from edgekit.ops.op import Op
-from edgekit.passes.quantize import sound
+from edgekit.passes.quantize import shares, sound
+from edgekit.passes.quantize.narrow import narrow_weights
 from edgekit.passes.quantize.observe import Observations, Observed
 from edgekit.passes.quantize.ranges import OBSERVERS
 from edgekit.passes.quantize.recurrent import bias_floor, origin, ties, weight_scales, wide_affine, wide_values
@@ -47,6 +48,7 @@ FINEST_OUTPUT: dict[str, dict[str, float]] = {
 @dataclass(frozen=True)
 class Scheme:
     """Which integers a graph is made of. per_channel: the operators whose weights have a scale an output channel.
+    weights: "int8", or "int4" (of the operators of `narrow.NARROW`; weights of others are int8 then, too).
 
     FULLY_CONNECTED is per tensor by default, as TensorFlow's converter has it: per channel costs 12 bytes a channel in the
     file and needs a recent interpreter. Where precision matters more (10 dB on MLPerf Tiny's autoencoder, for 7 % of file)
@@ -65,6 +67,7 @@ SCHEMES: dict[str, Scheme] = {
     "int16x8": Scheme(
         "int16x8", activations="int16", per_channel=("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")
     ),
+    "int4": Scheme("int4", weights="int4", per_channel=("CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED")),
 }
 
 Affine = tuple[float, int]  # (scale, zero point)
@@ -79,6 +82,8 @@ class Choice:
     flushed: weight tensor -> channels set to zero because they cannot move the output by half a step.
     islands: first output of each node that stays float -> why.
     wide: values that are int16 with zero point 0 (see `recurrent`); operators other than moves read them as `requantize` says.
+    narrow: weights of 4 bits (-7..7); others are int8.
+    shares: softmax outputs that are made in int16 -> the dB that int8 would have held them with (see `shares`).
     """
 
     scheme: Scheme
@@ -89,6 +94,12 @@ class Choice:
     flushed: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     islands: Mapping[str, str] = field(default_factory=dict)
     wide: tuple[str, ...] = ()
+    narrow: tuple[str, ...] = ()
+    shares: Mapping[str, float] = field(default_factory=dict)
+
+    def weight_kind(self, name: str) -> str:
+        """The integers that a weight is made of."""
+        return "int4" if name in self.narrow else "int8"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -106,6 +117,8 @@ class Choice:
                 flushed={n: tuple(int(c) for c in v) for n, v in data["flushed"].items()},
                 islands=dict(data["islands"]),
                 wide=tuple(str(n) for n in data.get("wide", ())),
+                narrow=tuple(str(n) for n in data.get("narrow", ())),
+                shares={str(n): float(v) for n, v in data.get("shares", {}).items()},
             )
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise BadConfig(f"not a saved choice of quantization: {error!r}") from error
@@ -127,9 +140,10 @@ def choose(
     scheme: Scheme = SCHEMES["int8"],
     observer: str = "minmax",
     keep_float: Collection[str] = (),
+    keep_int8: Collection[str] = (),
 ) -> Choice:
     """A Choice for a float graph from what its tensors (`wanted`) were seen to hold. keep_float: first outputs of nodes that
-    stay float. Raises BadConfig, BadModel."""
+    stay float; keep_int8: of those whose weights have 8 bits in any scheme. Raises BadConfig, BadModel."""
     if observer not in OBSERVERS:
         raise BadConfig(f"there is no observer {observer}", f"observers: {', '.join(OBSERVERS)}")
     groups = Groups(graph, scheme, keep_float)
@@ -139,8 +153,19 @@ def choose(
         sources |= widened
         activations, requantize = groups.solve(sources)
     read = {**activations, **{n: requantize[n] for n in groups.wide}}
-    weights, flushed = _weights(graph, groups, read, scheme)
-    return Choice(scheme, observer, activations, weights, requantize, flushed, groups.islands, tuple(sorted(groups.wide)))
+    narrow = narrow_weights(graph, {*groups.islands, *keep_int8}) if scheme.weights == "int4" else ()
+    weights, flushed = _weights(graph, groups.islands, read, scheme, narrow)
+    wide = tuple(sorted(groups.wide))
+    made = Choice(scheme, observer, activations, weights, requantize, flushed, groups.islands, wide, narrow)
+    coarse = shares.coarse(graph, seen) if scheme.activations == "int8" else {}
+    return replace(made, shares={name: db for name, db in coarse.items() if name not in groups.islands})
+
+
+def refitted(graph: Graph, choice: Choice) -> Choice:
+    """The choice for the same graph with other constants: weights get scales of their own, values keep theirs."""
+    read = {**choice.activations, **{n: choice.requantize[n] for n in choice.wide}}
+    weights, flushed = _weights(graph, choice.islands, read, choice.scheme, choice.narrow)
+    return replace(choice, weights=weights, flushed=flushed)
 
 
 def wanted(graph: Graph, scheme: Scheme = SCHEMES["int8"], keep_float: Collection[str] = ()) -> list[str]:
@@ -398,14 +423,14 @@ class Groups:
 
 
 def _weights(
-    graph: Graph, groups: Groups, activations: Mapping[str, Affine], scheme: Scheme
+    graph: Graph, islands: Collection[str], activations: Mapping[str, Affine], scheme: Scheme, narrow: Collection[str]
 ) -> tuple[dict[str, tuple[float, ...]], dict[str, tuple[int, ...]]]:
     """Scales of every weight, and the channels to flush. A weight that two nodes share gets what suits both."""
     scales: dict[str, Array] = {}
     dead: dict[str, set[int]] = {}
     for node in graph.nodes:
         op = op_of(node)
-        if not op.weights or node.outputs[0] in groups.islands:
+        if not op.weights or node.outputs[0] in islands:
             continue
         for index, axis in op.weights.items():
             weight = graph[str(node.inputs[index])]
@@ -415,7 +440,8 @@ def _weights(
                 rows = np.maximum(weight_scales(node, weight, floor), SMALLEST_SCALE).astype(np.float32)
                 scales[weight.name] = np.maximum(scales[weight.name], rows) if weight.name in scales else rows
                 continue
-            found, flushed = _weight_scales(graph, node, op, weight, axis, activations, scheme)
+            limit = integer_range("int4" if weight.name in narrow else "int8")[1]
+            found, flushed = _weight_scales(graph, node, op, weight, axis, activations, scheme, limit)
             scales[weight.name] = np.maximum(scales[weight.name], found) if weight.name in scales else found
             dead[weight.name] = dead[weight.name] & flushed if weight.name in dead else flushed
     plain = {name: tuple(float(s) for s in array) for name, array in scales.items()}
@@ -423,11 +449,18 @@ def _weights(
 
 
 def _weight_scales(
-    graph: Graph, node: Node, op: Op, weight: Tensor, axis: int, activations: Mapping[str, Affine], scheme: Scheme
+    graph: Graph,
+    node: Node,
+    op: Op,
+    weight: Tensor,
+    axis: int,
+    activations: Mapping[str, Affine],
+    scheme: Scheme,
+    limit: int,
 ) -> tuple[Array, set[int]]:
     """(float32 scales: one, or one a channel; channels that can be zero) of a node's weights.
 
-    A channel's scale is its largest |weight| / 127, at least what keeps its bias within LARGEST_BIAS steps of
+    A channel's scale is its largest |weight| / limit (127, or 7), at least what keeps its bias within LARGEST_BIAS steps of
     input scale * weight scale. A channel is dead when no input of the calibrated range moves its output by half a step.
     """
     data = weight.real().astype(np.float64)
@@ -443,7 +476,7 @@ def _weight_scales(
         else np.abs(bias.real().astype(np.float64)) / (in_scale * LARGEST_BIAS[scheme.activations])
     )
     # A dead channel is its bias alone: 1/256 of an output step is precise enough.
-    wanted_scale = np.where(dead, out_scale / in_scale / 256, np.abs(rows).max(axis=1) / integer_range(scheme.weights)[1])
+    wanted_scale = np.where(dead, out_scale / in_scale / 256, np.abs(rows).max(axis=1) / limit)
     found = np.maximum(wanted_scale, floor)
     if node.op not in scheme.per_channel:
         live = found[~dead] if not dead.all() else found

@@ -1,7 +1,7 @@
-/* needs: patch_s8 dot_s8 dot2_s8 */
+/* needs: patch_s8 dot_@S dot2_@S */
 /* Convolution: the windows of two pixels are laid out in `scratch` (padding holds the zero point), then multiplied.
    w[out_c][kernel_h][kernel_w][in_c / groups]; scratch[2][kernel_h * kernel_w * in_c / groups]. */
-static void ek_conv_s8(const int8_t *x, const ek_window *s, int32_t groups, int8_t zero, const int8_t *w, const ek_quantized *q,
+static void ek_conv_@S(const int8_t *x, const ek_window *s, int32_t groups, int8_t zero, const int8_t *w, const ek_quantized *q,
                        int8_t *scratch, int8_t *y)
 {
     const int32_t depth = s->in_c / groups;
@@ -14,13 +14,13 @@ static void ek_conv_s8(const int8_t *x, const ek_window *s, int32_t groups, int8
             part.bias += g * channels;
             part.multiplier += g * channels * q->each;
             part.shift += g * channels * q->each;
-            const int8_t *weights = w + g * channels * size;
+            const int8_t *weights = w + g * @SPAN;
             int8_t *out = y + g * channels;
             int32_t row = -s->pad_top, column = -s->pad_left, waiting = 0;
             for (int32_t p = 0; p < pixels; ++p) {
                 ek_patch_s8(x, s, row, column, g * depth, depth, zero, scratch + waiting * size);
                 if (waiting) {
-                    ek_dot2_s8(scratch, scratch + size, size, weights, channels, &part, out, out + s->out_c);
+                    ek_dot2_@S(scratch, scratch + size, size, weights, channels, &part, out, out + s->out_c);
                     out += 2 * s->out_c;
                 }
                 waiting = !waiting;
@@ -31,7 +31,7 @@ static void ek_conv_s8(const int8_t *x, const ek_window *s, int32_t groups, int8
                 }
             }
             if (waiting) {
-                ek_dot_s8(scratch, size, weights, channels, &part, out);
+                ek_dot_@S(scratch, size, weights, channels, &part, out);
             }
         }
         x += s->in_h * s->in_w * s->in_c;
