@@ -32,7 +32,7 @@ HYBRID = {"hidden_sizes": [16, 24, 32, 48], "depths": [1, 1, 1, 1]}
 
 try:
     import torchvision  # noqa: F401
-except RuntimeError:
+except (ImportError, RuntimeError):
     # torchvision's compiled operators do not load beside every torch; these networks need their declarations only.
     _DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
     for _name in ("nms", "qnms"):
