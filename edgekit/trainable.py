@@ -6,7 +6,7 @@ A graph that arrives without batch norm (folded) gets a factor for each output c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -66,7 +66,7 @@ class GraphModule(torch.nn.Module):
     """A Graph that learns. `forward` takes and gives {tensor name: tensor} in the graph's layout, for any batch size.
 
     momentum: of the running statistics in training mode. masks: {name of a learned constant: 0/1 tensor of its shape}; what is
-    masked stays zero. transform: {tensor name: function} applied to a value when it is made (a constant: when it is read).
+    masked stays zero.
     """
 
     def __init__(self, graph: Graph, scales: bool | None = None) -> None:
@@ -81,7 +81,6 @@ class GraphModule(torch.nn.Module):
         self.learned = learned(graph)
         self.momentum = 0.1
         self.masks: dict[str, torch.Tensor] = {}
-        self.transform: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {}
         self._sized: dict[int, Graph] = {}
         self._refuse_unknown()
         kept = set(statistics(graph))
@@ -123,10 +122,7 @@ class GraphModule(torch.nn.Module):
             scale, axis = self._scales[name]
             factor: torch.Tensor = getattr(self, scale)
             value = value * factor.reshape([-1 if i == axis else 1 for i in range(value.dim())])
-        if name in self.masks:
-            value = value * self.masks[name].to(value.device)
-        change = self.transform.get(name)
-        return value if change is None else change(value)
+        return value * self.masks[name].to(value.device) if name in self.masks else value
 
     def parameter(self, name: str) -> torch.nn.Parameter:
         """The parameter of a learned constant, without its scale."""
@@ -153,14 +149,13 @@ class GraphModule(torch.nn.Module):
         given = dict(feeds) if isinstance(feeds, Mapping) else dict(zip(self.graph.inputs, (feeds, *more), strict=True))
         own = all(tuple(given[name].shape) == self.graph[name].shape for name in self.graph.inputs)
         graph = self.graph if own else self.sized(self._batch_of(given))
-        values: dict[str, torch.Tensor] = {n: self._changed(n, v) for n, v in given.items()}
+        values: dict[str, torch.Tensor] = dict(given)
         for node, original in zip(graph.nodes, self.graph.nodes, strict=True):
             inputs = [
                 None if name is None else values[name] if name in values else self._constant_for(graph, name, source)
                 for name, source in zip(node.inputs, original.inputs, strict=True)
             ]
-            for name, value in zip(node.outputs, self._run(graph, node, inputs), strict=True):
-                values[name] = self._changed(name, value)
+            values |= zip(node.outputs, self._run(graph, node, inputs), strict=True)
         wanted = dict.fromkeys((*self.graph.outputs, *keep))
         return {name: values[name] if name in values else self.constant(name) for name in wanted}
 
@@ -177,10 +172,6 @@ class GraphModule(torch.nn.Module):
         if len(set(sizes.values())) > 1:
             raise ValueError(f"the inputs hold different numbers of samples: {sizes}")
         return next(iter(sizes.values()), 1)
-
-    def _changed(self, name: str, value: torch.Tensor) -> torch.Tensor:
-        change = self.transform.get(name)
-        return value if change is None else change(value)
 
     def _constant_for(self, graph: Graph, name: str, source: str | None) -> torch.Tensor:
         """A constant for this batch: `rebatch` repeats those that have a row a sample, under another name."""
@@ -241,20 +232,10 @@ def to_graph(module: GraphModule, step: str = "") -> Graph:
     with torch.no_grad():
         for name in (*module.learned, *statistics(module.graph)):
             # A copy: the module may train on.
-            changed: Array = np.array(_plain(module, name).detach().cpu().numpy(), np.float32, order="C")
+            changed: Array = np.array(module.constant(name).detach().cpu().numpy(), np.float32, order="C")
             tensors[name] = replace(tensors[name], data=changed.reshape(tensors[name].shape))
     made = replace(module.graph, tensors=tensors)
     return made.with_history(step) if step else made
-
-
-def _plain(module: GraphModule, name: str) -> torch.Tensor:
-    """`constant` without what `transform` does."""
-    change = module.transform.pop(name, None)
-    try:
-        return module.constant(name)
-    finally:
-        if change is not None:
-            module.transform[name] = change
 
 
 def logits_of(graph: Graph) -> tuple[str, str]:

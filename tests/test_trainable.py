@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import pytest
@@ -140,20 +139,6 @@ def test_gradients_reach_every_constant_that_is_learned() -> None:
     assert all(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in module.parameters())
     assert logits_of(graph) == ("l", "softmax")
     assert batch_axis(graph, "x") == 0
-
-
-def test_transforms_see_values_and_constants() -> None:
-    graph = normed()
-    module = to_module(graph)
-    seen: list[str] = []
-
-    def noted(name: str, value: torch.Tensor) -> torch.Tensor:
-        seen.append(name)
-        return value
-
-    module.transform = {name: partial(noted, name) for name in ("w", "r", "x", "y")}
-    module(torch.zeros(1, 8, 8, 2))
-    assert sorted(seen) == ["r", "w", "x", "y"]
 
 
 def test_what_cannot_be_trained_is_refused() -> None:

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+pytest.importorskip("torch")
+
+import torch
+from torch.nn import functional as F
+
 from edgekit import reference
 from edgekit.boundary import random_samples, to_feeds
 from edgekit.data import Dataset, open_data
 from edgekit.errors import BadConfig
-from edgekit.evaluate import accuracy
-from edgekit.graph import Graph
-from edgekit.passes.quantize import Scheme, choose, observe, quantize, quantize_with_report, wanted
-from edgekit.pipeline import quantize_graph
+from edgekit.evaluate import judged as metric
+from edgekit.graph import Array, Graph
+from edgekit.passes.finetune_qat import Qat
+from edgekit.passes.finetune_rounded import RoundedModule
+from edgekit.passes.quantize import Scheme, choose, find_scheme, observe, quantize, quantize_with_report, wanted
+from edgekit.pipeline import prepare, quantize_graph
+from edgekit.trainable import to_module
+from tests.export.random_net import random_net
 from tests.passes.net import Net
+from tests.passes.prune_nets import NETS
 from tests.test_ladder import digits, hard, trained
 
 
@@ -31,39 +43,79 @@ def net() -> Graph:
     return made.graph(made.add("SOFTMAX", e))
 
 
-def test_training_mode_and_integer_network_are_a_step_apart() -> None:
-    import torch
+def module_of(graph: Graph, scheme: str = "int8", samples: int = 4) -> tuple[RoundedModule, list[dict[str, Array]]]:
+    """The graph as it learns in `scheme`, and random samples."""
+    kind, graph = find_scheme(scheme), prepare(graph, "c", whole=True)
+    data = random_samples(graph, samples)
+    return RoundedModule(graph, choose(graph, observe(graph, data, wanted(graph, kind)), scheme=kind)), data
 
-    from edgekit.passes.finetune_qat import rounded
-    from edgekit.trainable import to_module
 
-    graph = net()
-    samples = random_samples(graph, 32)
-    choice = choose(graph, observe(graph, samples, wanted(graph)))
-    exact = quantize(graph, samples)
-    module = to_module(graph, scales=False)
-    module.transform.update(rounded(graph, choice))
-    same = total = 0
+def shaken(module: RoundedModule) -> None:
+    """Constants as training might leave them."""
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for p in module.parameters():
+            p.mul_(1 + 0.1 * torch.randn(p.shape, generator=noise)).add_(0.02 * torch.randn(p.shape, generator=noise))
+
+
+def steps_apart(module: RoundedModule, samples: list[dict[str, Array]], exact: bool) -> list[Array]:
+    """|integers of the module - of the reference| of every value of every sample."""
+    made, module.exact, found = module.integer(), exact, []
+    names = [n for node in module.graph.nodes for n in node.outputs if n in made.tensors and made[n].quant is not None]
     for sample in samples:
-        feeds = {n: torch.from_numpy(v) for n, v in to_feeds(graph, sample).items()}
-        names = [n.outputs[0] for n in graph.nodes]
         with torch.no_grad():
-            soft = module(feeds, keep=names)
-        values = reference.run(exact, to_feeds(exact, sample), names)
-        for name in names:
-            tensor = exact[name]
-            assert tensor.quant is not None
-            steps = soft[name].numpy() / tensor.quant.scale + tensor.quant.zero_point
-            gap = np.abs(steps - values[name])
-            # A step of a score moves a softmax by up to p (1 - p) 256 score steps.
-            assert gap.max() < (1.01 if name == names[0] else 8.01 if name == names[-1] else 4.01)
-            same, total = same + int((gap < 0.01).sum()), total + gap.size
-    assert same / total > 0.97
+            real = module({n: torch.from_numpy(v) for n, v in to_feeds(module.graph, sample).items()}, keep=names)
+        for name, value in reference.run(made, to_feeds(made, sample), names).items():
+            quant = made[name].quant
+            if quant is not None:
+                steps = np.rint(real[name].numpy() / quant.scale) + quant.zero_point
+                found.append(np.abs(steps - value).reshape(-1))
+    return found
+
+
+def drawn(seed: int) -> Graph:
+    return random_net(np.random.default_rng(seed), 14, quantizable=True)
+
+
+FAMILIES: dict[str, Callable[[], Graph]] = {
+    "layers": net,
+    **NETS,
+    **{
+        f"random {seed}": partial(lambda s: random_net(np.random.default_rng(s), 14, quantizable=True), seed)
+        for seed in range(4)
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "scheme"), [*((family, "int8") for family in FAMILIES), *((f, "int16x8") for f in ("images", "attention"))]
+)
+def test_evaluation_mode_is_the_integer_reference_and_training_mode_all_but(family: str, scheme: str) -> None:
+    module, samples = module_of(FAMILIES[family](), scheme)
+    for _ in range(2):
+        apart = np.concatenate(steps_apart(module, samples, exact=True))
+        assert apart.size
+        assert not np.any(apart)
+        close = np.concatenate(steps_apart(module, samples, exact=False))
+        # int8 sums are exact in float32 here; in 16 bits real numbers between (normalisations) round another way now and then.
+        assert np.mean(close > 0) < (1e-9 if scheme == "int8" else 0.02)
+        shaken(module)
+
+
+def test_gradients_are_those_of_real_numbers() -> None:
+    module, samples = module_of(FAMILIES["layers"]())
+    plain = to_module(module.graph, scales=False)
+    feeds = {n: torch.from_numpy(v) for n, v in to_feeds(module.graph, samples[0]).items()}
+    for net_ in (module.train(), plain.train()):
+        net_(feeds)[module.graph.outputs[0]].square().sum().backward()
+    for name, own in module.named_parameters():
+        other = dict(plain.named_parameters())[name].grad
+        assert own.grad is not None
+        assert other is not None
+        assert float(F.cosine_similarity(own.grad.reshape(-1), other.reshape(-1), dim=0)) > 0.9, name
 
 
 def test_training_mends_what_rounding_broke(tmp_path: Path) -> None:
-    from edgekit.passes.finetune_qat import Qat
-
     train, test = digits()
     graph = hard(trained(train), most=1)
     np.savez(tmp_path / "train.npz", x=train["x"], y=train["y"])
@@ -72,7 +124,7 @@ def test_training_mends_what_rounding_broke(tmp_path: Path) -> None:
     coarse = Scheme("coarse", weights="int4")  # 15 steps for all weights of a layer
     trainer = Qat(data, epochs=4, lr=2e-3)
     done, report = quantize_with_report(graph, data, scheme=coarse, train=trainer)
-    before, broken, mended = (accuracy(g, judged).value or 0.0 for g in (graph, quantize(graph, data, scheme=coarse), done))
+    before, broken, mended = (metric(g, judged).value or 0.0 for g in (graph, quantize(graph, data, scheme=coarse), done))
     assert broken < before - 0.1
     assert mended > before - 0.03
     assert report.trained is not None
@@ -80,6 +132,19 @@ def test_training_mends_what_rounding_broke(tmp_path: Path) -> None:
     assert compared.samples == 450
     assert compared.agreement is not None
     assert compared.agreement >= 0.995
+
+
+def test_a_network_that_falls_apart_in_int8_is_trained_as_it_is_run(tmp_path: Path) -> None:
+    """Values of a few steps: where training rounded another way now and then, answers differed."""
+    train, test = digits()
+    graph = hard(trained(train), most=3)
+    np.savez(tmp_path / "train.npz", x=train["x"][:400], y=train["y"][:400])
+    np.savez(tmp_path / "test.npz", x=test["x"][:200], y=test["y"][:200])
+    data, judged = (open_data(tmp_path / f"{n}.npz", graph) for n in ("train", "test"))
+    trainer = Qat(data, epochs=1)
+    done, _ = quantize_with_report(graph, data, train=trainer)
+    assert (metric(done, judged).value or 0.0) < 0.95
+    assert trainer.compare(done, judged).agreement == 1.0
 
 
 def test_schemes_that_only_store_weights_refuse_ways_they_have_no_use_for() -> None:
