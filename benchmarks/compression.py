@@ -94,7 +94,7 @@ def measure(net: str, ratio: float, epochs: int) -> Row:
     assert result.judged is not None
     assert result.bench is not None
     integer = quantized(result.graph, data)
-    accuracy = evaluate.accuracy(integer, test)
+    accuracy = evaluate.judged(integer, test)
     report = verify_model(integer, samples=test.subset(np.arange(VERIFIED)), target=find_target(TARGET))
     pick = partial(_values, result.bench)
     return Row(

@@ -89,7 +89,7 @@ def chain(name: str, width: float, epochs: int, lr: float) -> ChainRow:
         calibration = open_data(f"{_folder(name)}/model.py:data", graph, samples=CALIBRATION)
         made = api.quantize(net, "net.tflite", calibration, eval=test).graph
         result = api.bench(made, "mcu").results[0]
-        accuracy = evaluate.accuracy(made, test).value
+        accuracy = evaluate.judged(made, test).value
         values = [m.value if (m := result.get(metric)) is not None else None for metric in ("flash", "ram", "instructions")]
         if accuracy is None or None in values:
             raise SystemExit(f"{name}: no figures from the emulated core ({values}, accuracy {accuracy})")
@@ -118,7 +118,7 @@ def _folder(name: str) -> Path:
 
 
 def _accuracy(graph: Graph, test: Dataset) -> float:
-    found = evaluate.accuracy(prepare(graph, "tflite"), test).value
+    found = evaluate.judged(prepare(graph, "tflite"), test).value
     assert found is not None
     return found
 

@@ -89,7 +89,7 @@ def measure(clips: str, board: Target, epochs: int, on_core: int) -> Result:
     known, asked = from_arrays(graph, {"pcm": x[~test]}), from_arrays(graph, {"pcm": x[test]}, y[test])
     calibration = known.subset(np.linspace(0, len(known) - 1, CALIBRATE).astype(int))
     both = quantize_graph(graph, calibration, "c")
-    real, whole = (evaluate.accuracy(g, asked).value for g in (both.before, both.after))
+    real, whole = (evaluate.judged(g, asked).value for g in (both.before, both.after))
     assert real is not None
     assert whole is not None
     shown = np.linspace(0, len(asked) - 1, on_core).astype(int)

@@ -55,10 +55,10 @@ def of_file(graph: Graph, size: int) -> Breakdown:
 
 
 def of_accuracy(before: Measurement, after: Measurement) -> Breakdown:
-    """Accuracy as what the float model has, less what quantizing takes."""
+    """Accuracy (or the metric of another task) as what the float model has, less what quantizing takes."""
     if before.value is None or after.value is None:
         return {}
-    return {"accuracy": {"the float model": before.value, "quantizing": after.value - before.value}}
+    return {after.metric: {"the float model": before.value, "quantizing": after.value - before.value}}
 
 
 def _owner(symbol: str, iface: Interface) -> str:

@@ -16,7 +16,7 @@ from edgekit import errors as kinds
 from edgekit.config import ModelConfig
 from edgekit.errors import BadConfig, BadData, BadModel, EdgekitError, Unsupported
 from edgekit.gate import Verdict, check_comparable, judge, judge_growth
-from edgekit.measure import Measurement
+from edgekit.measure import UNITS, Measurement
 from edgekit.report.model import RunReport
 from edgekit.target import find_target
 
@@ -180,6 +180,7 @@ def measure_model(config: ModelConfig) -> RunReport:
             config.data,
             eval=judged,
             split=config.split,
+            task=config.task,
             scheme=config.scheme,
             observer=config.observer,
             samples=config.samples,
@@ -188,7 +189,7 @@ def measure_model(config: ModelConfig) -> RunReport:
         )
         graph, own, judged = done.graph, [done.accuracy, done.accuracy_drop], None
         parts = breakdown.of_accuracy(done.float_accuracy, done.accuracy)
-    report = api.bench(graph, list(boards), eval=judged, details=True, ram_budget=config.ram_budget)
+    report = api.bench(graph, list(boards), eval=judged, task=config.task, details=True, ram_budget=config.ram_budget)
     results = tuple(
         replace(
             result,
@@ -215,8 +216,8 @@ def _own_test_split(data: str | None) -> str | None:
 
 
 def _with(measurements: tuple[Measurement, ...], own: list[Measurement]) -> tuple[Measurement, ...]:
-    replaced = {m.metric: m for m in own}
-    return tuple(replaced.get(m.metric, m) for m in measurements)
+    found = {m.metric: m for m in (*measurements, *own)}
+    return tuple(found[metric] for metric in UNITS if metric in found)
 
 
 def _own_name(config: ModelConfig) -> str:

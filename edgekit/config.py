@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from edgekit.errors import BadConfig, BadTarget
 from edgekit.gate import DEFAULT_ACCEPT, Limit
-from edgekit.measure import HOW, UNITS
+from edgekit.measure import ERRORS, HOW, JUDGED_TASKS, SHARES, UNITS, Judged
 from edgekit.target import find_target
 
 DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
-TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "audio", "image", "scheme", "observer", "io")
-CHOICES = {"observer": ("minmax", "percentile", "mse", "entropy"), "io": ("int8", "float")}
+TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "audio", "image", "task", "scheme", "observer", "io")
+CHOICES = {"observer": ("minmax", "percentile", "mse", "entropy"), "io": ("int8", "float"), "task": JUDGED_TASKS}
 OPTIONS = (*TEXTS, "samples", "ram_budget", "args", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
 EVIDENCE = tuple(how for how in HOW if how != "unavailable")
@@ -50,6 +50,7 @@ class ModelConfig:
     outputs: str | None = None
     audio: str | None = None
     image: str | None = None
+    task: Judged | None = None
     scheme: str = "int8"
     observer: Literal["minmax", "percentile", "mse", "entropy"] = "minmax"
     io: Literal["int8", "float"] = "int8"
@@ -165,7 +166,7 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
 def _limit(metric: str, value: Any, target: str | None, at: str, faults: list[str]) -> Limit | None:
     before = len(faults)
     accept, error = DEFAULT_ACCEPT, None
-    kind, bound = "min" if metric == "accuracy" else "max", 0.0
+    kind, bound = "min" if metric in SHARES else "max", 0.0
     if isinstance(value, dict):
         _unknown(value, BOUNDS, at, faults)
         given = [key for key in ("max", "min") if key in value]
@@ -196,10 +197,10 @@ def parse_amount(metric: str, value: Any, at: str, faults: list[str]) -> float:
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return float(value)
-    factors = {"": 1.0, "%": 0.01} if metric == "accuracy" else FACTORS[UNITS[metric]]
+    factors = {"": 1.0, "%": 0.01} if metric in SHARES else FACTORS[UNITS[metric]]
     match = re.fullmatch(r"\s*(\d[\d,_]*(?:\.\d+)?)\s*([A-Za-zµμ%]*)\s*", value) if isinstance(value, str) else None
     if match is None or match[2].upper() not in factors:
-        example = '">= 0.90"' if metric == "accuracy" else EXAMPLES[UNITS[metric]]
+        example = '">= 0.90"' if metric in SHARES else '"<= 2.5"' if metric in ERRORS else EXAMPLES[UNITS[metric]]
         faults.append(f"{at} is {value!r}, write it as {example}")
         return 0.0
     return float(match[1].replace(",", "").replace("_", "")) * factors[match[2].upper()]

@@ -92,12 +92,14 @@ def open_data(
     scale: Scale | None = None,
     split: float | str | None = None,
     role: str = "train",
+    task: str | None = None,
 ) -> Dataset:
     """The data at `spec` as samples of `graph`'s inputs; a Dataset passes, `samples` and `split` applied.
 
     samples: at most so many (None: all), drawn evenly at random with a fixed seed and kept in file order; an iterable of
     batches is read once, from its start, and held. split: "20%" or 0.2 sets that share aside, drawn the same way,
     as `held_out` (before `samples` is applied). scale: what integer data means (default: the input contract).
+    task: what the labels mean, where it was said: labels of other tasks than classification name no output.
     role: what a function with a parameter is called with ("train" to calibrate, "test" to judge).
     Raises BadData for names, shapes, dtypes or labels that do not fit, empty data and, when the sample is read, values
     that are not finite; MissingTool for image folders without Pillow.
@@ -112,7 +114,8 @@ def open_data(
     dataset = _open(text, graph, scale, role, wanted)
     if not len(dataset):
         raise BadData(f"{text} holds no samples", FORMS)
-    check_labels(dataset.name, dataset.labels, graph)
+    if task in {None, "classification"}:
+        check_labels(dataset.name, dataset.labels, graph)
     dataset[0]  # fail on the first sample now rather than after a model was loaded into an engine
     return selected(dataset, samples, split)
 

@@ -7,13 +7,15 @@ from itertools import islice
 
 import numpy as np
 
-from edgekit import metrics, reference, states
+from edgekit import reference, states, tasks
 from edgekit.boundary import from_outputs, to_feeds
 from edgekit.data import Dataset
 from edgekit.errors import BadData, EdgekitError
 from edgekit.graph import Array, Graph
-from edgekit.measure import Measurement, unavailable
+from edgekit.measure import SHARES, UNITS, Measurement, unavailable
 from edgekit.passes.rebatch import batch_of, rebatch
+from edgekit.tasks import METRICS, Task, task_of
+from edgekit.tasks import judged as judge
 
 BATCH = 16  # samples the reference runs at once: enough to amortise Python, little memory
 
@@ -47,27 +49,41 @@ def _part(array: Array, rows: int, index: int) -> Array:
     return array[index * rows : (index + 1) * rows]
 
 
-def accuracy(graph: Graph, data: Dataset | None, results: Iterable[Mapping[str, Array]] | None = None) -> Measurement:
-    """Top-1 accuracy of the first output on labelled data (`computed` by the reference), or why there is none.
+def judged(
+    graph: Graph,
+    data: Dataset | None,
+    results: Iterable[Mapping[str, Array]] | None = None,
+    task: Task | None = None,
+) -> Measurement:
+    """The metric of the task (default: the one its labels speak of) on labelled data (`computed` by the reference), of the
+    first output: accuracy, mean absolute error, ... (see `tasks.METRICS`); or why there is none.
 
     results: outputs already at hand, one a sample, in the data's order.
     """
     if data is None:
         return unavailable("accuracy", "no evaluation data: --eval (or --split of quantize, or eval in edgekit.toml)")
-    if data.labels is None:
-        return unavailable("accuracy", f"{data.name} has no labels (an array named y)")
-    first = graph.outputs[0]
-    answers = [result[first] for result in (outputs(graph, data) if results is None else results)]
+    metric = METRICS[task or "classification"].key
     try:
-        value = metrics.accuracy(answers, data.labels)
+        task = task or task_of(graph, data)
+        metric = METRICS[task].key
+        first, second = graph.outputs[0], graph.outputs[-1] if len(graph.outputs) < 2 else graph.outputs[1]
+        found = list(outputs(graph, data) if results is None else results)
+        answers, partners = [result[first] for result in found], [result[second] for result in found]
+        value = judge(graph, task, answers, data, partners if tasks.paired(graph) else ())
     except BadData as error:
-        return unavailable("accuracy", error.message)
+        return unavailable(metric, error.message)
     note = "; ".join((f"{len(answers)} samples of {data.name}", *data.notes))
-    return Measurement("accuracy", value, "", "computed", None, note, "edgekit reference")
+    return Measurement(metric, value, UNITS[metric], "computed", None, note, "edgekit reference")
 
 
 def drop(before: Measurement, after: Measurement) -> Measurement:
-    """Percentage points of accuracy lost from `before` (float) to `after`; negative when it rose."""
+    """How much worse `after` is than `before` (float): points of a share such as accuracy, percent of an error; negative when
+    it is better."""
     if before.value is None or after.value is None:
         return unavailable("accuracy_drop", after.note if after.value is None else before.note)
-    return Measurement("accuracy_drop", 100.0 * (before.value - after.value), "pt", "computed", None, after.note, after.tool)
+    if after.metric in SHARES:
+        lost, note = 100.0 * (before.value - after.value), after.note
+    else:
+        lost = 100.0 * (after.value - before.value) / (abs(before.value) or 1.0)
+        note = f"percent of the float model's {after.metric}; {after.note}"
+    return Measurement("accuracy_drop", lost, UNITS["accuracy_drop"], "computed", None, note, after.tool)

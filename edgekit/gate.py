@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from edgekit.errors import BadConfig
-from edgekit.measure import HOW, UNITS, Measurement
+from edgekit.measure import ERRORS, HOW, SHARES, UNITS, Measurement
 from edgekit.report.model import RunReport
 from edgekit.report.numbers import percent
 
@@ -62,12 +62,12 @@ def judge(report: RunReport, limits: Iterable[Limit], base: RunReport | None = N
 
 
 def judge_growth(report: RunReport, base: RunReport, rules: Mapping[str, Mapping[str, float]]) -> list[Verdict]:
-    """One verdict a rule (target -> metric -> largest relative growth); `accuracy` grows by falling. A figure that is
-    missing on either side, or was obtained in another way, fails its rule with the reason."""
+    """One verdict a rule (target -> metric -> largest relative growth); `accuracy` and other shares grow by falling. A figure
+    that is missing on either side, or was obtained in another way, fails its rule with the reason."""
     verdicts: list[Verdict] = []
     for target, metrics in rules.items():
         for metric, growth in metrics.items():
-            kind: Literal["max", "min"] = "min" if metric == "accuracy" else "max"
+            kind: Literal["max", "min"] = "min" if metric in SHARES else "max"
             now, then = _find(report, target, metric), _find(base, target, metric)
             if now is None or now.value is None or then is None or then.value is None:
                 side = "" if now is None or now.value is None else "the earlier figure is "
@@ -117,11 +117,11 @@ def _one(limit: Limit, target: str, found: Measurement | None, before: float | N
 
 
 def _bound(metric: str, before: float, growth: float) -> float:
-    if metric == "accuracy":
+    if metric in SHARES:
         return before * (1 - growth)
     bound = before * (1 + growth)
     # Bytes and counts are whole: the largest one allowed is what a person should read.
-    return bound if UNITS[metric] in {"ms", "pt"} else float(math.floor(bound + 1e-9))
+    return bound if UNITS[metric] in {"ms", "pt"} or metric in ERRORS else float(math.floor(bound + 1e-9))
 
 
 def _find(report: RunReport, target: str, metric: str) -> Measurement | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 # how -> what it means, weakest evidence first.
 HOW: dict[str, str] = {
@@ -28,10 +29,23 @@ UNITS: dict[str, str] = {
     "file": "B",
     "file_gz": "B",
     "accuracy": "",
+    "label_accuracy": "",
+    "mean_iou": "",
+    "recall_at_1": "",
+    "mean_absolute_error": "",
+    "mean_square_error": "",
+    "perplexity": "",
     "accuracy_drop": "pt",
     "macs": "",
     "params": "",
 }
+# What labels can mean.
+Judged = Literal["classification", "multilabel", "regression", "segmentation", "reconstruction", "language", "embedding"]
+JUDGED_TASKS: tuple[Judged, ...] = get_args(Judged)
+# What a network is good for, by its task (see edgekit.tasks): shares, of which more is better, and errors, of which less is.
+SHARES = ("accuracy", "label_accuracy", "mean_iou", "recall_at_1")
+ERRORS = ("mean_absolute_error", "mean_square_error", "perplexity")
+OTHER_TASKS = (*SHARES[1:], *ERRORS)  # absent where the task is another; only of "accuracy" it is said why there is none
 # Metrics that only a run on a device gives: absent, not "unavailable", where there was none.
 ON_DEVICE = ("latency_p90", "latency_p99", "load", "first_run", "peak_memory")
 

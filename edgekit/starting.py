@@ -11,14 +11,14 @@ from pathlib import Path
 
 from edgekit.base import target_spec
 from edgekit.config import ModelConfig
-from edgekit.measure import UNITS, Measurement
+from edgekit.measure import ERRORS, OTHER_TASKS, SHARES, UNITS, Measurement
 from edgekit.report.model import RunReport, TargetResult
 from edgekit.report.numbers import amount, evidence, percent
 from edgekit.target import find_target
 
 # Metrics that get a limit, by the kind of target.
 LIMITED = {"mcu": ("flash", "ram", "instructions", "latency"), "sbc": ("file", "latency"), "phone": ("file", "latency")}
-ACCURACY_MARGIN, DROP_MARGIN = 0.01, 0.5  # a share, and points
+ACCURACY_MARGIN, DROP_MARGIN, ERROR_MARGIN = 0.01, 0.5, 0.02  # a share, points, and a share of today's error
 GROWTH = {"flash": "2 %", "ram": "0 %", "file": "2 %"}
 
 
@@ -56,6 +56,7 @@ def _options(config: ModelConfig) -> Iterator[str]:
         "data": "what int8 ranges are calibrated on",
         "eval": "labelled data that accuracy is judged on",
         "split": "the share of data that accuracy is judged on",
+        "task": "what the labels mean",
         "weights": "of the PyTorch model",
         "scheme": "float32 leaves the model as it is",
     }
@@ -73,11 +74,14 @@ def _options(config: ModelConfig) -> Iterator[str]:
 
 def _accuracy(report: RunReport) -> Iterator[str]:
     found = {m.metric: m for result in report.results[:1] for m in result.measurements}
-    for metric in ("accuracy", "accuracy_drop"):
+    judged = next((metric for metric in OTHER_TASKS if metric in found and found[metric].value is not None), "accuracy")
+    for metric in (judged, "accuracy_drop"):
         m = found.get(metric)
         if m is None or m.value is None:
             yield f"# {metric}: {_why(m)}"
-        elif metric == "accuracy":
+        elif metric in ERRORS:
+            yield _line(metric, f'"<= {_rounded_error(m.value * (1 + ERROR_MARGIN))}"', m)
+        elif metric in SHARES:
             yield _line(metric, f'">= {math.floor(1000 * max(0.0, m.value - ACCURACY_MARGIN)) / 1000:g}"', m)
         else:
             yield _line(metric, f'"{math.ceil(10 * (max(0.0, m.value) + DROP_MARGIN) - 1e-9) / 10:g} pt"', m)
@@ -120,6 +124,12 @@ def _rounded_up(metric: str, value: float) -> str:
             if rounded >= factor:
                 return f"{rounded / factor:g} {suffix}"
     return f"{rounded:.10g} {unit}".rstrip()
+
+
+def _rounded_error(value: float) -> str:
+    """Three digits, rounded up, in decimals."""
+    digits = 10.0 ** (math.floor(math.log10(value)) - 2) if value > 0 else 1.0
+    return f"{math.ceil(value / digits - 1e-9) * digits:.10f}".rstrip("0").rstrip(".")
 
 
 def _key(text: str) -> str:

@@ -13,10 +13,9 @@ from edgekit.boundary import source_shape
 from edgekit.data import Dataset
 from edgekit.errors import BadData
 from edgekit.graph import Array, Graph, Shape
+from edgekit.measure import Judged
 
-Task = Literal[
-    "classification", "multilabel", "regression", "segmentation", "reconstruction", "language", "embedding", "teacher"
-]
+Task = Judged | Literal["teacher"]
 IGNORED = -100  # label of a token or pixel that counts for nothing
 TINY = 1e-7  # the least probability that a logarithm is taken of
 

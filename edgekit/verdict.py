@@ -9,13 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import fixedpoint, metrics, reference
+from edgekit import evaluate, fixedpoint, metrics, reference
+from edgekit.data import Dataset
 from edgekit.engines import Engine
-from edgekit.errors import BadData, EdgekitError
+from edgekit.errors import EdgekitError
 from edgekit.graph import Array, Graph, build
+from edgekit.measure import Measurement, unavailable
 from edgekit.ops import op_of
 from edgekit.passes.quantize.sqnr import LayerSqnr
 from edgekit.target import Target
+from edgekit.tasks import Task
 
 # dB that a judged engine, one on a float graph, and the source of a quantized model must reach. Measured: 23 (ResNet-8 on
 # XNNPACK) to 55 for int8, above 120 for float; a wrong kernel gives less than 5.
@@ -50,7 +53,7 @@ class EngineRow:
     passed: None where there was nothing to judge. rule: what it was held to. max_lsb: largest difference of an integer
     output. sqnr: dB against the reference over all samples, the worst output's. argmax: share of samples with the same
     largest value. op_lsb: the largest difference of any single operator fed the same integers, where that was looked at.
-    accuracy: top-1 of the first output on labelled data. differing: samples that are not equal;
+    accuracy: on data, the metric that the report names. differing: samples that are not equal;
     worst_samples: their indices, worst first. layers: where they part, first difference first.
     """
 
@@ -75,7 +78,8 @@ class EngineRow:
 class VerifyReport:
     """rows: the reference first, then every engine, then the source model (engine "against") if one was given.
 
-    random: the inputs were made up. accuracy_note: why there is no accuracy, "" when there is. layers: float against int8,
+    random: the inputs were made up. metric: what `accuracy` of the rows is, see `tasks.METRICS`; accuracy_note: why there is
+    none, "" when there is. layers: float against int8,
     worst first, when `against` is float and runs the same operators once prepared alike.
     """
 
@@ -84,6 +88,7 @@ class VerifyReport:
     random: bool
     rows: tuple[EngineRow, ...]
     accuracy_note: str = ""
+    metric: str = "accuracy"
     layers: tuple[LayerSqnr, ...] = ()
 
     @property
@@ -110,11 +115,17 @@ class Job:
 
     graph: Graph
     samples: list[Sample]
-    labels: Array | None
+    data: Dataset | None  # what the task's metric is judged on: samples with their labels, None where they were made up
     lawful: bool  # computes in integers only
     tolerance: float | None
     target: Target
+    task: Task | None = None
+    ends: Sequence[int] = ()  # samples whose outputs are judged: the last steps of sequences; all where empty
     truth: list[dict[str, Array]] = field(default_factory=list)  # source layout, own dtype
+
+    @property
+    def labelled(self) -> bool:
+        return self.data is not None and self.data.labels is not None
 
 
 def with_layers(job: Job, row: EngineRow, gaps: Sequence[LayerGap]) -> EngineRow:
@@ -132,7 +143,7 @@ def with_layers(job: Job, row: EngineRow, gaps: Sequence[LayerGap]) -> EngineRow
         worst = max(gaps, key=lambda gap: gap.op_lsb or 0)
         reason = f"{worst.op} '{worst.source}' is off by {worst.op_lsb} steps on the same inputs"
         return replace(row, passed=False, status="different", reason=reason)
-    chosen = row.argmax is None or job.labels is None or row.argmax >= LEAST_ARGMAX
+    chosen = row.argmax is None or not job.labelled or row.argmax >= LEAST_ARGMAX
     if not row.passed and chosen:
         return replace(row, passed=True, status="close", reason="every operator is right to a step; the network amplifies it")
     return row
@@ -143,7 +154,7 @@ def rule_of(job: Job, engine: Engine) -> tuple[str, float]:
     if engine.exact and job.lawful:
         return EXACT_RULE, math.inf
     least = job.tolerance if job.tolerance is not None else INT8_SQNR if job.graph.is_quantized else FLOAT_SQNR
-    rule = f"SQNR at least {least:g} dB" + (f", argmax {LEAST_ARGMAX:.0%}" if job.labels is not None else "")
+    rule = f"SQNR at least {least:g} dB" + (f", argmax {LEAST_ARGMAX:.0%}" if job.labelled else "")
     return rule + (", every operator within 1 LSB" if job.lawful and job.tolerance is None else ""), least
 
 
@@ -155,7 +166,7 @@ def compare(job: Job, got: Sequence[Mapping[str, Array]], rule: str, least: floa
     lsb = max((metrics.max_lsb(t[n], g[n]) for t, g in zip(job.truth, got, strict=True) for n in integers), default=None)
     sqnr = min(sqnr_of(job.graph, name, job.truth, got) for name in job.graph.outputs)
     agreement = agreement_of(job.graph, job.truth, got)
-    chosen = agreement is None or job.labels is None or agreement >= LEAST_ARGMAX
+    chosen = agreement is None or not job.labelled or agreement >= LEAST_ARGMAX
     passed = not order or (sqnr >= least and chosen)
     status = "exact" if not order else "close" if passed else "different"
     reason = "" if passed else f"{len(order)} of {len(gaps)} samples differ"
@@ -169,7 +180,7 @@ def compare(job: Job, got: Sequence[Mapping[str, Array]], rule: str, least: floa
         max_lsb=lsb,
         sqnr=sqnr,
         argmax=agreement,
-        accuracy=accuracy_of(job, got)[0],
+        accuracy=accuracy_of(job, got).value,
         differing=len(order),
         worst_samples=tuple(order[:LISTED]),
     )
@@ -208,14 +219,14 @@ def agreement_of(graph: Graph, truth: Sequence[Mapping[str, Array]], got: Sequen
     return metrics.argmax_agreement([t[name] for t in truth], [g[name] for g in got])
 
 
-def accuracy_of(job: Job, outputs: Sequence[Mapping[str, Array]]) -> tuple[float | None, str]:
-    if job.labels is None:
-        return None, "no accuracy: the data has no labels"
-    name = job.graph.outputs[0]
-    try:
-        return metrics.accuracy([real(job.graph, name, o[name]) for o in outputs], job.labels), ""
-    except BadData as error:
-        return None, error.message
+def accuracy_of(job: Job, outputs: Sequence[Mapping[str, Array]]) -> Measurement:
+    """The metric of the task, or why there is none."""
+    if job.data is None:
+        return unavailable("accuracy", "the inputs are made up")
+    judged = [outputs[i] for i in job.ends] if job.ends else outputs
+    return evaluate.judged(
+        job.graph, job.data, [{name: real(job.graph, name, o[name]) for name in job.graph.outputs} for o in judged], job.task
+    )
 
 
 def layer_gaps(job: Job, engine: Engine, graph: Graph, feeds: Sample) -> list[LayerGap]:

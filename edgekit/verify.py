@@ -22,7 +22,9 @@ from edgekit.errors import BadConfig, BadData, DoesNotFit, EdgekitError, Missing
 from edgekit.graph import Array, Graph, Node
 from edgekit.passes.quantize.sqnr import LayerSqnr, layer_sqnr
 from edgekit.pipeline import prepare
+from edgekit.report.numbers import title
 from edgekit.target import Target, find_target
+from edgekit.tasks import Task
 from edgekit.verdict import (
     AGAINST_SQNR,
     FLOAT_SQNR,
@@ -57,15 +59,16 @@ def verify_model(
     tolerance: float | None = None,
     require: Sequence[str] = (),
     target: Target | None = None,
+    task: Task | None = None,
 ) -> VerifyReport:
     """Run `graph` on every engine of `engines` (default: all) and compare with the reference.
 
     samples: in the source model's layout (default: `count` random ones, seeded); sequences for a graph with states, whose
     every step is compared. against: the model it was made
     from; inputs and outputs are matched by name, else by position. tolerance: the least SQNR in dB of engines that are
-    judged, and of `against`. require: engines whose absence is an error. target: the emulated board (default: mcu).
-    Raises BadConfig for an unknown engine, BadData for data that does not fit, and a required engine's own error.
-    """
+    judged, and of `against`. task: what labels mean, and so what is judged (default: see `tasks.task_of`). require: engines
+    whose absence is an error. target: the emulated board (default: mcu). Raises BadConfig for an unknown engine, BadData for
+    data that does not fit, and a required engine's own error."""
     names = list(ENGINES) if engines is None else list(dict.fromkeys([*engines, *require]))
     if unknown := [n for n in (*names, *require) if n not in ENGINES]:
         raise BadConfig(f"there is no engine {', '.join(unknown)}", f"engines: {', '.join(ENGINES)}")
@@ -74,14 +77,18 @@ def verify_model(
     if not given:
         raise BadData("there are no samples to verify on")
     carried = (graph, given) if graph.states else None
+    data = None
+    if samples is not None:
+        name = samples.name if isinstance(samples, Dataset) else "the samples"
+        data = Dataset(name, np.arange(len(given)), lambda row: dict(given[row]), labels)
+    ends: list[int] = []
     if carried is not None:
         against = None if against is None else states.alike(against, graph)
-        graph, given = _opened(*carried)
-        labels = None
-    job = Job(graph, given, labels, integer_only(graph), tolerance, target or find_target("mcu"))
+        graph, given, ends = _opened(*carried)
+    job = Job(graph, given, data, integer_only(graph), tolerance, target or find_target("mcu"), task, ends)
     job.truth = [_reference(graph, sample) for sample in given]
-    accuracy, note = accuracy_of(job, job.truth)
-    first = EngineRow("reference", "edgekit's reference (NumPy)", "reference", accuracy=accuracy, tool="edgekit")
+    accuracy = accuracy_of(job, job.truth)
+    first = EngineRow("reference", "edgekit's reference (NumPy)", "reference", accuracy=accuracy.value, tool="edgekit")
     rows = [first, *(_row(job, name, name in require) for name in names)]
     if carried is not None and "c" in names:
         rows = [_carrying(*carried, row) if row.engine == "c" else row for row in rows]
@@ -90,7 +97,8 @@ def verify_model(
         rows.append(_against(job, against, carried))
         if graph.is_quantized and not against.is_quantized:
             layers = [] if carried is not None else _float_layers(against, job)
-    return VerifyReport(graph.name, len(given), samples is None, tuple(rows), note, tuple(layers))
+    note = "" if accuracy.value is not None or samples is None else f"no {title(accuracy.metric)}: {accuracy.note}"
+    return VerifyReport(graph.name, len(given), samples is None, tuple(rows), note, accuracy.metric, tuple(layers))
 
 
 def _random(graph: Graph, count: int) -> list[Sample]:
@@ -102,16 +110,18 @@ def _random(graph: Graph, count: int) -> list[Sample]:
     return [{name: np.stack([frame[name] for frame in part]) for name in graph.inputs} for part in parts]
 
 
-def _opened(graph: Graph, samples: Sequence[Sample]) -> tuple[Graph, list[Sample]]:
-    """A graph with states as one without, and every step of the samples as a sample of its own, with what the reference holds
-    before it: engines that agree on each such step agree on the sequence."""
+def _opened(graph: Graph, samples: Sequence[Sample]) -> tuple[Graph, list[Sample], list[int]]:
+    """A graph with states as one without, every step of the samples as a sample of its own, with what the reference holds
+    before it (engines that agree on each such step agree on the sequence), and which steps are the last of theirs."""
     steps: list[Sample] = []
+    ends = []
     for sample in samples:
         held = states.start(graph)
         for frame in states.frames(graph, sample):
             steps.append({**frame, **held})
             held = states.step(graph, to_feeds(graph, frame), held)[1]
-    return states.expose(graph), steps
+        ends.append(len(steps) - 1)
+    return states.expose(graph), steps, ends
 
 
 def _carrying(graph: Graph, samples: Sequence[Sample], row: EngineRow) -> EngineRow:
@@ -200,7 +210,7 @@ def _against(job: Job, source: Graph, carried: tuple[Graph, list[Sample]] | None
         tool="edgekit",
         sqnr=sqnr,
         argmax=agreement_of(job.graph, original, mine),
-        accuracy=accuracy_of(job, original)[0],
+        accuracy=accuracy_of(job, original).value,
     )
 
 

@@ -58,14 +58,14 @@ def test_a_network_of_two_samples_a_run_is_batched_too(monkeypatch: pytest.Monke
 def test_accuracy_names_its_data_or_says_why_there_is_none() -> None:
     graph = dense()
     data = replace(samples(graph), notes=("sounds are cut",))
-    found = evaluate.accuracy(graph, data)
+    found = evaluate.judged(graph, data)
     answers = [int(np.argmax(o["h"])) for o in evaluate.outputs(graph, data)]
     assert found.value == pytest.approx(np.mean(np.array(answers) == np.arange(COUNT) % 3))
     assert found.note == f"{COUNT} samples of made up; sounds are cut"
-    none = evaluate.accuracy(graph, samples(graph, labels=False))
+    none = evaluate.judged(graph, samples(graph, labels=False))
     assert (none.value, none.how) == (None, "unavailable")
     assert "no labels" in none.note
-    assert "--eval" in evaluate.accuracy(graph, None).note
+    assert "--eval" in evaluate.judged(graph, None).note
     assert evaluate.drop(found, replace(found, value=0.0)).value == pytest.approx(100 * (found.value or 0.0))
     assert evaluate.drop(found, none).value is None
     assert "no labels" in evaluate.drop(found, none).note

@@ -19,6 +19,7 @@ from edgekit.cli.common import (
     ram_budget_option,
     show,
     target_help,
+    task_option,
     working,
 )
 
@@ -54,7 +55,8 @@ if TYPE_CHECKING:
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N", help="Of LiteRT and ONNX Runtime there."
 )
 @click.option("--data", metavar="D", help="Inputs that the firmware runs on. [default: random]")
-@click.option("--eval", "eval_data", metavar="D2", help="Labelled data for the accuracy.")
+@click.option("--eval", "eval_data", metavar="D2", help="Labelled data for the accuracy (or the metric of --task).")
+@task_option
 @click.option(
     "--samples", type=click.IntRange(min=1), metavar="N", default=4, show_default=True, help="Run at most so many of --data."
 )

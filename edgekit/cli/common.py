@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from edgekit import __version__
+from edgekit.measure import JUDGED_TASKS
 
 F = TypeVar("F", bound=Callable[..., Any])
 HELP_WIDTH = 110
@@ -174,6 +175,12 @@ def points(ctx: click.Context, param: click.Parameter, value: str | None) -> flo
 
 data_scale_option = click.option(
     "--data-scale", metavar="S,Z", callback=_data_scale, help="What integer data means: real = S * (q - Z)."
+)
+TASKS = (*JUDGED_TASKS, "teacher")
+task_option = click.option(
+    "--task",
+    type=click.Choice(JUDGED_TASKS),
+    help="What the labels mean: what is judged. [default: found from their shape]",
 )
 io_layout_option = click.option(
     "--io-layout", type=click.Choice(["source", "nhwc"]), help="Axes of image inputs. [default: source for ONNX, else nhwc]"

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from edgekit.cli.common import cli_command, given, load_options, model_argument, share, show, target_help, working
+from edgekit.cli.common import cli_command, given, load_options, model_argument, share, show, target_help, task_option, working
 
 
 @cli_command
@@ -16,6 +16,7 @@ from edgekit.cli.common import cli_command, given, load_options, model_argument,
 @click.option("--data", metavar="D", help="Calibration data; without it a float model stays as it is.")
 @click.option("--eval", "eval_data", metavar="D2", help="Labelled data for the accuracy.")
 @click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to judge on, such as 20%.")
+@task_option
 @click.option("--target", "targets", metavar="T", multiple=True, default=["mcu"], show_default=True, help=target_help)
 @click.option("--margin", metavar="SHARE", callback=share, default="10%", show_default=True, help="Room above today's figures.")
 @click.option("-o", "--out", default="edgekit.toml", show_default=True, metavar="FILE", help="The file to write.")
@@ -40,6 +41,7 @@ def command(
         data=rest["data"],
         eval=eval_data,
         split=rest["split"],
+        task=rest["task"],
         weights=weights,
         growth={target: {} for target in targets},
         **load,

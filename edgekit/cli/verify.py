@@ -16,6 +16,7 @@ from edgekit.cli.common import (
     load_options,
     model_argument,
     show,
+    task_option,
     working,
 )
 
@@ -23,7 +24,11 @@ from edgekit.cli.common import (
 @cli_command
 @model_argument
 @click.option("--against", metavar="SOURCE", help="The model that MODEL was made from.")
-@click.option("--data", metavar="D", help="Real inputs, with labels for the accuracy. [default: 100 random inputs]")
+@click.option(
+    "--data",
+    metavar="D",
+    help="Real inputs, with labels for the accuracy (or the metric of --task). [default: 100 random inputs]",
+)
 @click.option("--samples", type=click.IntRange(min=1), metavar="N", help="So many of --data, or so many random inputs.")
 @click.option("--tolerance", type=float, metavar="DB", help="Least SQNR of engines that need not be bit-exact, in dB.")
 @click.option("--engine", "engines", metavar="E", multiple=True, help="Only this engine. May be repeated. [default: all]")
@@ -34,6 +39,7 @@ from edgekit.cli.common import (
     metavar="serial://DEVICE",
     help="Read the self-test of a board instead: serial:///dev/ttyACM0?baud=115200&wait=60.",
 )
+@task_option
 @data_scale_option
 @load_options
 def command(model: str, engines: tuple[str, ...], runner: str | None, as_json: bool, **rest: Any) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgekit.measure import UNITS, Measurement
+from edgekit.measure import ERRORS, SHARES, UNITS, Measurement
 
 NONE = "–"  # a number that could not be had
 
@@ -11,8 +11,10 @@ def amount(metric: str, value: float | None) -> str:
     """The value of a metric with its unit: "31,980 B", "0.9020", "0.35 pt", "60.1 ms"."""
     if value is None:
         return NONE
-    if metric == "accuracy":
+    if metric in SHARES:
         return f"{value:.4f}"
+    if metric in ERRORS:
+        return f"{value:.4g}"
     unit = UNITS[metric]
     if unit == "ms":
         text = f"{value:,.3g}" if abs(value) < 100 else f"{value:,.1f}"
@@ -21,6 +23,11 @@ def amount(metric: str, value: float | None) -> str:
     else:
         text = f"{value:,.0f}"
     return f"{text} {unit}".rstrip()
+
+
+def title(metric: str) -> str:
+    """A metric's name in a sentence: "mean absolute error"."""
+    return {"mean_iou": "mean IoU", "recall_at_1": "recall@1"}.get(metric, metric.replace("_", " "))
 
 
 def difference(metric: str, value: float) -> str:

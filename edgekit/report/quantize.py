@@ -6,8 +6,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from edgekit.gate import Limit
-from edgekit.measure import Measurement
-from edgekit.report.numbers import amount, difference, size
+from edgekit.measure import SHARES, Measurement
+from edgekit.report.numbers import amount, difference, size, title
 from edgekit.report.table import text_table
 
 if TYPE_CHECKING:
@@ -36,7 +36,8 @@ def quantize_text(result: QuantizeResult, out: str, limit: Limit | None = None) 
         if result.qat.agreement is not None:
             words = f"{result.qat.agreement:.2%} of {result.qat.samples} samples"
             lines += [f"float32 training mode and integer network decide alike on {words}"]
-    lines += [f"calibrated on {report.samples} samples", *(f"  {note}" for note in result.notes), ""]
+    told = [f"calibrated on {report.samples} samples"] if report.samples else []
+    lines += [*told, *(f"  {note}" for note in result.notes), ""]
     if result.layers:
         rows = [
             (layer.op, layer.source, f"{layer.cumulative:.1f} dB", "" if layer.isolated is None else f"{layer.isolated:.1f} dB")
@@ -79,14 +80,18 @@ def quantize_json(result: QuantizeResult, out: str) -> dict[str, Any]:
 
 def _accuracy(result: QuantizeResult, limit: Limit | None) -> list[str]:
     before, after, drop = result.float_accuracy, result.accuracy, result.accuracy_drop
-    lines = [f"accuracy: float {_value(before)}, {result.report.choice.scheme.name} {_value(after)}"]
+    name = title(after.metric)
     if drop.value is not None:
-        lines = [f"{lines[0]}, drop {amount('accuracy_drop', drop.value)} ({after.note})"]
+        if after.metric in SHARES:
+            lost = f"drop {amount('accuracy_drop', drop.value)}"
+        else:
+            lost = f"{abs(drop.value):.2f} % {'worse' if drop.value > 0 else 'better'}"
+        lines = [f"{name}: float {_value(before)}, {result.report.choice.scheme.name} {_value(after)}, {lost} ({after.note})"]
         if limit is not None and drop.value > limit.bound:
             bound, over = amount("accuracy_drop", limit.bound), difference("accuracy_drop", drop.value - limit.bound)
             lines.append(f"FAIL: --max-drop {bound} exceeded by {over}")
     else:
-        lines = [f"accuracy: unavailable, {after.note if after.value is None else before.note}"]
+        lines = [f"{name}: unavailable, {after.note if after.value is None else before.note}"]
         if limit is not None:
             lines.append("FAIL: --max-drop cannot be judged")
     return lines
@@ -96,21 +101,22 @@ def _rungs(result: QuantizeResult, out: str) -> list[str]:
     """What was tried for --max-drop."""
     if result.climb is None:
         return []
+    metric = result.climb.before.metric
     rows = [
         (
             rung.name,
-            amount("accuracy", rung.accuracy),
+            amount(metric, rung.accuracy),
             amount("accuracy_drop", rung.drop) if rung.drop is not None else f"not tried: {rung.why}",
             "taken" if rung.way == result.way and rung.drop == result.climb.drop else "",
         )
         for rung in result.climb.rungs
     ]
     wrote = [f"wrote {out}.recipe.toml: `edgekit apply` makes it again"] if result.recipe is not None else []
-    return ["", text_table(("tried for --max-drop", "accuracy", "drop", ""), rows, (1, 2)), *wrote, ""]
+    return ["", text_table(("tried for --max-drop", title(metric), "drop", ""), rows, (1, 2)), *wrote, ""]
 
 
 def _value(found: Measurement) -> str:
-    return amount("accuracy", found.value)
+    return amount(found.metric, found.value)
 
 
 def _part(title: str, items: list[str]) -> list[str]:

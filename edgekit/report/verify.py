@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from edgekit.report.numbers import NONE
+from edgekit.report.numbers import NONE, amount, title
 from edgekit.report.table import text_table
 from edgekit.verdict import EngineRow, LayerGap, VerifyReport
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgekit.bench.serial import BoardTest
 
 SHOWN = 5  # differing samples and layers a row names
-HEADER = ("", "engine", "result", "max LSB", "one op", "SQNR", "argmax", "accuracy", "differ")
+HEADER = ("", "engine", "result", "max LSB", "one op", "SQNR", "argmax")
 
 
 def verify_text(report: VerifyReport) -> str:
@@ -22,7 +22,9 @@ def verify_text(report: VerifyReport) -> str:
     lines = [
         f"{report.model}: {report.samples:,} {kind}",
         "",
-        text_table(HEADER, [_row(r) for r in report.rows], (3, 4, 5, 6, 7, 8)),
+        text_table(
+            (*HEADER, title(report.metric), "differ"), [_row(r, report.metric) for r in report.rows], (3, 4, 5, 6, 7, 8)
+        ),
         "",
     ]
     rules = dict.fromkeys(row.rule for row in report.rows if row.rule and row.passed is not None)
@@ -72,7 +74,7 @@ def board_text(test: BoardTest) -> str:
     return "\n".join([*lines, "verified" if test.passed else f"FAIL: {test.reason}"])
 
 
-def _row(row: EngineRow) -> tuple[str, ...]:
+def _row(row: EngineRow, metric: str) -> tuple[str, ...]:
     mark = "" if row.passed is None else "ok" if row.passed else "FAIL"
     judged = row.sqnr is not None
     return (
@@ -83,7 +85,7 @@ def _row(row: EngineRow) -> tuple[str, ...]:
         _lsb(row.op_lsb),
         _db(row.sqnr) if judged else "",
         "" if row.argmax is None else f"{row.argmax:.2%}",
-        "" if row.accuracy is None else f"{row.accuracy:.4f}",
+        "" if row.accuracy is None else amount(metric, row.accuracy),
         f"{row.differing:,}" if judged and row.engine != "against" else "",
     )
 

@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from edgekit.cli import main
 from edgekit.config import parse_amount, parse_config
-from edgekit.measure import UNITS
+from edgekit.measure import ERRORS, SHARES, UNITS
 from edgekit.starting import _rounded_up
 from tests.gate_project import make_project, own_cache
 
@@ -97,7 +97,7 @@ def test_a_model_that_cannot_be_read_leaves_no_file(project: Path, model: str) -
     assert not (project / "edgekit.toml").exists()
 
 
-@pytest.mark.parametrize("metric", [m for m in UNITS if m not in {"accuracy", "accuracy_drop"}])
+@pytest.mark.parametrize("metric", [m for m in UNITS if m not in {*SHARES, *ERRORS, "accuracy_drop"}])
 def test_rounding_never_goes_below(metric: str) -> None:
     for value in (0.0317, 1.0, 63.5, 999.2, 8192.5, 12345.6, 999_999.0, 7_654_321.0):
         faults: list[str] = []
