@@ -34,7 +34,6 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "pixels": (),
     "transformers": (),
     "compression": (),
-    "distillation": (),
     "cycles": ("{mlperf}",),
     "mlperf": ("{mlperf}",),
     "mcu": ("{mlperf}", "--baseline", "{tflm}"),
@@ -52,8 +51,7 @@ MORE: dict[str, tuple[str, ...]] = {
 # With --quick.
 QUICK: dict[str, tuple[str, ...]] = {
     "toolchain": ("--repeat", "1"),
-    "compression": ("--only", "lenet5"),
-    "distillation": ("--models", "lenet5", "--samples", "500", "--epochs", "5", "--seeds", "2"),
+    "compression": ("--only", "lenet5", "--seeds", "1"),
     "mlperf": ("--quick",),
     "mcu": ("--samples", "2"),
     "sources": ("--samples", "10"),

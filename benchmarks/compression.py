@@ -1,153 +1,155 @@
-"""Half of the multiply-accumulates pruned, five families: what accuracy it costs, what it gains on an emulated Cortex-M4.
+"""What pruning, teaching and quantizing give, on validation data that decides and test data that is only reported on.
 
-    python -m benchmarks.compression [--only NAME ...] [--ratio R] [--epochs N] [--json]
+    python -m benchmarks.compression [--part families|students|chain] [--only NAME ...] [--seeds N] [--epochs N] [--json]
 
-Networks: lenet5, ds_cnn and resnet8 of models/ on their own data; an LSTM and a Transformer (compression_nets.py), trained
-here on scikit-learn's digits. Each is pruned once and trained again with itself as teacher (`edgekit prune`), then quantized.
-Columns: accuracy of float32 before and after, on data that neither saw; accuracy of int8 after; flash and instructions of the
-int8 firmware before and after; whether every engine at hand agrees with the reference on the pruned int8 network, legalized for
-TFLite-Micro. Exit status 1 when more than LIMIT points are lost, nothing is gained, or an engine disagrees.
+families: half of the multiply-accumulates pruned, five families. Networks: lenet5, ds_cnn and resnet8 of models/ on their own
+data; an LSTM and a Transformer (compression_nets.py), trained here on scikit-learn's digits. Each is pruned once and trained
+again with itself as teacher (`edgekit prune --ratio 0.5 --early-stop`; a tenth of the training data decides which epoch is
+taken), then quantized. Columns: accuracy on the test part of float32 and int8 before and after, mean and standard deviation
+over seeds; flash and instructions of the int8 firmware before and after on an emulated Cortex-M4 (first seed); what every
+engine at hand says of the pruned int8 network, legalized for TFLite-Micro.
+students, chain: compression_students.py, compression_chain.py.
+
+Exit status 1 when more than LIMIT points are lost on average, nothing is gained, or an engine disagrees; when a taught student
+is not better; when a chain is above its limits.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from edgekit import evaluate
-from edgekit.data import Dataset, from_arrays, open_data
-from edgekit.graph import Graph
-from edgekit.passes import finetune
-from edgekit.pipeline import Source, open_model, quantize_graph
-from edgekit.pruning import CALIBRATION, Pruner, Settings
-from edgekit.report.model import TargetResult
+from benchmarks import compression_chain, compression_students
+from benchmarks.compression_data import MADE, SHIPPED, accuracy, figure, opened, quantized, spread
+from edgekit.passes.simplify import simplify
+from edgekit.pruning import Pruner
+from edgekit.pruning_settings import Settings
 from edgekit.report.table import text_table
 from edgekit.target import find_target
-from edgekit.trainable import to_graph, to_module
 from edgekit.verify import verify_model
 
-MODELS = Path(__file__).parent.parent / "models"
-NETS_FILE = Path(__file__).with_name("compression_nets.py")
-SHIPPED, MADE = ("lenet5", "ds_cnn", "resnet8"), ("lstm", "transformer")
+PARTS = ("families", "students", "chain")
 LIMIT = 1.0  # points of accuracy
 VERIFIED = 16  # samples that every engine runs
 TARGET = "nucleo-l4r5zi"
-FIRST_EPOCHS = 40  # that the networks made here are trained for
+EPOCHS = {"lstm": 60, "transformer": 40}  # digits are few and quick; 14 for the others
+USUAL = 14
 
 
 @dataclass(frozen=True)
 class Row:
-    """One network. macs: share left; flash in bytes; engines: those that ran, `same`: none of them broke its rule."""
+    """One network. macs: share left; accuracies 0..1, those after one a seed; flash in bytes; engines: (name, what it said),
+    `same`: none of them broke its rule."""
 
     net: str
     macs: float
     before: float
-    after: float
-    int8: float
+    after: tuple[float, ...]
+    int8_before: float
+    int8: tuple[float, ...]
     flash: tuple[float, float]
     instructions: tuple[float, float]
-    engines: tuple[str, ...]
+    engines: tuple[tuple[str, str], ...]
     same: bool
+
+    @property
+    def lost(self) -> float:
+        return 100 * (self.before - statistics.mean(self.after))
 
     @property
     def kept(self) -> bool:
         smaller = self.flash[1] < self.flash[0] and self.instructions[1] < self.instructions[0]
-        return 100 * (self.before - self.after) <= LIMIT and smaller and self.same
+        return self.lost <= LIMIT and smaller and self.same
 
 
-def shipped(net: str) -> tuple[Source, Dataset, Dataset]:
-    """A network of models/, its training data and its test data."""
-    source = open_model(MODELS / net / f"{net}.onnx")
-    data, test = (open_data(f"{MODELS / net / 'model.py'}:data", source.graph, role=role) for role in ("train", "test"))
-    return source, data, test
-
-
-def made(net: str) -> tuple[Source, Dataset, Dataset]:
-    """A network of compression_nets.py, trained on three quarters of the digits."""
-    from sklearn.datasets import load_digits
-
-    graph = open_model(f"{NETS_FILE}:build", args={"net": net}).graph
-    loaded = load_digits()
-    order = np.random.RandomState(0).permutation(len(loaded.target))
-    x, y = (loaded.images[order] / 16).astype(np.float32), loaded.target[order].astype(np.int64)
-    cut = len(x) * 3 // 4
-    data, test = (
-        from_arrays(graph, {graph.inputs[0]: x[part]}, y[part], name="digits") for part in (slice(cut), slice(cut, None))
-    )
-    module = to_module(graph)
-    finetune.train(module, data, epochs=FIRST_EPOCHS, lr=3e-3, batch=64)
-    return Source(net, "", to_graph(module)), data, test
-
-
-def measure(net: str, ratio: float, epochs: int) -> Row:
-    source, data, test = (shipped if net in SHIPPED else made)(net)
-    longer = epochs if net in SHIPPED else 2 * epochs  # digits are few
-    pruner = Pruner(source, Settings(ratio=ratio, epochs=longer, lr=2e-3), find_target(TARGET), data, test)
-    result = pruner.result(Path(f"{net}.onnx"))
-    assert result.judged is not None
-    assert result.bench is not None
-    integer = quantized(result.graph, data)
-    accuracy = evaluate.judged(integer, test)
-    report = verify_model(integer, samples=test.subset(np.arange(VERIFIED)), target=find_target(TARGET))
-    pick = partial(_values, result.bench)
+def family(net: str, ratio: float, epochs: int | None, seeds: int) -> Row:
+    source, data, test = opened(net)
+    count, board = epochs or EPOCHS.get(net, USUAL), find_target(TARGET)
+    results = []
+    for seed in range(seeds):
+        settings = Settings(ratio=ratio, epochs=count, lr=2e-3, seed=seed, early_stop=count)
+        pruner = Pruner(source, settings, board, data, test)
+        results.append(pruner.result(Path(f"{net}.onnx"), bench=seed == 0))
+    integers = [quantized(result.graph, data, "tflm") for result in results]
+    first = results[0]
+    assert first.bench is not None
+    assert first.judged is not None
+    report = verify_model(integers[0], samples=test.subset(np.arange(VERIFIED)), target=find_target(TARGET))
+    flash, instructions = ((figure(first.bench[0], m), figure(first.bench[1], m)) for m in ("flash", "instructions"))
     return Row(
         net,
-        result.macs[1] / result.macs[0],
-        result.judged.before,
-        result.judged.after,
-        float("nan") if accuracy.value is None else accuracy.value,
-        pick("flash"),
-        pick("instructions"),
-        tuple(row.engine for row in report.rows if row.passed is not None),
+        first.macs[1] / first.macs[0],
+        first.judged.before,
+        tuple(result.judged.after for result in results if result.judged is not None),
+        accuracy(quantized(simplify(source.graph, "train"), data, "tflm"), test),
+        tuple(accuracy(integer, test) for integer in integers),
+        flash,
+        instructions,
+        tuple((row.engine, row.status) for row in report.rows),
         report.passed,
     )
 
 
-def quantized(graph: Graph, data: Dataset) -> Graph:
-    return quantize_graph(graph, data.subset(np.arange(min(4 * CALIBRATION, len(data)))), "tflm").after
-
-
-def _values(bench: tuple[TargetResult, TargetResult], metric: str) -> tuple[float, float]:
-    before, after = (result.get(metric) for result in bench)
-    known = [float("nan") if m is None or m.value is None else float(m.value) for m in (before, after)]
-    return known[0], known[1]
-
-
-def table(rows: Sequence[Row]) -> str:
-    header = ("network", "MACs", "float32", "pruned", "int8", "flash", "", "", "instructions", "", "", "engines")
+def family_table(rows: Sequence[Row]) -> str:
+    header = ("network", "MACs", "float32 %", "pruned %", "int8 %", "pruned %", "flash B", "instructions")
     lines = []
     for r in rows:
-        sizes = []
-        for a, b in (r.flash, r.instructions):
-            sizes += [f"{a:,.0f}", f"{b:,.0f}", f"{100 * (b / a - 1):+.0f} %"]
-        agree = f"{len(r.engines)} agree" if r.same else "DISAGREE"
-        lines.append((r.net, f"{r.macs:.0%}", *(f"{v:.2%}" for v in (r.before, r.after, r.int8)), *sizes, agree))
-    return text_table(header, lines, range(1, 11))
+        sizes = [f"{a:,.0f} -> {b:,.0f} ({100 * (b / a - 1):+.0f} %)" for a, b in (r.flash, r.instructions)]
+        before, after = (f"{100 * v:.2f}" for v in (r.before, r.int8_before))
+        lines.append((r.net, f"{r.macs:.0%}", before, spread(r.after), after, spread(r.int8), *sizes))
+    engines = list(dict.fromkeys(name for r in rows for name, _ in r.engines))
+    said = [(r.net, *(dict(r.engines).get(name, "") for name in engines)) for r in rows]
+    return text_table(header, lines, range(1, 8)) + "\n\n" + text_table(("pruned, int8", *engines), said, ())
 
 
-def main() -> int:
+def main(args: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--part", action="append", choices=PARTS, help="may be repeated (default: all)")
     parser.add_argument("--only", action="append", choices=(*SHIPPED, *MADE), metavar="NAME", help="may be repeated")
-    parser.add_argument("--ratio", type=float, default=0.5)
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--ratio", type=float, default=0.5, help="of the families")
+    parser.add_argument("--epochs", type=int, help="default: each network's own")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--samples", type=int, help="that students learn from")
+    parser.add_argument("--checkpoints", type=Path, metavar="FOLDER", help="an interrupted chain goes on from here")
     parser.add_argument("--json", action="store_true")
-    options = parser.parse_args()
-    rows = []
-    for net in options.only or (*SHIPPED, *MADE):
-        rows.append(measure(net, options.ratio, options.epochs))
-        print(f"{net}: done", file=sys.stderr)
-    if options.json:
-        print(json.dumps([{**asdict(row), "kept": row.kept} for row in rows], indent=2))
+    own = parser.parse_args(args)
+    found: dict[str, list[Any]] = {}
+    for part in own.part or PARTS:
+        nets = {"families": (*SHIPPED, *MADE), "students": compression_students.NETS, "chain": compression_chain.NETS}[part]
+        for net in [n for n in nets if own.only is None or n in own.only]:
+            found.setdefault(part, []).append(_row(part, net, own))
+            print(f"{part}, {net}: done", file=sys.stderr)
+    good: dict[str, Callable[[Any], bool]] = {
+        "families": lambda r: r.kept,
+        "students": lambda r: r.better,
+        "chain": lambda r: r.kept,
+    }
+    verdicts = {part: [bool(good[part](row)) for row in rows] for part, rows in found.items()}
+    if own.json:
+        plain = {
+            part: [{**asdict(r), "good": v} for r, v in zip(rows, verdicts[part], strict=True)] for part, rows in found.items()
+        }
+        print(json.dumps(plain, indent=2))
     else:
-        print(table(rows))
-    return 0 if all(row.kept for row in rows) else 1
+        tables = {"families": family_table, "students": compression_students.table, "chain": compression_chain.table}
+        print("\n\n".join(f"{part}\n{tables[part](rows)}" for part, rows in found.items()))
+    return 0 if all(v for values in verdicts.values() for v in values) else 1
+
+
+def _row(part: str, net: str, own: argparse.Namespace) -> Any:
+    if part == "families":
+        return family(net, own.ratio, own.epochs, own.seeds)
+    if part == "students":
+        return compression_students.students(net, own.seeds, own.epochs, own.samples)
+    return compression_chain.chain(net, own.seeds, own.epochs, TARGET, own.checkpoints)
 
 
 if __name__ == "__main__":
