@@ -17,6 +17,12 @@ from edgekit.passes.rebatch import batch_of, rebatch
 from edgekit.tasks import METRICS, Task, task_of
 from edgekit.tasks import judged as judge
 
+# What is judged without labels.
+UNLABELLED = {
+    "reconstruction": "against the inputs themselves",
+    "language": "each token against the next",
+    "embedding": "each pair against all others",
+}
 BATCH = 16  # samples the reference runs at once: enough to amortise Python, little memory
 
 
@@ -72,7 +78,8 @@ def judged(
         value = judge(graph, task, answers, data, partners if tasks.paired(graph) else ())
     except BadData as error:
         return unavailable(metric, error.message)
-    note = "; ".join((f"{len(answers)} samples of {data.name}", *data.notes))
+    own = f", {UNLABELLED[task]}" if data.labels is None else ""
+    note = "; ".join((f"{len(answers)} samples of {data.name}{own}", *data.notes))
     return Measurement(metric, value, UNITS[metric], "computed", None, note, "edgekit reference")
 
 

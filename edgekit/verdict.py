@@ -222,11 +222,10 @@ def agreement_of(graph: Graph, truth: Sequence[Mapping[str, Array]], got: Sequen
 def accuracy_of(job: Job, outputs: Sequence[Mapping[str, Array]]) -> Measurement:
     """The metric of the task, or why there is none."""
     if job.data is None:
-        return unavailable("accuracy", "the inputs are made up")
+        return unavailable("accuracy", "the inputs are random (--data gives real ones, with labels)")
     judged = [outputs[i] for i in job.ends] if job.ends else outputs
-    return evaluate.judged(
-        job.graph, job.data, [{name: real(job.graph, name, o[name]) for name in job.graph.outputs} for o in judged], job.task
-    )
+    results = [{name: real(job.graph, name, array) for name, array in o.items()} for o in judged]
+    return evaluate.judged(job.graph, job.data, results, job.task)
 
 
 def layer_gaps(job: Job, engine: Engine, graph: Graph, feeds: Sample) -> list[LayerGap]:

@@ -97,7 +97,7 @@ def verify_model(
         rows.append(_against(job, against, carried))
         if graph.is_quantized and not against.is_quantized:
             layers = [] if carried is not None else _float_layers(against, job)
-    note = "" if accuracy.value is not None or samples is None else f"no {title(accuracy.metric)}: {accuracy.note}"
+    note = "" if accuracy.value is not None else f"no {title(accuracy.metric)}: {accuracy.note}"
     return VerifyReport(graph.name, len(given), samples is None, tuple(rows), note, accuracy.metric, tuple(layers))
 
 
