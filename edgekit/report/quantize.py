@@ -50,6 +50,8 @@ def quantize_text(result: QuantizeResult, out: str, limit: Limit | None = None) 
     flushed = [f"{name}: {zeros:,} of {channels:,} channels" for name, zeros, channels in report.flushed]
     lines += _part("channels that cannot move the output, set to zero", flushed)
     lines += _part("masks before a softmax, made just low enough", [f"{name}: {value:.4g}" for name, value in report.masks])
+    held = [f"{name}: {db:.1f} dB in int8" for name, db in report.choice.shares.items()]
+    lines += _part("attention made in 16 bits (a step of 1/256 is too coarse for its softmax)", held)
     return "\n".join(lines).rstrip()
 
 
@@ -69,6 +71,7 @@ def quantize_json(result: QuantizeResult, out: str) -> dict[str, Any]:
         "requantizes": [{"tensor": name, "from": a, "to": b} for name, a, b in report.requantizes],
         "flushed": [{"tensor": name, "zero": zero, "channels": channels} for name, zero, channels in report.flushed],
         "masks": [{"tensor": name, "value": value} for name, value in report.masks],
+        "shares": [{"tensor": name, "int8_db": db} for name, db in report.choice.shares.items()],
         "way": asdict(result.way),
         "tried": [asdict(rung) for rung in result.climb.rungs] if result.climb is not None else [],
         "qat": None

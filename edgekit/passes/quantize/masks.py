@@ -6,6 +6,7 @@ huge constants are first made finite (`tame`), and, once the scores have been ob
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,8 @@ from edgekit.passes.quantize.observe import Observations, Observed
 
 HUGE = 1e3  # no score is as large
 FINITE = 1e4
-BELOW = 8.0  # exp(-8) is a tenth of a softmax step
+BELOW = 8.0  # exp(-8) is a tenth of a softmax step; rows longer than SHORT add up more of them
+SHORT = 16
 VIEWS = frozenset({"RESHAPE", "TRANSPOSE"})
 # What a mask is computed with, from an input or from constants.
 CONE = VIEWS | frozenset("MUL SUB ADD NEG SLICE GATHER CONCATENATION BROADCAST_TO TILE SELECT_V2 PAD MAXIMUM MINIMUM".split())
@@ -24,13 +26,20 @@ CONE = VIEWS | frozenset("MUL SUB ADD NEG SLICE GATHER CONCATENATION BROADCAST_T
 
 @dataclass(frozen=True)
 class Mask:
-    """A node that masks scores: its output, the scores, the mask it adds (ADD) or puts in their place (SELECT_V2)."""
+    """A node that masks scores: its output, the scores, the mask it adds (ADD) or puts in their place (SELECT_V2), and how long
+    the softmax's rows are."""
 
     output: str
     op: str
     scores: str
     mask: str
     beta: float
+    row: int
+
+    @property
+    def below(self) -> float:
+        """How far below the lowest score a masked one has to be."""
+        return (BELOW + math.log(max(self.row / SHORT, 1.0))) / self.beta
 
 
 def find(graph: Graph) -> list[Mask]:
@@ -45,7 +54,7 @@ def find(graph: Graph) -> list[Mask]:
             if node.op in VIEWS:
                 name = node.inputs[0]
                 continue
-            mask = _mask(graph, maker, node, beta)
+            mask = _mask(graph, maker, node, beta, graph[softmax.outputs[0]].shape[-1])
             if mask is None:
                 break
             found[mask.output] = mask
@@ -54,7 +63,7 @@ def find(graph: Graph) -> list[Mask]:
     return sorted(found.values(), key=lambda m: order[m.output])
 
 
-def _mask(graph: Graph, maker: Mapping[str, Node], node: Node, beta: float) -> Mask | None:
+def _mask(graph: Graph, maker: Mapping[str, Node], node: Node, beta: float, row: int) -> Mask | None:
     if graph[node.outputs[0]].dtype != "float32" or graph[node.outputs[0]].quant is not None:
         return None
     pair = [str(n) for n in node.inputs[-2:]]
@@ -62,7 +71,7 @@ def _mask(graph: Graph, maker: Mapping[str, Node], node: Node, beta: float) -> M
         return None
     for mask, scores in (pair, pair[::-1]):
         if not graph[scores].is_const and any(_is_huge(graph[name]) for name in _cone(graph, maker, mask)):
-            return Mask(node.outputs[0], node.op, scores, mask, beta)
+            return Mask(node.outputs[0], node.op, scores, mask, beta, row)
     return None
 
 
@@ -106,7 +115,7 @@ def settle(graph: Graph, seen: Observations) -> tuple[Graph, Observations, list[
     for mask in find(graph):
         scores = ranges[mask.scores]
         low, high = min(scores.low, 0.0), max(scores.high, 0.0)
-        floor = low - BELOW / mask.beta
+        floor = low - mask.below
         least = floor if mask.op == "SELECT_V2" else floor - high
         cone = _cone(graph, maker, mask.mask)
         own = [_data(graph[n]) for n in cone if n == mask.mask and graph[n].is_const]

@@ -72,11 +72,18 @@ class Histogram:
 
 @dataclass(eq=False)
 class Observed:
-    """What one tensor held: smallest and largest value, and (if asked) where its values lie."""
+    """What one tensor held: smallest and largest value, and (if asked) where its values lie.
+
+    step: of a grid, 0 for none. lost: for each of `rows` rows (along the last axis), the share of its sum of squares that
+    rounding to the grid takes away, added up.
+    """
 
     low: float = math.inf
     high: float = -math.inf
     histogram: Histogram | None = None
+    step: float = 0.0
+    rows: int = 0
+    lost: float = 0.0
 
 
 @dataclass(eq=False)
@@ -91,6 +98,8 @@ class Observations:
         tensors: dict[str, Any] = {}
         for name, seen in self.tensors.items():
             entry: dict[str, Any] = {"low": seen.low, "high": seen.high}
+            if seen.step:
+                entry["grid"] = {"step": seen.step, "rows": seen.rows, "lost": seen.lost}
             if seen.histogram is not None:
                 used = seen.histogram.counts.tolist()
                 entry["histogram"] = {"exponent": seen.histogram.exponent, "start": seen.histogram.start, "counts": used}
@@ -103,7 +112,7 @@ class Observations:
         for name, entry in data["tensors"].items():
             grid = entry.get("histogram")
             histogram = None if grid is None else Histogram(grid["exponent"], grid["start"], np.array(grid["counts"], np.int64))
-            tensors[name] = Observed(entry["low"], entry["high"], histogram)
+            tensors[name] = Observed(entry["low"], entry["high"], histogram, **entry.get("grid", {}))
         return Observations(tensors, data["samples"])
 
 
@@ -113,16 +122,18 @@ def observe(
     tensors: Sequence[str],
     *,
     histograms: bool = False,
+    steps: Mapping[str, float] | None = None,
     session_bytes: int = SESSION_BYTES,
 ) -> Observations:
     """Run `graph` (float) on every sample of `data` and record what each of `tensors` held.
 
     data: samples in the source model's layout (see `edgekit.data`; sequences for a graph with states); read once, one sample
-    in memory at a time.
+    in memory at a time. steps: of tensors whose loss by rounding is asked for.
     session_bytes: the tensors are spread over as many sessions as keep each one's share of a sample below this.
     Raises BadData when there are no samples, BadModel naming the tensor and sample where values stop being finite.
     """
-    seen = Observations({name: Observed(histogram=Histogram.empty() if histograms else None) for name in tensors})
+    grids = {name: (steps or {}).get(name, 0.0) for name in tensors}
+    seen = Observations({n: Observed(histogram=Histogram.empty() if histograms else None, step=s) for n, s in grids.items()})
     plain = states.expose(graph)
     fed = [name for name in tensors if name in plain.inputs]
     cells = [node for node in graph.nodes if op_of(node).recurrent is not None]
@@ -181,6 +192,11 @@ def _record(seen: Observations, name: str, values: Array) -> None:
         )
     entry = seen.tensors[name]
     entry.low, entry.high = min(entry.low, low), max(entry.high, high)
+    if entry.step:
+        off = values - np.round(values / entry.step) * entry.step
+        power, lost = (np.sum(np.square(v, dtype=np.float64), axis=-1) for v in (values, off))
+        entry.rows += power.size
+        entry.lost += float(np.sum(lost / np.maximum(power, np.finfo(np.float64).tiny)))
     if entry.histogram is not None:
         entry.histogram.add(values, low, high)
 
