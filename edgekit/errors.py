@@ -42,9 +42,10 @@ class DoesNotFit(EdgekitError):
 
 
 class Unsupported(EdgekitError):
-    """Nodes that cannot be handled: all of them at once, each as (node source, what is wrong, what to write instead)."""
+    """Nodes that cannot be handled: all of them at once, each as (node source, what is wrong, what to write instead). hint:
+    what to do about them together."""
 
-    def __init__(self, what: str, problems: Iterable[tuple[str, str, str]]) -> None:
+    def __init__(self, what: str, problems: Iterable[tuple[str, str, str]], hint: str = "") -> None:
         self.problems = tuple(problems)
         lines = [f"  {where}: {why}" + (f" (instead: {fix})" if fix else "") for where, why, fix in self.problems]
-        super().__init__("\n".join([f"{what}: {len(self.problems)} node(s) cannot be handled", *lines]))
+        super().__init__("\n".join([f"{what}: {len(self.problems)} node(s) cannot be handled", *lines]), hint)

@@ -10,6 +10,7 @@ import pytest
 from onnx import TensorProto
 
 from edgekit.errors import BadModel, Unsupported
+from edgekit.graph import Array
 from edgekit.load.onnx import load_onnx
 from tests.load.onnx_maker import agrees, body, model, op, value
 
@@ -17,7 +18,7 @@ INT64, BOOL = TensorProto.INT64, TensorProto.BOOL
 RNG = np.random.default_rng(5)
 
 
-def normal(*shape: int) -> np.ndarray:
+def normal(*shape: int) -> Array:
     return RNG.normal(size=shape).astype(np.float32)
 
 
@@ -26,7 +27,7 @@ def chosen(condition: str, then: onnx.GraphProto, other: onnx.GraphProto, output
 
 
 def constant(name: str, number: float) -> onnx.NodeProto:
-    return op("Constant", [], name, value=onnx.numpy_helper.from_array(np.float32(number)))
+    return op("Constant", [], name, value=onnx.numpy_helper.from_array(np.asarray(number, np.float32)))
 
 
 def test_two_bodies_may_use_the_same_names() -> None:
@@ -40,7 +41,7 @@ def test_two_bodies_may_use_the_same_names() -> None:
         chosen("c", inner("Mul", "x", 2), inner("Add", "x", 3), ["h"]),
         chosen("c", inner("Mul", "h", 5), inner("Sub", "h", 7), ["y"]),
     ]
-    data = model(nodes, [value("x", [1, 4]), value("sr", [], INT64)], ["y"], {"rate": np.int64(16000)})
+    data = model(nodes, [value("x", [1, 4]), value("sr", [], INT64)], ["y"], {"rate": np.array(16000)})
     for rate in (8000, 16000):
         agrees(data, fed={"sr": np.int64(rate)}, fixed={"sr": str(rate)})
 
@@ -52,7 +53,7 @@ def test_nested_branches_read_what_the_outer_one_made() -> None:
     outer = body([op("Tanh", ["x"], "t"), chosen("small", inner("Mul"), inner("Add"), ["w"])], [], [value("w")])
     other = body([op("Relu", ["x"], "t"), chosen("small", inner("Sub"), inner("Div"), ["w"])], [], [value("w")])
     nodes = [op("Equal", ["sr", "rate"], "c"), op("Less", ["sr", "rate"], "small"), chosen("c", outer, other, ["y"])]
-    held = {"rate": np.int64(16000), "two": np.float32(2)}
+    held: dict[str, Any] = {"rate": np.array(16000), "two": np.float32(2)}
     data = model(nodes, [value("x", [1, 4]), value("sr", [], INT64)], ["y"], held)
     for rate in (8000, 16000, 48000):
         agrees(data, fed={"sr": np.int64(rate)}, fixed={"sr": str(rate)})
@@ -61,11 +62,11 @@ def test_nested_branches_read_what_the_outer_one_made() -> None:
 def test_a_recurrent_layer_stands_in_a_branch() -> None:
     """Its last state is read only inside: it must not be dropped as unused."""
     units = 3
-    held = {
+    held: dict[str, Any] = {
         "w": normal(1, 4 * units, 2),
         "r": normal(1, 4 * units, units),
-        "first": np.int64([0]),
-        "second": np.int64([1]),
+        "first": np.array([0], np.int64),
+        "second": np.array([1], np.int64),
     }
     inner = [
         op("Gather", ["state", "first"], "h"),
@@ -79,7 +80,7 @@ def test_a_recurrent_layer_stands_in_a_branch() -> None:
     nodes = [op("Equal", ["sr", "rate"], "is"), chosen("is", then, other, ["y", "next"])]
     inputs = [value("x", [5, 1, 2]), value("state", [2, 1, units]), value("sr", [], INT64)]
     graph = agrees(
-        model(nodes, inputs, ["y", "next"], {"rate": np.int64(16000)}), fed={"sr": np.int64(16000)}, fixed={"sr": "16000"}
+        model(nodes, inputs, ["y", "next"], {"rate": np.array(16000)}), fed={"sr": np.array(16000)}, fixed={"sr": "16000"}
     )
     assert [n.op for n in graph.nodes].count("LSTM") == 1
 
@@ -158,7 +159,7 @@ def test_a_scan_is_written_out(directions: tuple[int, int]) -> None:
         [value("h", [1, 3]), value("row", [1, 3])],
         [value("n", [1, 3]), value("seen", [1, 3])],
     )
-    attrs = {"num_scan_inputs": 1, "scan_input_axes": [1], "scan_output_axes": [1]}
+    attrs: dict[str, Any] = {"num_scan_inputs": 1, "scan_input_axes": [1], "scan_output_axes": [1]}
     attrs |= {"scan_input_directions": [directions[0]], "scan_output_directions": [directions[1]]}
     nodes = [op("Scan", ["v0", "x"], ["last", "all"], body=inner, **attrs)]
     agrees(model(nodes, [value("x", [1, 4, 3])], ["last", "all"], {"v0": HELD["v0"], "w": HELD["w"]}))
@@ -188,7 +189,7 @@ def test_a_scan_is_written_out(directions: tuple[int, int]) -> None:
     ],
 )
 def test_sequences_are_values_beside_each_other(nodes: list[onnx.NodeProto]) -> None:
-    held = {"two": np.int64(2), "first": np.int64(0), "last": np.int64(-1), "sizes": np.int64([1, 4])}
+    held = {"two": np.int64(2), "first": np.int64(0), "last": np.int64(-1), "sizes": np.array([1, 4], np.int64)}
     agrees(model([op("Neg", ["x"], "x2"), *nodes], [value("x", [1, 5, 3])], ["y"], held))
 
 

@@ -140,17 +140,18 @@ def test_weights_with_a_zero_point_stay_exact_where_they_fit() -> None:
     assert np.abs(made.real() - wide.real()).max() <= made.quant.scale[0] / 2
 
 
-def test_a_layout_that_is_not_read_is_refused_by_name() -> None:
+def test_a_product_that_is_not_read_is_refused_by_name() -> None:
     held = [numpy_helper.from_array(np.array(v), n) for n, v in (("s", np.float32(0.1)), ("z", np.uint8(3)))]
+    held.append(numpy_helper.from_array(np.ones((2, 2), np.uint8), "w"))
     info = helper.make_tensor_value_info
-    pool = helper.make_node(
-        "QLinearGlobalAveragePool", ["x", "s", "z", "s", "z"], ["y"], name="pool", domain="com.microsoft", channels_last=1
+    product = helper.make_node(
+        "QGemm", ["x", "s", "z", "w", "s", "z", "", "s", "z"], ["y"], name="product", domain="com.microsoft", alpha=2.0
     )
     graph = helper.make_graph(
-        [pool], "pool", [info("x", TensorProto.UINT8, [1, 4, 4, 2])], [info("y", TensorProto.UINT8, [1, 1, 1, 2])], held
+        [product], "g", [info("x", TensorProto.UINT8, [1, 2])], [info("y", TensorProto.UINT8, [1, 2])], held
     )
     sets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
-    with pytest.raises(Unsupported, match="QLinearGlobalAveragePool 'pool'"):
+    with pytest.raises(Unsupported, match="QGemm 'product'"):
         load_onnx(helper.make_model(graph, opset_imports=sets).SerializeToString())
 
 

@@ -23,6 +23,7 @@ from edgekit.load.onnx import (
     audio,
     choice,
     compute,
+    contrib,
     control,
     einsum,
     flow,
@@ -40,6 +41,7 @@ from edgekit.load.onnx import (
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
 from edgekit.load.onnx.live import cut, live_nodes, reads
+from edgekit.load.onnx.numbers import real_inputs
 from edgekit.load.onnx.qdq_recurrent import read_cells
 from edgekit.load.onnx.schema import complaint
 from edgekit.load.onnx.shapes import expected_tensors, input_shapes
@@ -69,6 +71,17 @@ COVERED = tuple(sorted({*HANDLERS, *STATIC, *audio.FOLDED, "If"} - {*audio.OWN})
 FLOW = tuple(flow.RULES)
 # What ends a detector, or starts its second stage: places or counts depend on the data.
 CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoiPool", "GridSample")
+# What to do about operators of other domains.
+FOREIGN = {
+    "com.microsoft": "save the file before ONNX Runtime optimizes it, or export with standard ONNX operators only",
+    "com.microsoft.nchwc": "it is made for one processor: save the file before ONNX Runtime optimizes it",
+    "ai.onnx.ml": "trees, scalers and labels are no network: take the network before them, or do their arithmetic in it",
+    "ai.onnx.contrib": "texts, pictures and sounds are prepared outside: take the network alone",
+    "aten": "export with operator_export_type=ONNX",
+    "org.pytorch.aten": "export with operator_export_type=ONNX",
+}
+# Of values to cut a network at, in a hint.
+MOST_ENDS = 8
 INSTEAD = {
     **dict.fromkeys(qlinear.READ, "save in QDQ format (quant_format=QuantFormat.QDQ), its channels first"),
     "ConvInteger": "quantize statically, or start from the float model",
@@ -114,6 +127,7 @@ class _Reader:
         self.notes: list[str] = []
         self.broken: set[str] = set()  # values that nodes with problems would have made
         self.sequences: dict[str, list[str]] = {}
+        self.real = real_inputs(model.graph)
         self.expected: dict[str, Tensor] | None = None  # what ONNX's shape inference says of values, once it was asked
         graph = model.graph
         self.live = live_nodes(graph)
@@ -144,7 +158,7 @@ class _Reader:
         for node in self.live:
             self.node(node)
         if self.problems:
-            raise Unsupported("reading ONNX", self.problems)
+            raise Unsupported("reading ONNX", self.problems, self.rest())
         outputs = [self.output(value.name) for value in graph.output]
         return self.finish(name, inputs, outputs)
 
@@ -153,7 +167,7 @@ class _Reader:
         kind = value.type.tensor_type
         if not value.type.HasField("tensor_type"):
             raise BadModel(f"input '{value.name}' is not a tensor", "export a model whose inputs are plain tensors")
-        dtype = _dtype(kind.elem_type, value.name)
+        dtype = "float32" if value.name in self.real else _dtype(kind.elem_type, value.name)
         self.b.tensors[value.name] = Tensor(value.name, shape, "int8" if dtype == "uint8" else dtype)
         self.b.values[value.name] = value.name
         return value.name
@@ -184,16 +198,20 @@ class _Reader:
         b = self.b
         call = self.call(node)
         b.call = call
-        if node.op_type not in (*HANDLERS, *STATIC, *FLOW) and not self.foldable(node):
+        fused = contrib.rule_of(node) is not None
+        known = fused or node.op_type in (*HANDLERS, *STATIC, *FLOW) or self.foldable(node)
+        if not (node.domain in ("", "ai.onnx") or node.domain.startswith(OWN_DOMAIN) or node.op_type in qdq.HANDLERS or fused):
+            self.problem(
+                call, f"it belongs to '{node.domain}'", FOREIGN.get(node.domain, "export with standard ONNX operators only")
+            )
+            return
+        if not known:
             self.problem(
                 call,
                 "the operator is not supported",
                 self.cut_before(node)
                 or INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
             )
-            return
-        if not (node.domain in ("", "ai.onnx") or node.domain.startswith(OWN_DOMAIN) or node.op_type in qdq.HANDLERS):
-            self.problem(call, f"it belongs to '{node.domain}'", "export with standard ONNX operators only")
             return
         if wrong := complaint(node, self.opset):
             raise BadModel(f"{call.source}: {wrong}", RESAVE)
@@ -209,6 +227,8 @@ class _Reader:
         try:
             if node.op_type in FLOW:
                 flow.RULES[node.op_type](self, call, node)
+            elif fused:
+                contrib.read(self, call, node)
             elif any(n in self.sequences for n in node.input) and node.op_type != "Identity":
                 raise Cannot("it reads a sequence", "export plain tensors")
             elif call.input(0) in self.sequences:
@@ -231,6 +251,15 @@ class _Reader:
             return ""
         computed = [n for n in node.input if n and n not in self.b.consts]
         return f"cut the graph before it and run it after the network: --outputs {','.join(computed)}"
+
+    def rest(self) -> str:
+        """How to take what can be read: the values that refused nodes read, and the outputs that need none of them."""
+        made = {n for node in self.live for n in node.output if n and n not in self.broken}
+        ends = [n for node in self.live if any(o in self.broken for o in node.output) for n in reads(node)]
+        ends = [n for n in dict.fromkeys([*ends, *(o.name for o in self.model.graph.output)]) if n in made & set(self.b.values)]
+        if not ends or len(ends) > MOST_ENDS:
+            return ""
+        return f"to take what comes before them: --outputs {','.join(ends)}"
 
     def call(self, node: onnx.NodeProto) -> Call:
         attrs: dict[str, Any] = {}
@@ -329,7 +358,10 @@ class _Reader:
         nodes = _needed(nodes, outputs)
         contract, history = _metadata(self.model, inputs, outputs, tensors)
         for value in self.model.graph.input:
-            if value.name in inputs and value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
+            if value.name in inputs and value.name in self.real:
+                spec = replace(contract.input(value.name), range=self.real[value.name], scale=1.0, zero_point=0)
+                contract = InputContract({**contract.inputs, value.name: spec}, contract.outputs)
+            elif value.name in inputs and value.type.tensor_type.elem_type == onnx.TensorProto.UINT8:
                 spec = contract.input(value.name)
                 quant = tensors[value.name].quant
                 if quant is None:

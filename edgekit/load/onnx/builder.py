@@ -170,6 +170,20 @@ class Builder:
         index = self.maker.get(name)
         return None if index is None else self.nodes[index]
 
+    def decided_by(self, tensor: str) -> list[str]:
+        """The graph's inputs that a tensor depends on, sorted."""
+        found: list[str] = []
+        open_ones, seen = [tensor], {tensor}
+        while open_ones:
+            name = open_ones.pop()
+            maker = self.made_by(name)
+            if maker is None and not self.tensors[name].is_const:
+                found.append(name)
+            fresh_ones = {n for n in maker.inputs if n is not None} - seen if maker is not None else set()
+            seen |= fresh_ones
+            open_ones += fresh_ones
+        return sorted(found)
+
     def transpose(self, x: str, perm: Sequence[int]) -> str:
         """x with its axes permuted; undoes a transposition that made x, and moves above a DEQUANTIZE."""
         maker = self.made_by(x)

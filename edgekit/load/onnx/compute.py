@@ -174,7 +174,9 @@ def hard_sigmoid(b: Builder, c: Call) -> list[str]:
 def prelu(b: Builder, c: Call) -> list[str]:
     slope = c.needed(1)
     if b.array(slope) is None:
-        raise Cannot("its slope is computed at run time", "make the slope an initializer")
+        x = b.tensor(c.needed(0))
+        below = b.one("MINIMUM", [x, b.constant(np.zeros(1, np.float32), "zero")])
+        return [b.one("ADD", [b.one("RELU", [x]), b.one("MUL", [below, b.tensor(slope)])])]
     return [b.one("PRELU", [b.tensor(c.needed(0)), b.tensor(slope)])]
 
 
@@ -248,8 +250,10 @@ def same(b: Builder, c: Call) -> list[str]:
     """Identity, and Dropout at inference."""
     if c.op == "Dropout":
         flag = b.array(c.input(2))
-        if len(c.outputs) > 1 or (c.input(2) is not None and (flag is None or bool(flag.reshape(())))):
+        if c.input(2) is not None and (flag is None or bool(flag.reshape(()))):
             raise Cannot("it is in training mode", "export after model.eval()")
+        if len(c.outputs) > 1 and c.outputs[1]:  # the mask: nothing is dropped
+            b.consts[c.outputs[1]] = np.ones(b.shape(c.needed(0)), np.float32 if c.opset < 10 else np.bool_)
     return [b.tensor(c.needed(0))]
 
 

@@ -74,7 +74,7 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
     if version < OLDEST_OPSET:
         from onnx import version_converter
 
-        model = _channel_slopes(model)
+        model = _channel_slopes(_declared(model))
         try:
             return version_converter.convert_version(model, 13)
         except Exception as error:  # the converter raises bare RuntimeErrors
@@ -84,6 +84,20 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
                 f"opset {version} is too old, and converting it failed: {why}", "export it with opset 13 or later"
             ) from None
     return model
+
+
+def _declared(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Initializers among the inputs, as the first versions of the format have them and the converter wants them."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    known = {value.name for value in model.graph.input}
+    result.graph.input.extend(
+        onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in model.graph.initializer if t.name not in known
+    )
+    try:
+        return onnx.shape_inference.infer_shapes(result)
+    except Exception:  # what it cannot tell, the converter may not need
+        return result
 
 
 def _channel_slopes(model: onnx.ModelProto) -> onnx.ModelProto:

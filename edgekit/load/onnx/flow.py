@@ -137,7 +137,7 @@ def either(r: Reader, c: Call, node: onnx.NodeProto) -> None:
     """Both branches, where the condition depends on real data and not only on a setting."""
     b = r.b
     condition = b.tensor(c.needed(0))
-    deciders = decided_by(b, condition)
+    deciders = b.decided_by(condition)
     settings = [n for n in deciders if b.tensors[n].dtype != "float32" and b.tensors[n].elements == 1]
     if settings and settings == deciders:
         line = " ".join(f"--set {n}={_example(b, condition)}" for n in settings)
@@ -162,22 +162,6 @@ def either(r: Reader, c: Call, node: onnx.NodeProto) -> None:
             )
         b.values[out] = b.one("SELECT_V2", [condition, b.tensor(one), b.tensor(other)])
     r.notes.append(f"{c.source}: both branches are computed, and one is chosen")
-
-
-def decided_by(b: Builder, tensor: str) -> list[str]:
-    """The graph's inputs that a tensor depends on."""
-    found: list[str] = []
-    open_ones, seen = [tensor], {tensor}
-    while open_ones:
-        name = open_ones.pop()
-        maker = b.made_by(name)
-        if maker is None and not b.tensors[name].is_const:
-            found.append(name)
-        for n in maker.inputs if maker is not None else ():
-            if n is not None and n not in seen:
-                seen.add(n)
-                open_ones.append(n)
-    return sorted(found)
 
 
 def _example(b: Builder, condition: str) -> str:

@@ -175,15 +175,19 @@ def batch_norm(b: Builder, c: Call) -> list[str]:
     rank = len(b.shape(x))
     if c.get("training_mode", 0) or len(c.outputs) > 1:
         raise Cannot("it is in training mode", "export after model.eval()")
-    if c.opset < 9 and not c.get("spatial", 1):
-        raise Cannot("it normalizes each position apart (spatial=0)", "use spatial batch norm")
     if any(b.array(c.needed(i)) is None for i in range(1, 5)):
         raise Cannot("its statistics are computed at run time", "export after model.eval()")
     statistics = [b.weight(c.needed(i), "", lambda a: a) for i in range(1, 5)]
     epsilon = float(c.get("epsilon", 1e-5))
+    if rank > 4 or (c.opset < 9 and not c.get("spatial", 1)):  # spatial=0: each position has its own statistics
+        scale, shift, mean, variance = (b.consts[c.needed(i)].astype(np.float64) for i in range(1, 5))
+        factor = scale / np.sqrt(variance + epsilon)
+        wide = scale.shape if scale.ndim > 1 else (-1, *[1] * (rank - 2))
+        steps = [a.astype(np.float32).reshape(wide) for a in (factor, shift - mean * factor)]
+        y = b.one("MUL", [b.tensor(x), b.constant(steps[0], "factor")])
+        return [b.one("ADD", [y, b.constant(steps[1], "shift")])]
     if rank == 2:
         return [b.one("BATCH_NORM", [b.tensor(x), *statistics], epsilon=epsilon)]
-    rank_of(b, x)
     y = b.one("BATCH_NORM", [b.to_spatial(b.tensor(x)), *statistics], epsilon=epsilon)
     return [b.from_spatial(y, rank)]
 
