@@ -69,6 +69,7 @@ def apply(recipe: Recipe, out: str | Path | None = None) -> Applied:
     verbs: dict[str, Callable[..., Any]] = {"quantize": quantize, "distill": distill}
     arguments = {"student": None} if recipe.command == "distill" else {}
     arguments |= recipe.arguments() | ({} if out is None else {"out": str(out)})
+    _check_options(recipe, verbs[recipe.command])
     try:
         bound = inspect_module.signature(verbs[recipe.command]).bind(**arguments)
     except TypeError as error:
@@ -79,6 +80,24 @@ def apply(recipe: Recipe, out: str | Path | None = None) -> Applied:
     lock = dict(result.recipe.lock) if result.recipe is not None else {}
     found = changes(recipe, {k: v for k, v in lock.items() if k != "out"}, versions())
     return Applied(content, sha, sha == recipe.lock.get("out"), tuple(found))
+
+
+def _check_options(recipe: Recipe, verb: Callable[..., Any]) -> None:
+    """Raises BadConfig listing options that the command does not know, or that are of another kind than its default."""
+    known = {n: p.default for n, p in inspect_module.signature(verb).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    if recipe.command == "distill":
+        known |= {f.name: f.default for f in fields(DistilSettings)}
+    faults = [f"there is no option {name}" for name in recipe.options if name not in {*known, "load"}]
+    loading = inspect_module.signature(load).parameters
+    faults += [f"there is no option load.{name}" for name in recipe.options.get("load", {}) if name not in loading]
+    for name, value in recipe.options.items():
+        default = known.get(name)
+        kinds = (int, float) if isinstance(default, float) else type(default)
+        plain = isinstance(default, bool | int | float | str)
+        if plain and (not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool)):
+            faults.append(f"{name} = {value!r} is no {type(default).__name__}")
+    if faults:
+        raise BadConfig(f"the recipe does not fit `{recipe.command}`: {'; '.join(faults)}", "write it again")
 
 
 def export(

@@ -18,10 +18,11 @@ from edgekit.errors import BadConfig
 from edgekit.graph import Array, Graph
 from edgekit.inspection import params
 from edgekit.ops import op_of
+from edgekit.passes.finite import check_finite
 from edgekit.passes.prune import Coupling, scores_of, without
 from edgekit.passes.simplify import simplify
 from edgekit.pipeline import Source
-from edgekit.pruning import Judged, write
+from edgekit.pruning import Judged, check_suffix, write
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Loss, Progress
@@ -213,20 +214,21 @@ class Distiller:
         if self.judged is None or self.task == "teacher":
             return math.nan
         from edgekit.passes.finetune import evaluate
-        from edgekit.trainable import to_module
+        from edgekit.trainable import device_of, to_module
 
-        return evaluate(to_module(graph).to(self.settings.device), self.judged, self.task)
+        return evaluate(to_module(graph).to(device_of(self.settings.device)), self.judged, self.task)
 
     def run(self, out: Path) -> DistilResult:
         """Train the student. Raises BadData (labels, NaN), BadConfig (a pair that does not fit, another run's checkpoint)."""
         from edgekit.passes import finetune
         from edgekit.tasks import METRICS
-        from edgekit.trainable import to_graph, to_module
+        from edgekit.trainable import device_of, to_graph, to_module
 
+        check_suffix(out)
         s, show = self.settings, self.progress
         losses, pairs = self.losses()
         with finetune.repeatable(s.seed):
-            module, teacher = to_module(self.student).to(s.device), to_module(self.teacher).to(s.device)
+            module, teacher = (to_module(g).to(device_of(s.device)) for g in (self.student, self.teacher))
         before, best = self.metric(self.student), self.metric(self.teacher)
         done = finetune.train(
             module,
@@ -269,6 +271,7 @@ class Distiller:
 def _float(graph: Graph, who: str) -> Graph:
     if graph.is_quantized:
         raise BadConfig(f"the {who} '{graph.name}' is quantized already", f"use the float model the {who} was made from")
+    check_finite(graph, who)
     return simplify(graph, "train")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -12,11 +12,13 @@ from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import Graph
 from edgekit.load import load
+from edgekit.passes.finite import check_finite
 from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import legalize
 from edgekit.passes.quantize import Choice, ObserverName, QuantReport, Rounding, Scheme, quantize_with_report
 from edgekit.passes.quantize.apply import IO
 from edgekit.passes.quantize.equalize import equalize as equalized
+from edgekit.passes.quantize.features import WHY, Scaled, scaled
 from edgekit.passes.quantize.storage import STORAGE, stored
 from edgekit.passes.simplify import simplify
 
@@ -72,12 +74,14 @@ def prepare(graph: Graph, engine: str, layout: Layout | None = None, *, whole: b
 
 @dataclass(frozen=True)
 class Quantized:
-    """before: the float graph that was calibrated; after: its integer form; report: what was done; qat: how training went."""
+    """before: the float graph that was calibrated; after: its integer form; report: what was done; qat: how training went;
+    notes: what was changed by itself that the user should know."""
 
     before: Graph
     after: Graph
     report: QuantReport
     qat: QatReport | None = None
+    notes: tuple[str, ...] = ()
 
 
 def quantize_graph(
@@ -108,6 +112,7 @@ def quantize_graph(
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
+    check_finite(graph)
     if scheme in STORAGE:
         given = {"--equalize": equalize, "--bias-correction": bias_correction, "--rounding": rounding != "nearest"}
         given |= {"--observer": observer != "minmax", "--keep-float": bool(keep_float), "--qat": bool(qat)}
@@ -126,6 +131,10 @@ def quantize_graph(
     before = prepare(graph, engine, layout, whole=True)
     if equalize:
         before, _ = equalized(before, data)
+    even = Scaled(before)
+    if io == "float":
+        even = scaled(before, data, keep_float)
+        before = even.graph
     trainer = None
     if qat:
         from edgekit.passes.finetune_qat import Qat  # heavy: PyTorch
@@ -139,10 +148,12 @@ def quantize_graph(
         io=io,
         bias_correction=bias_correction,
         rounding=rounding,
-        keep_float=keep_float,
+        keep_float=[*keep_float, *even.kept],
         keep_int8=keep_int8,
         train=trainer,
     )
     legal = legalize(after, engine)
     learned = None if trainer is None else trainer.compare(legal, (data.held_out if data.held_out is not None else data))
-    return Quantized(before, legal, report, learned)
+    own = {node.source or node.outputs[0] for node in before.nodes if node.outputs[0] in even.kept}
+    report = replace(report, islands=tuple((op, s, WHY if s in own else why) for op, s, why in report.islands))
+    return Quantized(before, legal, report, learned, even.notes)

@@ -18,6 +18,7 @@ from edgekit.dsp import isa_of
 from edgekit.errors import BadConfig, EdgekitError
 from edgekit.graph import Array, Graph
 from edgekit.inspection import params
+from edgekit.passes.finite import check_finite
 from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import illegal
 from edgekit.passes.prune import (
@@ -150,6 +151,7 @@ class Pruner:
         self.graph = simplify(source.graph, "train")
         if self.graph.is_quantized:
             raise BadConfig(f"'{self.graph.name}' is quantized already", "prune the float model it was made from")
+        check_finite(source.graph)
         self.task: Task | None = settings.task
         known = data or judged or val
         if self.task is None and known is not None:
@@ -166,9 +168,9 @@ class Pruner:
         if on is None or self.task in {None, "teacher"}:
             return math.nan
         from edgekit.passes.finetune import evaluate
-        from edgekit.trainable import to_module
+        from edgekit.trainable import device_of, to_module
 
-        return evaluate(to_module(graph).to(self.settings.device), on, self.task)
+        return evaluate(to_module(graph).to(device_of(self.settings.device)), on, self.task)
 
     def compare(self, before: float, after: float, on: Dataset | None) -> Judged | None:
         if on is None or self.task in {None, "teacher"}:
@@ -237,10 +239,10 @@ class Pruner:
         if self.data is None:
             return graph
         from edgekit.passes import finetune
-        from edgekit.trainable import to_graph, to_module
+        from edgekit.trainable import device_of, to_graph, to_module
 
         s = self.settings
-        module = to_module(graph).to(s.device)
+        module = to_module(graph).to(device_of(s.device))
         module.set_masks(masks or {})
         finetune.recalibrate(module, self.data)
         if epochs:
@@ -253,7 +255,7 @@ class Pruner:
                 lr=s.lr,
                 batch=s.batch,
                 seed=s.seed,
-                teacher=to_module(self.graph).to(s.device) if s.teacher and self.task != "embedding" else None,
+                teacher=to_module(self.graph).to(device_of(s.device)) if s.teacher and self.task != "embedding" else None,
                 checkpoint=None if self.checkpoints is None else self.checkpoints / f"{name}.pt",
                 early_stop=s.early_stop,
                 augment=s.augment,
@@ -366,6 +368,7 @@ class Pruner:
 
     def result(self, out: Path, bench: bool = True) -> PruneResult:
         """Prune, and show what it gained."""
+        check_suffix(out)
         graph, steps = self.run()
         deployed = simplify(graph, "train").with_history("prune")
         sparse = self.settings.unstructured or self.settings.pattern is not None
@@ -410,19 +413,24 @@ def multiple_of(target: Target | None) -> int:
     return MULTIPLES[isa_of(target.core)] if target.kind == "mcu" else VECTOR
 
 
+def check_suffix(out: Path) -> None:
+    """Raises BadConfig for a file that `write` cannot make: said before anything is trained."""
+    if out.suffix not in {".onnx", ".tflite"}:
+        raise BadConfig(f"cannot tell the format of '{out}' from its suffix", "name the output .onnx or .tflite")
+
+
 def write(graph: Graph, out: Path) -> bytes:
     """The float network as one file; .onnx keeps batch norm, unless other operators must be rewritten for it."""
+    check_suffix(out)
     if out.suffix == ".onnx":
         from edgekit.export.onnx import export_onnx
 
         whole = io_layout(graph, "source")
         only_norms = all(where.startswith("BATCH_NORM ") for where, _, _ in illegal(whole, "onnx"))
         return export_onnx(whole if only_norms else prepare(graph, "onnx"))
-    if out.suffix == ".tflite":
-        from edgekit.export.tflite import export_tflite
+    from edgekit.export.tflite import export_tflite
 
-        return export_tflite(prepare(graph, "tflite"))
-    raise BadConfig(f"cannot tell the format of '{out}' from its suffix", "name the output .onnx or .tflite")
+    return export_tflite(prepare(graph, "tflite"))
 
 
 def _absolute(limit: Limit, whole: float) -> int:

@@ -20,9 +20,10 @@ from edgekit import __version__
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig
 
-COMMANDS = ("quantize", "distill")
+# command -> the options it cannot do without.
+COMMANDS = {"quantize": ("model", "out"), "distill": ("teacher", "out", "data")}
 # Options that name files: kept relative to the recipe.
-PATHS = ("model", "data", "eval", "teacher", "student", "student_weights", "out")
+PATHS = ("model", "data", "val", "eval", "teacher", "student", "student_weights", "out")
 # What can change the arithmetic of making an artefact.
 DISTRIBUTIONS = ("numpy", "onnx", "onnxruntime", "torch")
 
@@ -91,13 +92,18 @@ def read_recipe(path: Path) -> Recipe:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BadConfig(f"cannot read {path}: {error}", hint) from error
-    command, options, lock = data.get("command"), data.get("options"), data.get("lock", {})
-    if command not in COMMANDS or not isinstance(options, dict) or not isinstance(lock, dict):
+    command, options, lock, held = data.get("command"), data.get("options", {}), data.get("lock", {}), {}
+    if isinstance(lock, dict):
+        held = lock.get("versions", {})
+    tables = (options, lock, held, options.get("load", {}) if isinstance(options, dict) else None)
+    if command not in COMMANDS or not all(isinstance(table, dict) for table in tables):
         raise BadConfig(f"{path} is not a recipe: it needs command ({', '.join(COMMANDS)}) and [options]", hint)
+    missing = [name for name in COMMANDS[command] if not isinstance(options.get(name), str)]
+    if missing:
+        raise BadConfig(f"{path}: [options] of {command} lacks {', '.join(missing)}, or it is no text", hint)
     extra = sorted(set(data) - {"command", "options", "lock"})
     if extra:
         raise BadConfig(f"{path}: unknown keys {', '.join(extra)}", hint)
-    held = lock.get("versions", {})
     plain = {k: tuple(v) if isinstance(v, list) else v for k, v in options.items()}
     return Recipe(command, plain, {k: str(v) for k, v in lock.items() if k != "versions"}, held, path.parent)
 

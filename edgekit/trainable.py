@@ -6,13 +6,14 @@ A graph that arrives without batch norm (folded) gets a factor for each output c
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from edgekit.errors import BadModel, MissingTool, Unsupported
+from edgekit.errors import BadConfig, BadModel, MissingTool, Unsupported
 from edgekit.graph import Array, Graph, Node
 from edgekit.ops import TABLE
 from edgekit.passes.rebatch import rebatch
@@ -210,6 +211,19 @@ def _output_axis(node: Node, name: str) -> int | None:
     if node.op not in {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"} or node.inputs[1] != name:
         return None
     return TABLE[node.op].weights[1]
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name ("cpu", "cuda", "cuda:1", "mps"). Raises BadConfig where there is none."""
+    # Read when cuBLAS starts: without it its sums differ from run to run.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError, ImportError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise BadConfig(f"cannot train on --device {name}: {why}", "--device cpu, or a PyTorch made for that device") from error
+    return device
 
 
 def batch_axis(graph: Graph, name: str) -> int:

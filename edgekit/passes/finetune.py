@@ -436,7 +436,7 @@ class _Run:
             saved: dict[str, Any] = torch.load(checkpoint, map_location=self.module.device, weights_only=True)
             same = saved["run"] == self.print
         except Exception as error:  # torch, zipfile, pickle and OS errors all mean an unreadable file
-            raise BadConfig(f"cannot read the checkpoint {checkpoint}: {type(error).__name__}", hint) from error
+            raise BadConfig(f"the checkpoint {checkpoint} is damaged, or none of edgekit's", hint) from error
         if not same:
             raise BadConfig(f"the checkpoint {checkpoint} is of another run (model, data or settings differ)", hint)
         self.module.load_state_dict(saved["module"])
