@@ -49,9 +49,7 @@ def recurrent(b: Builder, c: Call) -> list[str]:
     return [y if last else b.transpose(y, (1, 2, 0, 3)), *(_stacked(b, s, last) for s in states)]
 
 
-def _direction(
-    b: Builder, c: Call, x: str, d: int, used: Sequence[Function], h0: str | None, c0: str | None
-) -> list[str]:
+def _direction(b: Builder, c: Call, x: str, d: int, used: Sequence[Function], h0: str | None, c0: str | None) -> list[str]:
     """The operator of direction d: its y, h and, for LSTM, c."""
     op = c.op
     names = (c.needed(1), c.needed(2))

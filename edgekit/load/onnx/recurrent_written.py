@@ -79,10 +79,15 @@ class _Writer:
         self.w, self.r = (b.weight(c.needed(i), f"{c.op}{d}", lambda a: a[d]) for i in (1, 2))
         rows, self.units = b.tensors[self.r].shape
         both = b.array(c.input(3))
-        self.bias, self.back = np.zeros((2, rows), np.float32) if both is None else both[d].astype(np.float32).reshape(2, rows)
+        halves = np.zeros((2, rows), np.float32) if both is None else both[d].astype(np.float32).reshape(2, rows)
+        self.bias, self.back = halves[0], halves[1]
         self.after = c.op == "GRU" and bool(c.get("linear_before_reset", 0))
         clip = float(c.get("clip", 0.0))
-        self.clip = (b.constant(np.float32([-clip]), "low"), b.constant(np.float32([clip]), "high")) if clip else None
+        self.clip = (
+            (b.constant(np.array([-clip], np.float32), "low"), b.constant(np.array([clip], np.float32), "high"))
+            if clip
+            else None
+        )
         self.peeps: list[str] | None = None
         if c.op == "LSTM" and c.input(7) is not None:
             held = b.array(c.input(7))
@@ -131,6 +136,9 @@ class _Writer:
         where = slice(first * self.units, last * self.units)
         return self.b.weight(self.c.needed(2), f"{self.c.op}{self.d} {first}", lambda a: a[self.d][where])
 
+    def number(self, value: float) -> str:
+        return self.b.constant(np.array([value], np.float32), "number")
+
     def split(self, x: str, count: int) -> list[str]:
         return self.b.emit("SPLIT", [x], outputs=count, axis=1, sizes=(self.units,) * count)
 
@@ -141,7 +149,7 @@ class _Writer:
         return self.function(self.used[which], x)
 
     def function(self, f: Function, x: str) -> str:
-        one, number = self.b.one, lambda v: self.b.constant(np.float32([v]), "number")
+        one, number = self.b.one, self.number
         rules: dict[str, Callable[[], str]] = {
             "leakyrelu": lambda: one("LEAKY_RELU", [x], alpha=f.alpha),
             "elu": lambda: one("ELU", [x], alpha=f.alpha),
@@ -159,7 +167,7 @@ class _Writer:
             i, f = self.add(i, self.mul(cell, self.peeps[0])), self.add(f, self.mul(cell, self.peeps[2]))
         i = self.apply(0, i)
         if int(self.c.get("input_forget", 0)):
-            f = self.b.one("SUB", [self.b.constant(np.float32([1.0]), "one"), i])
+            f = self.b.one("SUB", [self.number(1.0), i])
         else:
             f = self.apply(0, f)
         new = self.add(self.mul(f, cell), self.mul(i, self.apply(1, g)))
