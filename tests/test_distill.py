@@ -15,7 +15,7 @@ from edgekit.cli import main
 from edgekit.data import Dataset, open_data
 from edgekit.distilling import narrowed, parse_losses, reinitialised
 from edgekit.errors import BadConfig, BadData, EdgekitError
-from edgekit.evaluate import accuracy
+from edgekit.evaluate import judged
 from edgekit.export.onnx import export_onnx
 from edgekit.graph import Graph
 from edgekit.passes.quantize import quantize
@@ -73,7 +73,7 @@ def test_a_student_learns_with_labels_and_gives_the_same_again(folder: Path, tea
     assert one.judged.before < 0.4
     assert one.judged.after > 0.85
     assert one.teacher_metric > 0.94
-    assert one.judged.after == pytest.approx(accuracy(one.graph, test).value or 0, abs=0.003)
+    assert one.judged.after == pytest.approx(judged(one.graph, test).value or 0, abs=0.003)
 
 
 def test_without_labels_the_teacher_is_enough(folder: Path, tmp_path: Path, teacher: Graph) -> None:
@@ -82,7 +82,7 @@ def test_without_labels_the_teacher_is_enough(folder: Path, tmp_path: Path, teac
     result = CliRunner().invoke(main, [str(a) for a in (*args, "--epochs", "20", "--lr", "2e-2")])
     assert result.exit_code == 0, result.stderr
     assert "accuracy: unavailable" in result.stdout
-    assert (accuracy(api.load(str(out)), sets(folder, teacher)[1]).value or 0) > 0.85
+    assert (judged(api.load(str(out)), sets(folder, teacher)[1]).value or 0) > 0.85
     assert sorted(p.name for p in tmp_path.iterdir()) == ["s.onnx", "s.onnx.recipe.toml"]
     again = CliRunner().invoke(main, ["apply", str(out) + ".recipe.toml", "-o", str(tmp_path / "t.onnx")])
     assert again.exit_code == 0, again.output
