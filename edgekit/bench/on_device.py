@@ -121,40 +121,46 @@ def _facts(device: Device) -> Facts:
 
 @dataclass(frozen=True)
 class _Python:
-    """command: the device's Python; engines: engine -> library with its version."""
+    """command: the device's Python; engines: engine -> library with its version; broken: what is there but does not load."""
 
     command: str
     timer: str
     engines: Mapping[str, str]
+    broken: tuple[str, ...] = ()
 
 
 def _python(device: Device, where: Address) -> _Python | None:
-    """The first Python there that has an engine, else None. Raises EdgekitError for one that was named and does not run."""
+    """The first Python there that has an engine, else the first that runs; None without one. Raises EdgekitError for one that
+    was named and does not run."""
     named = where.options.get("python")
     if where.scheme == "host":
         from edgekit.bench.host import python
 
         named = python()
     timer = device.put("timer.py", script("timer.py").encode())
+    bare = None
     for command in (named,) if named else PYTHONS:
         done = device.run([command, timer, "probe"], PROBE_S)
-        found = _probed(done)
-        if found is not None and (found or named):
-            return _Python(command, timer, found)
+        found = _probed(done, command, timer)
+        if found is not None and (found.engines or named):
+            return found
+        bare = bare or found
         if named:
             raise EdgekitError(
                 f"the Python '{named}' on {device.title} does not run: {done.said}", "ssh://…?python=/path/to/python3"
             )
-    return None
+    return bare
 
 
-def _probed(done: Done) -> dict[str, str] | None:
+def _probed(done: Done, command: str, timer: str) -> _Python | None:
     lines = [line for line in done.out.decode("utf-8", "replace").splitlines() if line.startswith("{")]
     if done.status != 0 or not lines:
         return None
     try:
-        return {str(key): str(value) for key, value in json.loads(lines[-1]).items() if value}
-    except ValueError:
+        said = json.loads(lines[-1])
+        engines = {str(key): str(value) for key, value in said["engines"].items() if value}
+        return _Python(command, timer, engines, tuple(map(str, said["broken"])))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
 
 
@@ -190,8 +196,8 @@ class _Session:
         order = [e for e in (target.engines if target else ENGINES) if e in there] or [e for e in ENGINES if e in there]
         if not order:
             raise MissingTool(
-                f"nothing on {self.device.title} can run a model: no LiteRT or ONNX Runtime, and no program can be built for"
-                f" {self.facts.machine}",
+                f"nothing on {self.device.title} can run a model: no LiteRT or ONNX Runtime{_broken(self.python)}, and no"
+                f" program can be built for {self.facts.machine}",
                 "pip install ai-edge-litert, there; ssh://…?python=/path names a Python that has it",
             )
         return tuple(order) if target is None else (order[0],)
@@ -246,7 +252,8 @@ class _Session:
                 engine
             ]
             raise MissingTool(
-                f"{self.device.title} has no {library}", "install it there, or name the Python: ssh://…?python=/path"
+                f"{self.device.title} has no {library}{_broken(python)}",
+                "install it there, or name the Python: ssh://…?python=/path",
             )
         if engine == "onnx":
             from edgekit.export.onnx import export_onnx
@@ -299,6 +306,11 @@ def _expected(graph: Graph, feeds: Sequence[Mapping[str, Array]]) -> bytes:
         states.step(graph, feed, states.start(graph))[0] if graph.states else reference.run(graph, feed) for feed in feeds
     ]
     return b"".join(np.ascontiguousarray(made[n]).tobytes() for made in outputs for n in graph.outputs)
+
+
+def _broken(python: _Python | None) -> str:
+    """ "; /usr/bin/python3 has onnxruntime: libfoo.so: cannot open shared object file" """
+    return f"; '{python.command}' there says: {'; '.join(python.broken)}" if python is not None and python.broken else ""
 
 
 def _fix(done: Done) -> str:

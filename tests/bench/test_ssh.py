@@ -19,7 +19,7 @@ from edgekit.bench.remote import Dropped, address, opened
 from edgekit.bench.toolchain import cache_dir
 from edgekit.errors import BadTarget, EdgekitError, MissingTool
 from edgekit.target import find_target
-from tests.bench.devices import LONG, MANY, dense, quick, this_machine
+from tests.bench.devices import LONG, MANY, QUICK, dense, quick, this_machine
 from tests.bench.sshd import SSHD, Server, in_process, known, openssh
 
 pytestmark = [
@@ -147,6 +147,36 @@ def test_an_engine_that_is_not_there_is_named(server: Server, tmp_path: Path) ->
     where = address(f"{server.address}?dir={tmp_path / 'work'}&python={bare}")
     with pytest.raises(MissingTool, match="has no LiteRT"):
         measure_at(where, dense(), this_machine(), None, quick("tflite"))
+
+
+def test_a_library_that_does_not_load_says_why(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib/onnxruntime.py").write_text("raise ImportError('libfoo.so: cannot open shared object file')\n")
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path}/lib exec {sys.executable} -S "$@"\n')
+    bare.chmod(0o755)
+    where = address(f"{server.address}?dir={tmp_path / 'work'}&python={bare}")
+    with pytest.raises(MissingTool, match=r"has no ONNX Runtime .*onnxruntime: libfoo\.so: cannot open"):
+        measure_at(where, dense(), this_machine(), None, quick("onnx"))
+
+
+@pytest.mark.skipif(SSHD is None, reason="no OpenSSH server here: apt install openssh-server")
+def test_litert_and_onnx_runtime_run_there(server: Server, tmp_path: Path) -> None:
+    """OpenSSH's server, a key, and a Python of its own: where programs run is the device's."""
+    pytest.importorskip("ai_edge_litert")
+    pytest.importorskip("onnxruntime")
+    where = address(f"{server.address}?dir={tmp_path / 'work'}&python={sys.executable}")
+    once = replace(QUICK, launches=1)
+    found = measure_at(where, dense("float32"), this_machine(), None, quick("tflite", "onnx", policy=once))
+    assert [timed.engine for timed in found] == ["tflite", "onnx"]
+    assert [timed.stats.engine.split(" 1")[0].split(" 2")[0] for timed in found] == ["LiteRT", "ONNX Runtime"]
+    for timed in found:
+        assert timed.stats.runs >= 6
+        assert timed.stats.cpu == "CPU, 1 thread"
+        assert timed.stats.peak is not None
+        assert timed.stats.base is not None
+        assert timed.stats.peak >= timed.stats.base > 10 << 20
+    assert not any((tmp_path / "work").iterdir())
 
 
 def test_killed_in_the_middle_nothing_stays_and_the_next_run_works(server: Server, tmp_path: Path) -> None:

@@ -104,4 +104,4 @@ def test_a_report_that_is_none_is_refused(text: str) -> None:
 
 def test_the_sent_script_needs_nothing_of_edgekit_to_say_what_is_there() -> None:
     done = subprocess.run([sys.executable, "-S", "-c", script("timer.py"), "probe"], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == {"tflite": None, "onnx": None}
+    assert json.loads(done.stdout) == {"engines": {"tflite": None, "onnx": None}, "broken": []}

@@ -29,12 +29,15 @@ LITERT = (
 MODULES = {"tflite": LITERT, "onnx": (("onnxruntime", "ONNX Runtime"),)}
 
 
-def find(engine: str) -> Any:
-    """(module, title with version) of the first that can be imported, or None."""
+def find(engine: str, broken: list[str] | None = None) -> Any:
+    """(module, title with version) of the first that can be imported, or None. What is installed but does not load is
+    appended to `broken`, with what it said."""
     for name, title in MODULES[engine]:
         try:
             module = importlib.import_module(name)
-        except Exception:  # a broken installation is as good as none
+        except Exception as error:  # a broken installation is as good as none, but one wants to know
+            if broken is not None and getattr(error, "name", None) != name.split(".")[0]:
+                broken.append(name.split(".")[0] + ": " + (str(error).splitlines() or [type(error).__name__])[0])
             continue
         top = sys.modules[name.split(".")[0]]
         return module, (title + " " + str(getattr(top, "__version__", "") or _version(name.split(".")[0]))).strip()
@@ -107,8 +110,10 @@ def open_onnx(module: Any, path: str, threads: int) -> Opened:
 
 def main(argv: list[str]) -> int:
     if argv[1] == "probe":
-        found = {engine: find(engine) for engine in MODULES}
-        sys.stdout.write(json.dumps({engine: pair[1] if pair else None for engine, pair in found.items()}) + "\n")
+        broken: list[str] = []
+        found = {engine: find(engine, broken) for engine in MODULES}
+        titles = {engine: pair[1] if pair else None for engine, pair in found.items()}
+        sys.stdout.write(json.dumps({"engines": titles, "broken": broken}) + "\n")
         return 0
     import numpy as np
 
