@@ -41,8 +41,8 @@ def coarse_inputs(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> tuple
             worst = int(still[np.argmin(found[still])])
             notes.append(
                 f"input '{name}': {len(still)} of {found.size} features move less than {LEAST_STEPS} of its steps of {step:.4g}"
-                f" (feature {worst} by {found[worst]:.3g} in all) and are all but lost: bring them to one range before "
-                "the network, with the constants of training (int16x8 helps less)"
+                f" (feature {worst} by {found[worst]:.3g} in all) and are all but lost: --io float scales each one before "
+                "it is quantized; for integers, bring them to one range before the network is trained (int16x8 helps less)"
             )
     return tuple(notes)
 

@@ -15,8 +15,9 @@ from edgekit.load import load
 from edgekit.passes.finite import check_finite
 from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import legalize
-from edgekit.passes.quantize import Choice, ObserverName, QuantReport, Rounding, Scheme, quantize_with_report
+from edgekit.passes.quantize import Choice, ObserverName, QuantReport, Rounding, Scheme, named, quantize_with_report
 from edgekit.passes.quantize.apply import IO
+from edgekit.passes.quantize.choose import find_scheme
 from edgekit.passes.quantize.equalize import equalize as equalized
 from edgekit.passes.quantize.features import WHY, Scaled, scaled
 from edgekit.passes.quantize.storage import STORAGE, stored
@@ -133,7 +134,7 @@ def quantize_graph(
         before, _ = equalized(before, data)
     even = Scaled(before)
     if io == "float":
-        even = scaled(before, data, keep_float)
+        even = scaled(before, data, named(before, keep_float), find_scheme(scheme).activations)
         before = even.graph
     trainer = None
     if qat:

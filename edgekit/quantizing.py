@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edgekit import evaluate
+from edgekit import deciding, evaluate
 from edgekit.coarse import coarse_inputs
 from edgekit.data import DEFAULT_SAMPLES, Dataset, Scale, open_data
 from edgekit.errors import BadConfig
@@ -37,7 +37,8 @@ class QuantizeResult:
     """files: {file name: bytes}, one file. graph: the integer Graph. float_accuracy, accuracy, accuracy_drop: on the
     evaluation data, or unavailable with the reason. layers: per-layer SQNR on the first `layer_samples` calibration samples,
     worst first. way: how it was quantized; climb: all that was tried for `max_drop`; recipe: what makes it again (None where
-    the model or data was no file); qat: how training went."""
+    the model or data was no file); qat: how training went; decided: the samples that `max_drop` was decided by,
+    none of those reported on."""
 
     source: Source
     files: Mapping[str, bytes]
@@ -53,6 +54,7 @@ class QuantizeResult:
     climb: Climb | None = None
     recipe: Recipe | None = None
     qat: QatReport | None = None
+    decided: str = ""
 
 
 def quantize(
@@ -60,6 +62,7 @@ def quantize(
     out: str | Path,
     data: str | Path | Dataset | None = None,
     *,
+    val: str | Path | Dataset | None = None,
     eval: str | Path | Dataset | None = None,
     split: float | str | None = None,
     task: Task | None = None,
@@ -87,7 +90,8 @@ def quantize(
     the one the labels speak of) is judged on `eval`, or on the share `split` keeps from `data`.
 
     equalize, bias_correction, rounding, keep_float, keep_int8, qat (epochs): see `pipeline.quantize_graph`. max_drop: points
-    that may be lost; ways are then tried until one loses no more (see `ladder`), and the best is taken if none does.
+    that may be lost; ways are then tried until one loses no more on `val` (see `ladder`), and the best is taken if none does.
+    Without `val` half of what would be judged on decides, and the other half is what is reported on.
     checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
     source = open_model(model, **load_options)
     path = Path(out)
@@ -101,7 +105,7 @@ def quantize(
     way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), tuple(keep_int8), qat)
     learn = None if data is None or not (qat or max_drop is not None) else opened(data, split=split, role="train")
     show = None if progress is None else partial(progress, "qat")
-    climbed, board = None, None if target is None else find_target(target)
+    climbed, chosen, board = None, None, None if target is None else find_target(target)
     if max_drop is None:
         done = quantize_graph(
             source.graph,
@@ -115,14 +119,17 @@ def quantize(
             **asdict(way),
         )
     else:
-        if judged is None:
-            raise BadConfig("max_drop needs data to judge on", "give eval, or split")
+        if judged is None and val is None:
+            raise BadConfig("max_drop needs data to judge on", "give val, eval or split")
+        divided = deciding.parts(None, None if val is None else opened(val, role="val"), judged, deciding.SHARE)
+        chosen, judged = divided.deciding, divided.judged
+        assert chosen is not None
         if calibration is None:
             raise BadConfig("max_drop tries ways to calibrate, and there is no data to calibrate on", "--data D")
         climbed = climb(
             source.graph,
             calibration,
-            judged,
+            chosen,
             engine,
             max_drop,
             start=way,
@@ -140,13 +147,14 @@ def quantize(
     before = evaluate.judged(done.before, judged, task=task)
     after = evaluate.judged(done.after, judged, task=task)
     files = {path.name: write_model(done.after, engine)}
-    named = all(d is None or not isinstance(d, Dataset) for d in (data, eval)) and not isinstance(model, Graph)
+    named = all(d is None or not isinstance(d, Dataset) for d in (data, val, eval)) and not isinstance(model, Graph)
     recipe = None
     if named:
         options: dict[str, Any] = {
             "model": str(model),
             "out": str(out),
             "data": None if data is None else str(data),
+            "val": None if val is None else str(val),
             "eval": None if eval is None else str(eval),
         }
         options |= {
@@ -166,7 +174,9 @@ def quantize(
         }
         recipe = Recipe("quantize", {**options, "load": load_options}, lock, versions())
     first = list(islice(calibration or (), SQNR_SAMPLES))
-    notes = () if calibration is None else (*calibration.notes, *coarse_inputs(done.after, calibration))
+    notes = done.notes
+    if calibration is not None:
+        notes = (*calibration.notes, *done.notes, *coarse_inputs(done.after, calibration))
     return QuantizeResult(
         source,
         files,
@@ -182,6 +192,7 @@ def quantize(
         climbed,
         recipe,
         done.qat,
+        "" if chosen is None else deciding.words(chosen),
     )
 
 

@@ -12,13 +12,13 @@ import numpy as np
 from edgekit import evaluate, fixedpoint, metrics, reference
 from edgekit.data import Dataset
 from edgekit.engines import Engine
-from edgekit.errors import EdgekitError
+from edgekit.errors import BadData, EdgekitError
 from edgekit.graph import Array, Graph, build
 from edgekit.measure import Measurement, unavailable
 from edgekit.ops import op_of
 from edgekit.passes.quantize.sqnr import LayerSqnr
 from edgekit.target import Target
-from edgekit.tasks import Task
+from edgekit.tasks import Task, task_of
 
 # dB that a judged engine, one on a float graph, and the source of a quantized model must reach. Measured: 23 (ResNet-8 on
 # XNNPACK) to 55 for int8, above 120 for float; a wrong kernel gives less than 5.
@@ -125,7 +125,13 @@ class Job:
 
     @property
     def labelled(self) -> bool:
-        return self.data is not None and self.data.labels is not None
+        """Whether the data has the classes that the outputs decide between."""
+        if self.data is None or self.data.labels is None:
+            return False
+        try:
+            return (self.task or task_of(self.graph, self.data)) == "classification"
+        except BadData:
+            return False
 
 
 def with_layers(job: Job, row: EngineRow, gaps: Sequence[LayerGap]) -> EngineRow:
