@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +25,6 @@ from edgekit.trainable import GraphModule, to_graph, to_module
 from tests.passes.digits import dataset, trained, untrained
 from tests.passes.prune_nets import conv, dense, net
 
-ROOT = Path(__file__).parents[2]
-KILLED = """
-import sys
-from pathlib import Path
-from edgekit.passes import finetune
-from edgekit.trainable import to_module
-from tests.passes.digits import dataset, untrained
-finetune.SAVE_STEPS = 3
-graph = untrained(width=8)
-finetune.train(to_module(graph), dataset(graph, 0, 320), epochs=10, batch=32, checkpoint=sys.argv[1])
-"""
-
 
 def digest(module: GraphModule) -> str:
     data = b"".join(t.data.tobytes() for t in to_graph(module).tensors.values() if t.data is not None)
@@ -59,23 +42,25 @@ def test_it_learns_and_keeps_the_best() -> None:
     assert finetune.evaluate(module, dataset(graph, 400, 500)) == best == found.metrics[found.best_epoch - 1]
 
 
-def test_killed_and_started_again_it_ends_with_the_same_weights(tmp_path: Path) -> None:
-    checkpoint = tmp_path / "run.pt"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    child = subprocess.Popen([sys.executable, "-c", KILLED, str(checkpoint)], env=environment, cwd=ROOT)
-    limit = time.monotonic() + 120
-    while not checkpoint.exists() and child.poll() is None and time.monotonic() < limit:
-        time.sleep(0.01)
-    child.send_signal(signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+def test_cut_off_within_an_epoch_it_ends_with_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed for good: tests/cli/test_interrupted.py."""
+    monkeypatch.setattr(finetune, "SAVE_STEPS", 3)
     graph = untrained(width=8)
-    data, settings = dataset(graph, 0, 320), {"epochs": 10, "batch": 32}
+    data, settings = dataset(graph, 0, 320), {"epochs": 4, "batch": 32, "checkpoint": tmp_path / "run.pt"}
+
+    def cut(p: finetune.Progress) -> None:
+        if (p.epoch, p.step) == (2, 8):  # two steps after the last checkpoint
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        finetune.train(to_module(graph), data, progress=cut, **settings)  # type: ignore[arg-type]
     again = to_module(graph)
-    resumed = finetune.train(again, data, checkpoint=checkpoint, **settings)  # type: ignore[arg-type]
+    resumed = finetune.train(again, data, **settings)  # type: ignore[arg-type]
     whole = to_module(graph)
-    straight = finetune.train(whole, data, **settings)  # type: ignore[arg-type]
+    straight = finetune.train(whole, data, epochs=4, batch=32)
     assert digest(again) == digest(whole)
     assert resumed.losses == straight.losses
+    assert resumed.resumed_at == 1
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
@@ -87,7 +72,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path: Path) -> None:
         finetune.train(to_module(graph), dataset(graph, 0, 64), epochs=1, lr=1e-2, checkpoint=checkpoint)
     assert checkpoint.read_bytes() == before
     checkpoint.write_bytes(before[:100])
-    with pytest.raises(BadConfig, match="cannot read"):
+    with pytest.raises(BadConfig, match="is damaged"):
         finetune.train(to_module(graph), dataset(graph, 0, 64), epochs=1, checkpoint=checkpoint)
 
 
