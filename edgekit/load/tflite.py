@@ -121,7 +121,8 @@ def convert(b: Builder) -> list[tuple[str, str, str]]:
 
 def cut_before(b: Builder, op: FileOp) -> str:
     """What to do about an operator that is not read: leave out what follows the values it reads."""
-    computed = [b.file.names[i] for i in op.inputs if i >= 0 and b.file.tensors[i].data is None]
+    made = {i for other in b.file.ops for i in other.outputs}
+    computed = [b.file.names[i] for i in op.inputs if i in made]
     if not op.code.startswith(("CUSTOM", "NON_MAX")) or not computed:
         return "rewrite the model without it"
     return f"cut the graph before it and run it after the network: --outputs {','.join(computed)}"

@@ -46,13 +46,38 @@ def detector(path: Path) -> Path:
 
 def test_an_onnx_detector_is_cut_before_its_suppression(tmp_path: Path) -> None:
     path = detector(tmp_path / "detector.onnx")
-    with pytest.raises(Unsupported, match="--outputs boxes,scores,limit"):
+    with pytest.raises(Unsupported, match="--outputs boxes,scores\\)"):
         load(path)
     graph = load(path, outputs=["boxes", "scores"])
     assert (graph.inputs, graph.outputs) == (("image",), ("boxes", "scores"))
     found = reference.run(graph, {"image": np.ones((1, 3, 8, 8), np.float32)})
     assert found["boxes"].shape == (1, 36, 4)
     np.testing.assert_allclose(found["scores"], 1 / (1 + np.exp(-found["boxes"].transpose(0, 2, 1))), rtol=1e-5)
+
+
+def test_scores_taken_class_by_class_are_cut_before_they_part(tmp_path: Path) -> None:
+    """As torchvision's detectors are exported: a NonZero and a GatherND a class."""
+    classes = 12
+    stored = [numpy_helper.from_array(np.array([0.3], np.float32), "limit")]
+    stored += [numpy_helper.from_array(np.array(k, np.int64), f"k{k}") for k in range(classes)]
+    nodes = [helper.make_node("Softmax", ["x"], ["scores"], axis=1), helper.make_node("Exp", ["b"], ["boxes"])]
+    for k in range(classes):
+        nodes += [
+            helper.make_node("Gather", ["scores", f"k{k}"], [f"s{k}"], axis=1),
+            helper.make_node("Greater", [f"s{k}", "limit"], [f"g{k}"]),
+            helper.make_node("NonZero", [f"g{k}"], [f"n{k}"]),
+            helper.make_node("Transpose", [f"n{k}"], [f"t{k}"], perm=[1, 0]),
+            helper.make_node("GatherND", ["boxes", f"t{k}"], [f"y{k}"]),
+        ]
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, s) for n, s in (("x", [20, classes]), ("b", [20, 4]))]
+    outputs = [helper.make_tensor_value_info(f"y{k}", TensorProto.FLOAT, [None, 4]) for k in range(classes)]
+    path = tmp_path / "classes.onnx"
+    graph = helper.make_graph(nodes, "classes", inputs, outputs, stored)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    with pytest.raises(Unsupported) as refused:
+        load(path)
+    assert str(refused.value.hint).endswith("--outputs scores,boxes")
+    assert load(path, outputs=["scores", "boxes"]).outputs == ("scores", "boxes")
 
 
 def test_a_tflite_file_is_cut_at_inner_values(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Inputs keep the file's layout; TRANSPOSE nodes stand around spatial operators, a
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -247,9 +248,9 @@ class _Reader:
 
     def cut_before(self, node: onnx.NodeProto) -> str:
         """How to leave out an operator that ends a detector; "" for others."""
-        if node.op_type not in CUT:
+        computed = [n for n in node.input if self.b.values.get(n) in self.b.maker]
+        if node.op_type not in CUT or not computed:
             return ""
-        computed = [n for n in node.input if n and n not in self.b.consts]
         return f"cut the graph before it and run it after the network: --outputs {','.join(computed)}"
 
     def rest(self) -> str:
@@ -257,9 +258,21 @@ class _Reader:
         made = {n for node in self.live for n in node.output if n and n not in self.broken}
         ends = [n for node in self.live if any(o in self.broken for o in node.output) for n in reads(node)]
         ends = [n for n in dict.fromkeys([*ends, *(o.name for o in self.model.graph.output)]) if n in made & set(self.b.values)]
+        ends = self.gathered(ends, made)
         if not ends or len(ends) > MOST_ENDS:
             return ""
         return f"to take what comes before them: --outputs {','.join(ends)}"
+
+    def gathered(self, ends: list[str], made: set[str]) -> list[str]:
+        """Where there are too many ends (a detector's scores, class by class): what the largest group of a kind is made of."""
+        makers = {name: node for node in self.live for name in node.output}
+        while len(ends) > MOST_ENDS:
+            kind, count = Counter(makers[n].op_type for n in ends).most_common(1)[0]
+            if count <= 2:
+                break
+            above = [m for n in ends for m in (reads(makers[n]) if makers[n].op_type == kind else [n])]
+            ends = [n for n in dict.fromkeys(above) if n in made and n in self.b.values]
+        return ends
 
     def call(self, node: onnx.NodeProto) -> Call:
         attrs: dict[str, Any] = {}
