@@ -44,8 +44,11 @@ def _quiet() -> Iterator[None]:
 @click.option(
     "--data", metavar="D", help="Calibration data: .npz, .npy, .csv, a folder, or file.py:function; for int8, int16x8."
 )
-@click.option("--eval", "eval_data", metavar="D2", help="Labelled data to judge on.")
-@click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to judge on, such as 20%.")
+@click.option(
+    "--val", metavar="D3", help="Labelled data that --max-drop decides by. [default: half of what would be reported on]"
+)
+@click.option("--eval", "eval_data", metavar="D2", help="Labelled data to report on.")
+@click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to report on, such as 20%.")
 @task_option
 @click.option(
     "--scheme", default="int8", show_default=True, metavar="S", help="The number format: int8, int4, int16x8, float16, dynamic."
@@ -96,8 +99,8 @@ def command(
     """Make the float MODEL int8, calibrated on data, and say what it cost."""
     as_json = rest.pop("as_json")
     load = given(rest)
-    if max_drop is not None and eval_data is None and rest["split"] is None:
-        raise click.UsageError("--max-drop needs data to judge on: --eval D2 or --split 20%.")
+    if max_drop is not None and eval_data is None and rest["split"] is None and rest["val"] is None:
+        raise click.UsageError("--max-drop needs data to judge on: --val D3, --eval D2 or --split 20%.")
     from edgekit import output
 
     output.check_free(Path(out), force)
