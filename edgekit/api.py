@@ -121,7 +121,7 @@ def export(
     ram_budget: bytes (or "20K") that C may take in RAM, stack included: layers then run a few rows at a time.
     Golden vectors of the project come from `data`, or are random. Raises DoesNotFit when the plan exceeds the board.
     """
-    source, board = open_model(model, **load_options), find_target(target)
+    source, board = open_model(model, data, **load_options), find_target(target)
     dataset = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="train")
     return export_files(
         source,
@@ -165,7 +165,7 @@ def bench(
     data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy, or the metric
     of `task`. toolchain: "zig", or "gcc" for the system's arm-none-eabi-gcc and QEMU. details: also what each figure is made of
     (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step (TargetResult.by_op)."""
-    source = open_model(model, **load_options)
+    source = open_model(model, data or eval, **load_options)
     feed = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="test")
     judged = None if eval is None else open_data(eval, source.graph, scale=data_scale, role="test", task=task)
     named = targets if isinstance(targets, list) else [targets]
@@ -217,9 +217,9 @@ def verify(
     other = None
     if against is not None:  # one of the two may need an interpreter or trust, the other not
         shared: dict[str, Any] = {key: load_options[key] for key in ("python", "trust") if key in load_options}
-        other = open_model(against, **shared if isinstance(against, Graph) else applicable(against, shared)).graph
+        other = open_model(against, data, **shared if isinstance(against, Graph) else applicable(against, shared)).graph
         load_options = load_options if isinstance(model, Graph) else applicable(model, load_options)
-    source = open_model(model, **load_options)
+    source = open_model(model, data, **load_options)
     dataset = None
     if data is not None:
         dataset = open_data(data, source.graph, samples=samples, scale=data_scale, role="test", task=task)
@@ -242,6 +242,7 @@ def distill(
     out: str | Path,
     data: str | Path | Dataset,
     *,
+    unlabelled: str | Path | Dataset | None = None,
     val: str | Path | Dataset | None = None,
     eval: str | Path | Dataset | None = None,
     split: float | str | None = None,
@@ -254,8 +255,9 @@ def distill(
     **options: Any,
 ) -> DistilResult:
     """Teach `student` (None: made of the teacher, `width`) on `data`. loss: "logit,feature=0.5", or {name: weight}.
-    val: what --early-stop decides by (default: part of `data`); eval: what is reported on. options: fields of
-    `distilling.DistilSettings`, or how the teacher is loaded. checkpoint: a file from which an interrupted run goes on.
+    unlabelled: samples that only the teacher answers for. val: what --early-stop decides by (default: part of `data`); eval:
+    what is reported on. options: fields of `distilling.DistilSettings`, or how the teacher is loaded. checkpoint: a file from
+    which an interrupted run goes on.
     Raises BadConfig (a pair that does not fit), BadData, BadModel, Unsupported."""
     names = {f.name for f in fields(DistilSettings)}
     chosen = {k: v for k, v in options.items() if k in names}
@@ -263,13 +265,14 @@ def distill(
         chosen["augment"] = parse_augment(chosen["augment"])
     settings = DistilSettings(parse_losses(loss) if isinstance(loss, str) else loss, **chosen)
     load_options = {k: v for k, v in options.items() if k not in names}
-    large = open_model(teacher, **load_options)
+    large = open_model(teacher, data, **load_options)
     own = {k: v for k, v in (("weights", student_weights), ("args", student_args)) if v}
-    small = None if student is None else open_model(student, **own)
+    small = None if student is None else open_model(student, data, **own)
     training, decides, judged = _opened(data, (val, eval, split), large.graph, data_scale)
     assert training is not None
-    result = Distiller(large, small, settings, training, judged, checkpoint, progress, decides).run(Path(out))
-    if any(isinstance(v, Dataset | Graph) for v in (teacher, student, data, val, eval)):
+    more = None if unlabelled is None else open_data(unlabelled, large.graph, scale=data_scale, role="unlabelled")
+    result = Distiller(large, small, settings, training, judged, checkpoint, progress, decides, more).run(Path(out))
+    if any(isinstance(v, Dataset | Graph) for v in (teacher, student, data, unlabelled, val, eval)):
         return result
     files = {
         "teacher": teacher,
@@ -277,6 +280,7 @@ def distill(
         "student_weights": student_weights,
         "out": out,
         "data": data,
+        "unlabelled": unlabelled,
         "val": val,
         "eval": eval,
     }
@@ -343,7 +347,7 @@ def _pruner(
     options: dict[str, Any],
 ) -> tuple[Pruner, Settings]:
     own = settings_of(options)
-    source = open_model(model, **{k: v for k, v in options.items() if k not in NAMES})
+    source = open_model(model, data, **{k: v for k, v in options.items() if k not in NAMES})
     training, val, judged = _opened(data, judging, source.graph, scale)
     board = None if target is None else find_target(target)
     return Pruner(source, own, board, training, judged, checkpoints, progress, val), own
@@ -376,7 +380,7 @@ def verify_board(
     where = address(runner)
     if where.scheme != "serial":
         raise BadConfig(f"verify reads boards over serial://, not {runner}", "bench --runner ssh://… checks outputs there too")
-    graph = open_model(model, **load_options).graph
+    graph = open_model(model, data, **load_options).graph
     exported = None if data is None else open_data(data, graph, samples=DEFAULT_SAMPLES, scale=data_scale, role="train")
     return ask_board(where, graph, exported, announce)
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig
+from edgekit.graph import Array
+from edgekit.tasks import IGNORED
 
 SHARE = 0.2  # of the training data decides, where nothing else was given
 ENDS = 0.1  # decides when training ends, where that is all there is to decide
@@ -44,3 +48,21 @@ def parts(train: Dataset | None, given: Dataset | None, judged: Dataset | None, 
 def words(data: Dataset) -> str:
     """How many samples of what."""
     return f"{len(data):,} samples of {data.name}"
+
+
+def joined(labelled: Dataset, unlabelled: Dataset) -> Dataset:
+    """Both, the second without its labels (IGNORED): classes, one a sample. Raises BadConfig for labels of another kind."""
+    labels, count = labelled.labels, len(labelled)
+    if labels is None or labels.dtype.kind not in "iu" or labels.size != len(labels):
+        raise BadConfig(
+            "--unlabelled goes beside samples that are labelled with one class each", "--labels 0 with all as --data"
+        )
+
+    def read(place: int) -> dict[str, Array]:
+        if place < count:
+            return labelled[place]
+        return dict(zip(labelled[0], unlabelled[place - count].values(), strict=True))
+
+    known = np.concatenate([labels.reshape(-1).astype(np.int64), np.full(len(unlabelled), IGNORED)])
+    name = f"{labelled.name}, {unlabelled.name} (unlabelled)"
+    return Dataset(name, np.arange(len(known)), read, known, None, tuple(dict.fromkeys((*labelled.notes, *unlabelled.notes))))

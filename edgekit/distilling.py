@@ -153,6 +153,7 @@ class Distiller:
         checkpoint: Path | None = None,
         progress: Callable[[str, Progress], None] | None = None,
         val: Dataset | None = None,
+        unlabelled: Dataset | None = None,
     ) -> None:
         divided = deciding.parts(data, val, judged, None if settings.early_stop is None else deciding.ENDS)
         assert divided.train is not None
@@ -166,6 +167,8 @@ class Distiller:
         graph = narrowed(self.teacher, settings.width) if settings.width is not None else _float(self.own.graph, "student")
         self.student = reinitialised(graph, settings.seed) if settings.reinit else graph
         self._check()
+        if unlabelled is not None:
+            self.data = deciding.joined(self.data, unlabelled)
         from edgekit.tasks import task_of
 
         self.task: Task = settings.task or ("teacher" if settings.labels == 0 else task_of(self.student, data, True))

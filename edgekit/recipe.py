@@ -23,7 +23,7 @@ from edgekit.errors import BadConfig
 # command -> the options it cannot do without.
 COMMANDS = {"quantize": ("model", "out"), "distill": ("teacher", "out", "data")}
 # Options that name files: kept relative to the recipe.
-PATHS = ("model", "data", "val", "eval", "teacher", "student", "student_weights", "out")
+PATHS = ("model", "data", "unlabelled", "val", "eval", "teacher", "student", "student_weights", "out")
 # What can change the arithmetic of making an artefact.
 DISTRIBUTIONS = ("numpy", "onnx", "onnxruntime", "torch")
 

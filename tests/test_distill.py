@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,18 @@ def test_an_error_is_an_edgekit_error() -> None:
     for text in ("", ",", "logit=x"):
         with pytest.raises(EdgekitError):
             parse_losses(text)
+
+
+def test_what_is_not_labelled_teaches_too(folder: Path, teacher: Graph) -> None:
+    train, test = sets(folder, teacher)
+    few = train.subset(np.arange(64))
+    rest = replace(train.subset(np.arange(64, len(train))), labels=None)
+    options: dict[str, Any] = {"width": 0.5, "reinit": True, "epochs": 4, "lr": 1e-2, "batch": 32, "eval": test}
+    alone = api.distill(teacher, None, "student.onnx", few, **{**options, "epochs": 4 * len(train) // len(few)})
+    more = api.distill(teacher, None, "student.onnx", few, unlabelled=rest, **options)
+    assert (alone.trained, more.trained) == (64, len(train))
+    assert alone.judged is not None
+    assert more.judged is not None
+    assert more.judged.after > alone.judged.after
+    with pytest.raises(BadConfig, match="one class each"):
+        api.distill(teacher, None, "student.onnx", replace(few, labels=None), unlabelled=rest, labels=0.0, **options)

@@ -25,6 +25,7 @@ def _pairs(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -
     "-o", "--out", required=True, metavar="OUT", help="The float student to write: .onnx (keeps batch norm) or .tflite."
 )
 @click.option("--data", required=True, metavar="D", help="Data to learn on: .npz, .npy, .csv, a folder, or file.py:function.")
+@click.option("--unlabelled", metavar="D4", help="More data, without labels: the teacher alone answers for it.")
 @judging_options
 @click.option(
     "--student-width",

@@ -27,7 +27,7 @@ from edgekit.errors import BadConfig, BadData
 from edgekit.graph import Array, Graph
 from edgekit.passes.finetune_augment import Blend, augmented, check_augment, for_teacher
 from edgekit.passes.finetune_tasks import Judge
-from edgekit.tasks import Task, targets_of, task_of
+from edgekit.tasks import IGNORED, Task, targets_of, task_of
 from edgekit.trainable import GraphModule, batch_axis, logits_of
 
 Values = Mapping[str, torch.Tensor]
@@ -98,10 +98,13 @@ def task_loss() -> Loss:
     """The loss of the labels."""
 
     def function(step: Step) -> torch.Tensor:
-        own = step.judge.loss(step.outputs, step.labels, step.feeds)
-        if step.blend is None or step.labels is None:
+        labels = step.labels
+        if labels is not None and labels.dim() == 1 and not labels.is_floating_point() and bool((labels == IGNORED).all()):
+            return torch.zeros((), device=labels.device)  # nothing in the batch is labelled
+        own = step.judge.loss(step.outputs, labels, step.feeds)
+        if step.blend is None or labels is None:
             return own
-        other = step.labels.index_select(0, step.blend.other.to(step.labels.device))
+        other = labels.index_select(0, step.blend.other.to(labels.device))
         return step.blend.part * own + (1 - step.blend.part) * step.judge.loss(step.outputs, other, step.feeds)
 
     return Loss("task", function)
