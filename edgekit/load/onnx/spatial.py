@@ -8,6 +8,7 @@ from itertools import product
 import numpy as np
 
 from edgekit.graph import Array
+from edgekit.load.onnx import volume
 from edgekit.load.onnx.builder import Builder, Call, Cannot, Handler
 
 LOWEST = float(np.finfo(np.float32).min)
@@ -63,6 +64,8 @@ def weights_of(b: Builder, c: Call) -> tuple[int, Array]:
 
 
 def conv(b: Builder, c: Call) -> list[str]:
+    if volume.is_volume(b, c.needed(0)):
+        return volume.conv(b, c)
     rank, weight = weights_of(b, c)
     x, w, bias = c.needed(0), c.needed(1), c.input(2)
     kernel = pair(weight.shape[2:], rank)
@@ -89,6 +92,8 @@ def conv(b: Builder, c: Call) -> list[str]:
 def pool(b: Builder, c: Call) -> list[str]:
     """MaxPool and AveragePool. Dilated windows become a MAXIMUM or ADD of slices, included padding a PAD."""
     x, maximum = c.needed(0), c.op == "MaxPool"
+    if volume.is_volume(b, x):
+        return volume.pool(b, c)
     rank = rank_of(b, x)
     if len(c.outputs) > 1:
         raise Cannot("it also returns indices", "pool without indices")
@@ -98,21 +103,31 @@ def pool(b: Builder, c: Call) -> list[str]:
     size = b.tensors[data].shape[1:3]
     window = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
     pad = conv_pads(c, rank, size, window, stride)
-    out, grown = pool_output(size, window, stride, pad, bool(c.get("ceil_mode", 0)))
+    included = not maximum and bool(c.get("count_include_pad", 0))
+    y = pooled(b, data, maximum, kernel, stride, dilation, pad, bool(c.get("ceil_mode", 0)), included)
+    return [b.from_spatial(y, rank)]
+
+
+def pooled(
+    b: Builder, data: str, maximum: bool, kernel: tuple[int, int], stride: tuple[int, int], dilation: tuple[int, int],
+    pad: tuple[int, int, int, int], ceil: bool, included: bool,
+) -> str:  # fmt: skip
+    """A pool of [N,H,W,C]. included: padding counts in an average."""
+    size = b.tensors[data].shape[1:3]
+    window = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    out, grown = pool_output(size, window, stride, pad, ceil)
     if min(out) < 1:
         raise ValueError(f"a window of {window} does not fit {list(size)} with pads {pad}")
-    included = not maximum and bool(c.get("count_include_pad", 0)) and any(pad)
     covered = all(p < k for p, k in zip(grown, (kernel[0], kernel[0], kernel[1], kernel[1]), strict=True))
-    if included:
+    if included and any(pad):
         extra = tuple(g - p for g, p in zip(grown, pad, strict=True))
         data = b.one("PAD", [data], pads=((0, 0), pad[:2], pad[2:], (0, 0)), value=0.0)
         pad, grown = (0, 0, 0, 0), (extra[0], extra[1], extra[2], extra[3])
+    if (*kernel, *stride, *out) == (1, 1, 1, 1, *size):
+        return data
     if dilation == (1, 1) and covered:
-        op = "MAX_POOL_2D" if maximum else "AVERAGE_POOL_2D"
-        y = b.one(op, [data], filter=kernel, stride=stride, pad=grown)
-    else:
-        y = sliced_pool(b, data, maximum, kernel, stride, dilation, grown, out)
-    return [b.from_spatial(y, rank)]
+        return b.one("MAX_POOL_2D" if maximum else "AVERAGE_POOL_2D", [data], filter=kernel, stride=stride, pad=grown)
+    return sliced_pool(b, data, maximum, kernel, stride, dilation, grown, out)
 
 
 def pool_output(
@@ -164,6 +179,8 @@ def sliced_pool(
 
 def global_pool(b: Builder, c: Call) -> list[str]:
     x = c.needed(0)
+    if volume.is_volume(b, x):
+        return volume.global_pool(b, c)
     rank = rank_of(b, x)
     op = "REDUCE_MAX" if c.op == "GlobalMaxPool" else "MEAN"
     y = b.one(op, [b.to_spatial(b.tensor(x))], axes=(1, 2), keep_dims=True)
@@ -179,6 +196,8 @@ def batch_norm(b: Builder, c: Call) -> list[str]:
         raise Cannot("its statistics are computed at run time", "export after model.eval()")
     statistics = [b.weight(c.needed(i), "", lambda a: a) for i in range(1, 5)]
     epsilon = float(c.get("epsilon", 1e-5))
+    if rank == 5 and (c.opset >= 9 or c.get("spatial", 1)):
+        return volume.batch_norm(b, x, statistics, epsilon)
     if rank > 4 or (c.opset < 9 and not c.get("spatial", 1)):  # spatial=0: each position has its own statistics
         scale, shift, mean, variance = (b.consts[c.needed(i)].astype(np.float64) for i in range(1, 5))
         factor = scale / np.sqrt(variance + epsilon)
