@@ -54,12 +54,6 @@ def as_labels(labels: Any, count: int, where: str) -> Array | None:
     return array
 
 
-def check_batch(graph: Graph) -> None:
-    wrong = {n: graph[n].shape for n in graph.inputs if not graph[n].shape or graph[n].shape[0] != 1}
-    if wrong:
-        raise BadData(f"data is fed one sample at a time, but the inputs are {wrong}", "fix the batch at 1: --shape NAME=1,...")
-
-
 def check_row_shape(row: Shape, graph: Graph, name: str, where: str) -> None:
     expected = source_shape(graph, name)
     if graph.states:  # a sample is a sequence: time, then one step after another
@@ -67,14 +61,16 @@ def check_row_shape(row: Shape, graph: Graph, name: str, where: str) -> None:
             raise BadData(f"{where}: input '{name}' needs sequences, got {list(row)} a sample", _sequence(expected))
         row = row[1:]
     if row != expected and [n for n in row if n != 1] != [n for n in expected if n != 1]:
-        raise BadData(
-            f"{where}: input '{name}' needs samples of shape {list(expected[1:])}, got {list(row)}",
-            "data is given in the source model's layout"
-            if sorted(row) == sorted(expected[1:])
-            else _sequence(expected)
-            if graph.states
-            else f"give one array of shape [n, {', '.join(map(str, expected[1:]))}], a sample a row",
-        )
+        sample = expected[1:] if expected[:1] == (1,) else expected
+        hint = f"give one array of shape [{', '.join(map(str, ('n', *sample)))}], a sample a row"
+        if sorted(row) == sorted(sample):
+            hint = "data is given in the source model's layout"
+        elif graph.states:
+            hint = _sequence(expected)
+        elif sample == expected and expected:
+            one = ",".join(map(str, (1, *expected[1:])))
+            hint = f"if its first axis is a batch, fix it at 1: --shape {name}={one}; else {hint}"
+        raise BadData(f"{where}: input '{name}' needs samples of shape {list(sample)}, got {list(row)}", hint)
 
 
 def _sequence(expected: Shape) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgekit.data import Dataset, from_arrays, open_data
+from edgekit.data import Dataset, from_arrays, open_data, sample_shapes
 from edgekit.errors import BadData
 from edgekit.graph import Array, Graph, InputContract, InputSpec, Node, OutputSpec, Quant, Tensor, build
 
@@ -265,8 +265,17 @@ def test_absent_empty_and_misnamed(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", images=X)
     with pytest.raises(BadData, match=r"holds \['images'\], the model's inputs are \['a'\]"):
         open_data(tmp_path / "other.npz", ROW)
-    with pytest.raises(BadData, match="one sample at a time"):
-        open_data(tmp_path / "empty.npz", model({"a": (8, 4)}))
+
+
+def test_an_input_whose_first_axis_is_no_batch(tmp_path: Path) -> None:
+    """Time first, as PyTorch's recurrent layers have it: a sample is the whole input."""
+    graph = model({"a": (8, 1, 4)})
+    np.savez(tmp_path / "whole.npz", a=np.zeros((5, 8, 1, 4), np.float32))
+    assert open_data(tmp_path / "whole.npz", graph)[4]["a"].shape == (8, 1, 4)
+    np.savez(tmp_path / "rows.npz", a=np.zeros((5, 4), np.float32))
+    with pytest.raises(BadData, match=r"needs samples of shape \[8, 1, 4\]") as caught:
+        open_data(tmp_path / "rows.npz", graph)
+    assert "fix it at 1: --shape a=1,1,4" in caught.value.hint
 
 
 def test_samples_are_drawn_and_split_the_same_way_every_time() -> None:
@@ -351,3 +360,23 @@ def test_sounds(tmp_path: Path, width: int) -> None:
     assert "cut, or padded" in data.notes[0]
     with pytest.raises(BadData, match="one row of samples"):
         open_data(tmp_path, model({"a": (1, 2, 2)}))
+
+
+def test_sizes_that_a_model_leaves_open_are_told(tmp_path: Path) -> None:
+    rows, ids = np.zeros((7, 4, 3), np.float32), np.zeros((7, 5), np.int64)
+    np.savez(tmp_path / "d.npz", x=rows, ids=ids, y=np.zeros(7, int))
+    np.save(tmp_path / "d.npy", rows)
+    (tmp_path / "d.csv").write_text("a,b,label\n1,2,0\n3,4,1\n")
+    (tmp_path / "d.py").write_text(
+        "import numpy as np\n"
+        "def data(split): return np.zeros((3, 4)), np.zeros(3, int)\n"
+        "def batches(): return [(np.zeros((2, 4)), np.zeros(2, int))]\n"
+        "def samples(): return iter([(np.zeros(4), 1)])\n"
+    )
+    assert sample_shapes(tmp_path / "d.npz", ["features"]) == {"features": (1, 4, 3)}
+    assert sample_shapes(tmp_path / "d.npz", ["x", "ids", "other"]) == {"x": (1, 4, 3), "ids": (1, 5)}
+    assert sample_shapes(tmp_path / "d.npy", ["a"]) == {"a": (1, 4, 3)}
+    assert sample_shapes(tmp_path / "d.csv", ["a"]) == {"a": (1, 2)}
+    for name in ("d.py", "d.py:batches", "d.py:samples"):
+        assert sample_shapes(tmp_path / name, ["a"]) == {"a": (1, 4)}
+    assert sample_shapes(tmp_path, ["a"]) == sample_shapes(tmp_path / "missing.npz", ["a"]) == {}

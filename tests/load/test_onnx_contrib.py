@@ -287,3 +287,44 @@ def test_a_length_that_is_fed_is_fixed_with_the_option_told() -> None:
     with pytest.raises(Unsupported, match="--set n=5"):
         load_onnx(data)
     agrees(data, fixed={"n": "5"}, fed={"n": np.array([5], np.int32)})
+
+
+def test_nodes_out_of_order_are_put_in_order() -> None:
+    """Converters to float16 append the casts of inputs at the end."""
+    nodes = [op("Tanh", ["h"], "y"), op("Relu", ["x"], "h")]
+    data = model(nodes, [value("x", [1, 4])], ["y"])
+    assert [n.op for n in load_onnx(data).nodes] == ["RELU", "TANH"]
+    assert [n.op for n in load_onnx(data, outputs=["h"]).nodes] == ["RELU"]
+
+
+@pytest.mark.parametrize("block", [0, 4])
+def test_weights_of_four_bits_are_read_as_real_numbers(block: int) -> None:
+    held = {"s": np.abs(normal(2, 6)) + 0.1 if block else np.float32(0.1)}
+    attrs: dict[str, Any] = {"axis": 0, "block_size": block} if block else {}
+    nodes = [op("DequantizeLinear", ["q", "s"], "w", **attrs)]
+    made = onnx.load_from_string(
+        model([*nodes, op("MatMul", ["x", "w"], "y")], [value("x", [1, 8])], ["y"], held, opset=21, ir=10)
+    )
+    made.graph.initializer.append(onnx.helper.make_tensor("q", TensorProto.INT4, [8, 6], RNG.integers(-8, 8, 48).tolist()))
+    agrees(made.SerializeToString())
+
+
+def test_a_sparse_constant_is_read_as_a_dense_one() -> None:
+    values, places = (onnx.numpy_helper.from_array(np.array(v, k)) for v, k in (([1.5, 2], np.float32), ([1, 3], np.int64)))
+    sparse = onnx.helper.make_sparse_tensor(values, places, [4])
+    nodes = [op("Constant", [], "k", sparse_value=sparse), op("Mul", ["x", "k"], "y")]
+    agrees(model(nodes, [value("x", [1, 4])], ["y"]))
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.uint8])
+def test_a_quantized_table_is_looked_up(kind: type[np.generic]) -> None:
+    """Embeddings of dynamically quantized language models."""
+    held = {"table": RNG.integers(0, 100, (9, 4)).astype(kind), "s": np.float32(0.05), "z": kind(40), "w": normal(4, 3)}
+    nodes = [
+        op("Gather", ["table", "x"], "rows"),
+        op("DequantizeLinear", ["rows", "s", "z"], "e"),
+        op("MatMul", ["e", "w"], "y"),
+    ]
+    data = model(nodes, [value("x", [1, 5], TensorProto.INT64)], ["y"], held)
+    graph = agrees(data, samples=[{"x": np.array([[0, 8, 3, 3, 1]])}])
+    assert not graph.is_quantized

@@ -40,7 +40,7 @@ from edgekit.load.onnx import (
     upsample,
 )
 from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
-from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, modernize, opset_of, read_model, tensor_array
+from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, dense_array, modernize, opset_of, read_model, tensor_array
 from edgekit.load.onnx.live import cut, live_nodes, reads
 from edgekit.load.onnx.numbers import real_inputs
 from edgekit.load.onnx.qdq_recurrent import read_cells
@@ -84,6 +84,8 @@ FOREIGN = {
 # Of values to cut a network at, in a hint.
 MOST_ENDS = 8
 INSTEAD = {
+    **dict.fromkeys(sorted(fold.RANDOM), "export after model.eval(), or make the random numbers an input"),
+    "MaxUnpool": "use a transposed convolution, or Resize, to enlarge",
     **dict.fromkeys(qlinear.READ, "save in QDQ format (quant_format=QuantFormat.QDQ), its channels first"),
     "ConvInteger": "quantize statically, or start from the float model",
     "MatMulInteger": "quantize statically, or start from the float model",
@@ -145,8 +147,8 @@ class _Reader:
 
     def read(self, name: str) -> Graph:
         b, graph = self.b, self.model.graph
-        if graph.sparse_initializer:
-            raise BadModel("the model has sparse initializers", "save it with dense weights")
+        for sparse in graph.sparse_initializer:
+            b.consts[sparse.values.name] = dense_array(sparse, self.folder)
         for initializer in graph.initializer:
             b.consts[initializer.name] = tensor_array(initializer, self.folder)
         fed = [value for value in graph.input if value.name not in b.consts]
@@ -279,6 +281,8 @@ class _Reader:
         for a in node.attribute:
             if a.type == onnx.AttributeProto.TENSOR:
                 attrs[a.name] = tensor_array(a.t, self.folder)
+            elif a.type == onnx.AttributeProto.SPARSE_TENSOR:
+                attrs["value"] = dense_array(a.sparse_tensor, self.folder)
             elif a.type not in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.UNDEFINED):
                 value = onnx.helper.get_attribute_value(a)
                 attrs[a.name] = value.decode("utf-8", "replace") if isinstance(value, bytes) else value

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnx.external_data_helper import ExternalDataInfo, uses_external_data
 
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import Array
+from edgekit.load.onnx.live import in_order
 
 OLDEST_OPSET = 7
 OWN_DOMAIN = "edgekit"  # of the functions that edgekit itself writes into a model
@@ -38,6 +40,11 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, str, Path |
         raise BadModel(f"{where} holds no ONNX graph", RESAVE)
     if not model.opset_import:
         raise BadModel(f"{where} names no operator set", RESAVE)
+    order = in_order(model.graph.node)
+    if order != sorted(order):
+        nodes = [model.graph.node[i] for i in order]
+        del model.graph.node[:]
+        model.graph.node.extend(nodes)
     name = model.graph.name if isinstance(source, bytes) else Path(source).stem
     return model, name or "model", folder
 
@@ -139,6 +146,18 @@ def tensor_array(tensor: onnx.TensorProto, folder: Path | None) -> Array:
         return numpy_helper.to_array(tensor, base_dir="" if folder is None else str(folder))
     except Exception as error:  # wrong byte counts, missing files, unknown types: all mean a damaged file
         raise BadModel(f"initializer '{tensor.name}' cannot be read: {error}", RESAVE) from None
+
+
+def dense_array(sparse: onnx.SparseTensorProto, folder: Path | None) -> Array:
+    """A sparse tensor's values among zeros. Its indices are places in the flat array, or one row of places a value."""
+    values, places = tensor_array(sparse.values, folder).reshape(-1), tensor_array(sparse.indices, folder)
+    shape = tuple(int(n) for n in sparse.dims)
+    made = np.zeros(shape, values.dtype)
+    try:
+        made[tuple(places.T) if places.ndim == 2 else np.unravel_index(places, shape)] = values
+    except (IndexError, ValueError) as error:
+        raise BadModel(f"sparse tensor '{sparse.values.name}' is damaged: {error}", RESAVE) from None
+    return made
 
 
 def _check_location(tensor: onnx.TensorProto, folder: Path | None) -> None:

@@ -12,7 +12,7 @@ import onnx
 
 from edgekit.graph import Array
 from edgekit.load.onnx.builder import Builder, Call, Cannot, axis_of
-from edgekit.load.onnx.file import tensor_array
+from edgekit.load.onnx.file import dense_array, tensor_array
 from edgekit.load.onnx.live import live_nodes, reads
 
 MOST_NODES = 2048  # of one loop, written out
@@ -62,13 +62,13 @@ def inline(r: Reader, body: onnx.GraphProto, formal: Mapping[str, str], targets:
     bodies may use the same ones. formal: {its input: the value given}; targets: {a value it makes: the name it shall have}.
     """
     b, wanted = r.b, targets or {}
-    if body.sparse_initializer:
-        raise Cannot("its body has sparse initializers", "save it with dense weights")
     names = dict(formal)
-    for initializer in body.initializer:
-        if initializer.name not in names:
-            names[initializer.name] = b.new_name(initializer.name)
-            b.consts[names[initializer.name]] = tensor_array(initializer, r.folder)
+    held = [(t.name, tensor_array(t, r.folder)) for t in body.initializer]
+    held += [(t.values.name, dense_array(t, r.folder)) for t in body.sparse_initializer]
+    for name, data in held:
+        if name not in names:
+            names[name] = b.new_name(name)
+            b.consts[names[name]] = data
     live = live_nodes(body)
     for node in live:
         for n in node.output:

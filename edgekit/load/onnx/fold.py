@@ -28,7 +28,7 @@ def constant_value(call: Call) -> Array:
                 key
             )
             return np.asarray(call.attrs[key], kind)
-    raise BadModel(f"{call.source} holds no numbers", "use a dense numeric constant")
+    raise BadModel(f"{call.source} holds no numbers", "use a constant of numbers")
 
 
 def _divide(a: Array, b: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 
 import onnx
@@ -18,6 +19,31 @@ def live_nodes(graph: onnx.GraphProto) -> list[onnx.NodeProto]:
             live.append(node)
             wanted |= set(reads(node))
     return live[::-1]
+
+
+def in_order(nodes: Sequence[onnx.NodeProto]) -> list[int]:
+    """Positions of the nodes, each after those that make what it reads, else in the file's order: some writers append casts
+    of inputs at the end. Nodes that form a cycle stay last, as they are."""
+    maker = {o: i for i, node in enumerate(nodes) for o in node.output if o}
+    needs = [{maker[n] for n in reads(node) if n in maker} - {i} for i, node in enumerate(nodes)]
+    if all(max(before, default=-1) < i for i, before in enumerate(needs)):
+        return list(range(len(nodes)))
+    readers: dict[int, list[int]] = {}
+    for i, before in enumerate(needs):
+        for j in before:
+            readers.setdefault(j, []).append(i)
+    waiting = [len(before) for before in needs]
+    ready = [i for i, count in enumerate(waiting) if not count]
+    heapq.heapify(ready)
+    order: list[int] = []
+    while ready:
+        order.append(heapq.heappop(ready))
+        for i in readers.get(order[-1], []):
+            waiting[i] -= 1
+            if not waiting[i]:
+                heapq.heappush(ready, i)
+    done = set(order)
+    return [*order, *(i for i in range(len(nodes)) if i not in done)]
 
 
 def cut(model: onnx.ModelProto, outputs: Sequence[str]) -> None:

@@ -77,9 +77,30 @@ def quantize_linear(b: Builder, c: Call) -> list[str]:
     return [b.under_views(b.values[x], emit)]
 
 
+def plain_values(b: Builder, c: Call, stored: Array) -> Array:
+    """The real numbers of a constant of 4 bits, of float8, or with a scale a block: weights that edgekit quantizes anew."""
+    scale, zero = b.array(c.needed(1)), b.array(c.input(2))
+    if scale is None or (c.input(2) is not None and zero is None):
+        raise Cannot("its scale is computed at run time", "quantize statically")
+    points = np.zeros((), np.float32) if zero is None else zero.astype(np.float32)
+    scales, block, rank = scale.astype(np.float32), int(c.get("block_size", 0)), stored.ndim
+    axis = int(c.get("axis", 1)) % max(rank, 1)
+    if block:
+        rows = np.arange(stored.shape[axis]) // block
+        scales = np.take(scales, rows, axis)
+        points = np.take(points, rows, axis) if points.ndim else points
+    elif scales.size > 1:
+        wide = [-1 if i == axis else 1 for i in range(rank)]
+        scales, points = scales.reshape(wide), points.reshape(wide) if points.size > 1 else points
+    return np.asarray((stored.astype(np.float32) - points.reshape(points.shape or ())) * scales, np.float32)
+
+
 def dequantize_linear(b: Builder, c: Call) -> list[str]:
     x = c.needed(0)
     stored = b.array(x)
+    if stored is not None and (str(stored.dtype) not in KINDS or int(c.get("block_size", 0))):
+        b.consts[c.outputs[0]] = plain_values(b, c, stored)
+        return []
     if stored is not None:
         quant, kind = parameters(b, c, str(stored.dtype))
         if str(stored.dtype) != kind:
@@ -95,6 +116,8 @@ def dequantize_linear(b: Builder, c: Call) -> list[str]:
     if quant.axis is not None:
         raise Cannot("it dequantizes an activation per channel", "quantize activations per tensor")
     if tensor.quant is None:
+        if (table := looked_up(b, tensor.name)) is not None:
+            return [table_values(b, c, *table)]
         if b.made_by(tensor.name) is not None:
             raise Cannot(
                 "its integer input has no scale of its own", "put QuantizeLinear / DequantizeLinear around every operator"
@@ -105,6 +128,34 @@ def dequantize_linear(b: Builder, c: Call) -> list[str]:
     y = b.one("DEQUANTIZE", [tensor.name])
     b.tensors[y] = replace(b.tensors[y], dtype="float32", quant=None)
     return [y]
+
+
+def looked_up(b: Builder, name: str) -> tuple[Node, list[Node]] | None:
+    """(the GATHER from a constant, the views of its rows) of an integer tensor: an embedding whose table is quantized."""
+    views: list[Node] = []
+    while (maker := b.made_by(name)) is not None and maker.op in VIEWS:
+        views.append(maker)
+        name = str(maker.inputs[0])
+    found = maker is not None and maker.op == "GATHER" and b.tensors[str(maker.inputs[0])].is_const
+    return (maker, views[::-1]) if found and maker is not None else None
+
+
+def table_values(b: Builder, c: Call, gather: Node, views: Sequence[Node]) -> str:
+    """The rows of a quantized table as real numbers: those of the dequantized table, which keeps its integers."""
+    stored = b.tensors[str(gather.inputs[0])].data
+    assert stored is not None
+    quant, kind = parameters(b, c, str(stored.dtype))
+    if quant.scale.size > 1 or str(stored.dtype) != kind:
+        raise Cannot("its table has a scale a row", "quantize embeddings per tensor")
+    name = f"{gather.inputs[0]}/real"
+    if name not in b.consts:
+        data = shifted(stored)
+        b.consts[name] = (data.astype(np.float32) - np.float32(quant.zero_point[0])) * quant.scale[0]
+        b.const_quant[name] = (data, quant)
+    y = b.one("GATHER", [b.weight(name, "", lambda a: a), gather.inputs[1]], **gather.attrs)
+    for view in views:
+        y = b.transpose(y, view.attrs["perm"]) if view.op == "TRANSPOSE" else b.reshape(y, view.attrs["shape"])
+    return y
 
 
 HANDLERS: dict[str, Handler] = {"QuantizeLinear": quantize_linear, "DequantizeLinear": dequantize_linear}
@@ -133,6 +184,7 @@ class Fuser:
         self.done: set[int] = set()
         self.problems: list[tuple[str, str, str]] = []
         self.notes: list[str] = []  # what the history says
+        self.quantized = any(node.op == "QUANTIZE" for node in nodes)
 
     def run(self) -> tuple[list[Node], dict[str, Tensor]]:
         """(nodes, tensors). Raises Unsupported listing every multiply that is only half quantized."""
@@ -322,16 +374,22 @@ class Fuser:
         if entry.weights:
             self.refuse(node, "its output is not quantized")
             return False
-        if node.op not in MOVES or len(live) != 1 or len(entry.data_inputs(node)) != 1:
+        if node.op not in MOVES or len(entry.data_inputs(node)) != 1:
             return False
-        source = self.integer_of[str(node.inputs[live[0]])]
+        (place,) = entry.data_inputs(node)
+        if not live and (node.op != "GATHER" or not self.quantized):
+            return False
+        if not live:  # rows of a quantized table
+            source = self.store(self.exact[str(node.inputs[place])], str(node.inputs[place]))
+        else:
+            source = self.integer_of[str(node.inputs[place])]
         quant = self.tensors[source].quant
         names = []
         for out in node.outputs:
             name = fresh(self.tensors, f"{out}/int")
             self.tensors[name] = replace(self.tensors[out], name=name, dtype=self.tensors[source].dtype, quant=quant)
             names.append(name)
-        inputs = tuple(source if i == live[0] else n for i, n in enumerate(node.inputs))
+        inputs = tuple(source if i == place else n for i, n in enumerate(node.inputs))
         self.made.append(Node(node.op, inputs, tuple(names), node.attrs, node.source))
         for out, name in zip(node.outputs, names, strict=True):
             self.made.append(Node("DEQUANTIZE", (name,), (out,), {}, node.source))
