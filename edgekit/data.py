@@ -28,7 +28,6 @@ from edgekit.samples import (
     as_array,
     as_labels,
     as_numpy,
-    check_batch,
     check_labels,
     check_row_shape,
     is_array,
@@ -106,7 +105,6 @@ def open_data(
     """
     if isinstance(spec, Dataset):
         return selected(spec, samples, split)
-    check_batch(graph)
     text = str(spec)
     wanted = None if samples is None or split is not None else samples
     if samples is not None and samples < 1:
@@ -129,11 +127,40 @@ def selected(dataset: Dataset, samples: int | None, split: float | str | None) -
     return dataset
 
 
+def sample_shapes(spec: str | Path | Dataset, inputs: Sequence[str], role: str = "train") -> dict[str, tuple[int, ...]]:
+    """{input: the shape of one sample, batch 1} of those of `inputs` that the data has an array for; of a folder, none."""
+    if isinstance(spec, Dataset):
+        return {name: array.shape for name, array in spec[0].items() if name in inputs}
+    code = _as_code(str(spec))
+    path = Path(code["file"] if code else spec)
+    found: Any = None
+    alone = False  # one sample, not a batch of them
+    if code and path.is_file():
+        found = _call(path, code["function"] or "data", code["role"] or role)
+        batched = isinstance(found, Mapping) or is_array(found) or is_pair(found)
+        if not batched and isinstance(found, Iterable):
+            found = next(iter(found), None)
+            alone = isinstance(found, Sequence) and np.ndim(as_numpy(found[-1])) == 0
+    elif path.suffix.lower() in {".npz", ".npy"} and path.is_file():
+        found = _load(path, {*inputs, "x"})
+    elif path.suffix.lower() == ".csv" and path.is_file():
+        found = np.empty((1, datafiles.csv_features(path)))
+    if isinstance(found, Mapping):
+        arrays = {name: found[name] for name in inputs if name in found}
+        if not arrays and len(inputs) == 1 and "x" in found:
+            arrays = {inputs[0]: found["x"]}
+    elif is_array(found):
+        arrays = dict.fromkeys(inputs[:1], found)
+    else:
+        arrays = dict(zip(inputs, found, strict=False)) if isinstance(found, Sequence) and len(found) >= len(inputs) else {}
+    shapes = {name: np.shape(as_numpy(array)) for name, array in arrays.items() if is_array(array)}
+    return {name: (1, *shape[not alone :]) for name, shape in shapes.items() if len(shape) > (not alone)}
+
+
 def from_arrays(
     graph: Graph, arrays: Mapping[str, Any], labels: Any = None, *, scale: Scale | None = None, name: str = "data"
 ) -> Dataset:
     """A Dataset of arrays in memory: {input name: [n, ...]} and labels [n]. Raises BadData as `open_data` does."""
-    check_batch(graph)
     dataset = _of_arrays(name, graph, arrays, labels, scale)
     if not len(dataset):
         raise BadData(f"{name} holds no samples")
@@ -144,8 +171,13 @@ def from_arrays(
 # ---------------------------------------------------------------------------------------------------------- sources
 
 
+def _as_code(text: str) -> re.Match[str] | None:
+    """file, function and role of "file.py:function(role)"."""
+    return re.fullmatch(r"(?P<file>.+\.py)(?::(?P<function>\w+)(?:\((?P<role>\w+)\))?)?", text)
+
+
 def _open(text: str, graph: Graph, scale: Scale | None, role: str, wanted: int | None) -> Dataset:
-    code = re.fullmatch(r"(?P<file>.+\.py)(?::(?P<function>\w+)(?:\((?P<role>\w+)\))?)?", text)
+    code = _as_code(text)
     path = Path(code["file"] if code else text)
     if not path.exists():
         raise BadData(f"no data at {path}", FORMS)
