@@ -19,6 +19,7 @@ ISAS = ("plain", "dsp", "mve")
 CORES = frozenset({"cortex-m4", "cortex-m7", "cortex-m33"})  # those with the extension and no vectors, of `target.CORES`
 HELIUM = frozenset({"cortex-m55", "cortex-m85"})  # those with vectors: see `edgekit.mve`
 PIXELS = 4  # a tile of `tile_dsp`
+OFFSETS = 32  # bytes before a tile for weights of 4 bits (see offsets_s4_dsp.c)
 
 
 def isa_of(core: str) -> str:
@@ -96,6 +97,33 @@ def narrow(weights: Array, folded: Array) -> bool:
     low, high = _sums(flat, folded)
     least, most = min(low.min(initial=0), folded.min(initial=0)), max(high.max(initial=0), folded.max(initial=0))
     return bool(least >= -(1 << 23) and most < 1 << 23 and np.all(256 * pairs[:, 1] + pairs[:, 0] >= -(1 << 15)))
+
+
+def packed_s4(graph: Graph, node: Node) -> tuple[str, int] | None:
+    """As `packed` of a convolution or dense layer with weights of 4 bits, whose sums and biases all are below 2**23."""
+    x, w, y = graph[str(node.inputs[0])], graph[str(node.inputs[1])], graph[node.outputs[0]]
+    b = graph.tensor(node.inputs[2]) if len(node.inputs) > 2 else None
+    if w.data is None or w.quant is None or (b is not None and b.data is None) or 0 in (*x.shape, *y.shape):
+        return None
+    if node.op == "FULLY_CONNECTED":
+        centred = w.data.astype(np.int64) - w.quant.zero_point.reshape(-1, 1)
+        if centred.min() < -8 or centred.max() > 7 or not narrow(centred, folded_bias(graph, node, centred)):
+            return None
+        rows = x.elements // w.shape[1]
+        if rows >= PIXELS and w.shape[1] % 4 == 0 and rescale(graph, node, centred).exact:
+            return "dense_rows_dsp_s4", OFFSETS + 2 * PIXELS * w.shape[1]
+        return "dense_dsp_s4", padded(w.shape[1]) if w.shape[1] % 4 else 0
+    if w.shape[3] != x.shape[3]:
+        return None
+    made = rescale(graph, node, w.data.astype(np.int64))
+    if not made.exact or not made.narrow:
+        return None
+    run = padded(w.shape[2] * w.shape[3])
+    tile = OFFSETS + 2 * PIXELS * w.shape[1] * run
+    stride, pad = tuple(attr(node, TABLE[node.op], "stride")), tuple(attr(node, TABLE[node.op], "pad"))
+    if w.shape[1:3] == (1, 1) and stride == (1, 1) and not any(pad) and w.shape[3] % 4 == 0:
+        return "conv_1x1_dsp_s4", tile
+    return "conv_dsp_s4", tile + padded((PIXELS - 1) * stride[1] * w.shape[3] + run)
 
 
 def by_channel(node: Node, w: Array) -> Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edgekit import dsp, mve
-from edgekit.graph import Graph, Node
+from edgekit.graph import Graph, Node, Tensor
 
 LAYERS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 
@@ -25,8 +25,16 @@ def narrow_kernel(graph: Graph, node: Node, kernel: tuple[str, int] | None, isa:
     if node.op == "DEPTHWISE_CONV_2D":
         base = {"dsp": dsp.packed, "mve": mve.laned}[isa](graph, node) if isa != "plain" else None
         name, scratch = base or kernel
-        return four(name), dsp.padded(scratch) + w.elements
-    return four(kernel[0]), kernel[1]
+        return four(name), dsp.padded(scratch) + widened(name, w)
+    return (dsp.packed_s4(graph, node) if isa != "plain" else None) or (four(kernel[0]), kernel[1])
+
+
+def widened(kernel: str, w: Tensor) -> int:
+    """Bytes of a depthwise layer's weights as its int8 kernel wants them."""
+    if kernel != "depthwise_mve_s8":
+        return w.elements
+    taps = w.elements // w.shape[3]
+    return mve.rounded(w.shape[3], mve.LANES) * mve.rounded(taps, 2)
 
 
 def four(kernel: str) -> str:

@@ -52,8 +52,9 @@ def packed_block(site: Site, r: dsp.Rescale, tag: str = "") -> list[str]:
     else:
         records, note = [bias, multiplier, right], "bias, multiplier, right shift of two channels"
     name = site.array(f"records{tag}", np.concatenate(records, axis=1).astype(np.int32), "int32_t", note)
-    tile = ("tile" if r.narrow else "tile_wide") + ("_relu_dsp" if _flat_halves(r) else "_dsp")
-    used = (tile, _sums(r.narrow))
+    form = ("_s4" if site.tensor(1).dtype == "int4" else "") if r.narrow else "_wide"
+    tile = f"tile{form}" + ("_relu_dsp" if _flat_halves(r) else "_dsp")
+    used = (tile, f"sums{form}_dsp")
     site.kernels.update(dict.fromkeys(used))
     functions = [f"{site.prefix}_{kernel}" for kernel in used]
     values = (name, *functions, 2 * len(records), r.zero, r.low, r.high)

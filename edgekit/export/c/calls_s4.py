@@ -7,11 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from edgekit import dsp
 from edgekit.export.c import calls_dsp, calls_mve, calls_s8
 from edgekit.export.c.calls_move import window_rows
 from edgekit.export.c.calls_s8 import constant_weights, weighted
 from edgekit.export.c.site import Site
 from edgekit.graph import Array
+from edgekit.kernel_choice_s4 import widened
 from edgekit.ops.requant import conv_requant, dense_requant, int8_quant, zero_of
 
 DEPTHWISE = calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS
@@ -68,11 +70,53 @@ def depthwise(site: Site) -> list[str]:
     centred(site)
     view = site.step.scratch
     assert view is not None
-    room = view.nbytes - site.tensor(1).elements
     step = replace(site.step, kernel=site.step.kernel.removesuffix("_s4") + "_s8")
+    room = view.nbytes - widened(step.kernel, site.tensor(1))
     own = replace(site, step=step, widened=f"{site.scratch} + {room}", before=[])
     lines = DEPTHWISE[step.kernel](own)
     return [*own.before, *lines]
+
+
+def in_words(w: Array) -> Array:
+    """w[O, depth] of -8..7 (depth a multiple of 4) as int32[O / 2, depth / 4].
+
+    Of a word, the lower half belongs to inputs 0 and 1 of four, the other to 2 and 3; of a half, each byte to a channel; of a
+    byte, the lower four bits to the first input. All are 8 more than they are; an odd last channel gets 8 beside it.
+    """
+    rows = np.concatenate([w, np.zeros((len(w) % 2, w.shape[1]), w.dtype)]).astype(np.int64) + 8
+    first, second = rows.reshape(len(rows) // 2, 2, -1, 4).transpose(1, 0, 2, 3)
+    pairs = first | second << 8
+    words = pairs[..., 0] | pairs[..., 1] << 4 | pairs[..., 2] << 16 | pairs[..., 3] << 20
+    return words.astype(np.uint32).view(np.int32)
+
+
+def conv_dsp(site: Site) -> list[str]:
+    w = constant_weights(site)
+    r = dsp.rescale(site.graph, site.node, w.astype(np.int64))
+    rows = calls_dsp.filled(r.weights.reshape(len(w), w.shape[1], -1)).reshape(len(w), -1)
+    weights = site.array("weights", in_words(rows), "int32_t", site.tensor(1).name)
+    return calls_dsp.convolved(site, calls_dsp.packed_block(site, r), weights)
+
+
+def dense_dsp(site: Site) -> list[str]:
+    w = centred(site)
+    lines = weighted(site, w, dense_requant(site.node, site.tensor(0), site.tensor(1), site.out))
+    weights = site.array("weights", in_words(calls_dsp.filled(w)), "int32_t", site.tensor(1).name)
+    rows = site.tensor(0).elements // w.shape[1]
+    scratch = site.scratch if site.step.scratch is not None else "0"
+    site.kernels["sums_s4_dsp"] = None
+    sizes = (rows, w.shape[1], weights, w.shape[0], "&q", f"{site.prefix}_sums_s4_dsp")
+    return [*lines, site.call("dense_dsp_s4", site.x(), *sizes, scratch, site.y())]
+
+
+def dense_rows_dsp(site: Site) -> list[str]:
+    """A dense layer of many rows: a 1x1 convolution whose pixels they are."""
+    r = dsp.rescale(site.graph, site.node, centred(site))
+    lines = calls_dsp.packed_block(site, r)
+    weights = site.array("weights", in_words(r.weights), "int32_t", site.tensor(1).name)
+    count, depth = r.weights.shape
+    sizes = (site.tensor(0).elements // depth, depth, weights, count)
+    return [*lines, site.call("conv_1x1_dsp_s4", site.x(), *sizes, "&q", site.scratch, site.y())]
 
 
 CALLS: dict[str, Callable[[Site], list[str]]] = {
@@ -84,4 +128,8 @@ CALLS: dict[str, Callable[[Site], list[str]]] = {
     "depthwise_dsp_s4": depthwise,
     "depthwise_mve_s4": depthwise,
     "conv_mve_s4": depthwise,
+    "conv_dsp_s4": conv_dsp,
+    "conv_1x1_dsp_s4": conv_dsp,
+    "dense_dsp_s4": dense_dsp,
+    "dense_rows_dsp_s4": dense_rows_dsp,
 }

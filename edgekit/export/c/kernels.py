@@ -131,7 +131,9 @@ def kernel_text(kernel: str, fills: Mapping[str, str]) -> tuple[str, tuple[str, 
     """(C text, kernels it needs). `fills` holds what the whole model decides, e.g. {"SCALE": "scale_right"}."""
     stem, own = _origin(kernel)
     words = {**fills, **own}
-    text = re.sub(r"@([A-Z]+)", lambda m: words[m.group(1)], _file(stem))
+    text = _file(stem)
+    while "@" in text:  # what is filled in may have words of its own
+        text = re.sub(r"@([A-Z]+)", lambda m: words[m.group(1)], text)
     head, _, rest = text.partition("\n")
     match = re.fullmatch(r"/\* needs:(.*)\*/", head)
     return (rest, tuple(match.group(1).split())) if match else (text, ())

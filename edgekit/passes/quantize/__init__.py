@@ -118,12 +118,13 @@ def quantize_with_report(
 
 
 def named(graph: Graph, names: Sequence[str]) -> list[str]:
-    """First outputs of the nodes of these names: their source ("Gemm '/a/Gemm'", or /a/Gemm alone), or a value they make.
+    """First outputs of the nodes of these names: their operator (all of them), their source ("Gemm '/a/Gemm'", or /a/Gemm alone),
+    or a value they make.
 
     Raises BadConfig for one unknown.
     """
     found = {
-        name: [n.outputs[0] for n in graph.nodes if name == n.source or n.source.endswith(f" '{name}'") or name in n.outputs]
+        name: [n.outputs[0] for n in graph.nodes if name in (n.op, n.source, *n.outputs) or n.source.endswith(f" '{name}'")]
         for name in names
     }
     unknown = [name for name, outputs in found.items() if not outputs]

@@ -1,20 +1,20 @@
-/* needs: simd lanes_dsp pixels_dsp row_dsp limit_s8 bytes_dsp */
+/* needs: simd lanes_dsp pixels_@P row_@P limit_s8 bytes_dsp */
 /* 1x1 convolution of `pixels` pixels, depth a multiple of 4. scratch: a tile; y may be x when channels <= depth. */
-EK_SMALL static void ek_conv_1x1_dsp_s8(const int8_t *x, int32_t pixels, int32_t depth, const int32_t *w, int32_t channels,
+EK_SMALL static void ek_conv_1x1_dsp_@S(const int8_t *x, int32_t pixels, int32_t depth, const int32_t *w, int32_t channels,
                                const ek_packed *q, int8_t *scratch, int8_t *y)
 {
-    uint32_t *tile = (uint32_t *)(void *)scratch;
+    uint32_t *tile = (uint32_t *)(void *)scratch@ROOM;
     int8_t *out = y;
     int32_t left = pixels;
     for (; left >= 4; left -= 4) {
         ek_lanes_dsp(x, depth, depth / 4, tile);
-        ek_pixels_dsp(tile, depth / 4, w, q, channels, out);
+        ek_pixels_@P(tile, depth / 4, w, q, channels, out);
         x += 4 * depth;
         out += 4 * channels;
     }
     for (; left > 0; --left) {
         ek_bytes_dsp(x, depth, scratch);
-        ek_row_dsp(scratch, depth / 4, w, q, channels, out);
+        ek_row_@P(scratch, depth / 4, w, q, channels, out);
         x += depth;
         out += channels;
     }

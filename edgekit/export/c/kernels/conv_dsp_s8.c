@@ -1,15 +1,15 @@
-/* needs: simd span_dsp lanes_dsp pixels_dsp row_dsp limit_s8 load4 even odd */
+/* needs: simd span_dsp lanes_dsp pixels_@P row_@P limit_s8 load4 even odd */
 /* Convolution, four pixels at a time. The depth of a kernel's row is filled up to whole words (its weights there are 0).
    scratch: a tile, then a strip: one row of the windows of four pixels, or one patch. */
-EK_ALONE static void ek_conv_dsp_s8(const int8_t *x, const ek_window *s, int8_t zero, const int32_t *w, const ek_packed *q,
+EK_ALONE static void ek_conv_dsp_@S(const int8_t *x, const ek_window *s, int8_t zero, const int32_t *w, const ek_packed *q,
                            int8_t *scratch, int8_t *y)
 {
     const int32_t step = s->stride_w * s->in_c;
     const int32_t words = (s->kernel_w * s->in_c + 3) / 4, all = words * s->kernel_h;
     const int32_t pixels = s->out_h * s->out_w;
     const int32_t image = s->in_h * s->in_w * s->in_c;
-    uint32_t *tile = (uint32_t *)(void *)scratch;
-    int8_t *strip = scratch + 32 * all, *out = y;
+    uint32_t *tile = (uint32_t *)(void *)scratch@ROOM;
+    int8_t *strip = scratch + 32 * all@MORE, *out = y;
     for (int32_t n = 0; n < s->batch; ++n) {
         int32_t row = -s->pad_top, column = 0;
         for (int32_t p = 0; p < pixels;) {
@@ -49,10 +49,10 @@ EK_ALONE static void ek_conv_dsp_s8(const int8_t *x, const ek_window *s, int8_t 
                 }
             }
             if (four) {
-                ek_pixels_dsp(tile, all, w, q, s->out_c, out);
+                ek_pixels_@P(tile, all, w, q, s->out_c, out);
                 out += 4 * s->out_c;
             } else {
-                ek_row_dsp(scratch, all, w, q, s->out_c, out);
+                ek_row_@P(scratch@MORE, all, w, q, s->out_c, out);
                 out += s->out_c;
             }
         }

@@ -1,6 +1,6 @@
-/* needs: simd quantized packed finish_s8 */
+/* needs: simd quantized packed finish_s8@NEEDS */
 /* y[rows][channels] = x[rows][depth] times w. scratch: a row, when depth is not a multiple of 4. */
-EK_ALONE static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t depth, const int32_t *w, int32_t channels,
+EK_ALONE static void ek_dense_dsp_@S(const int8_t *x, int32_t rows, int32_t depth, const int32_t *w, int32_t channels,
                             const ek_quantized *q, void (*sums)(ek_sums *), int8_t *scratch, int8_t *y)
 {
     const int32_t words = (depth + 3) / 4, e = q->each;
@@ -15,13 +15,13 @@ EK_ALONE static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t dept
         }
         const int32_t *m = q->multiplier;
         const int8_t *r = q->shift;
-        t.w23 = w;
+        t.w23 = w;@LESS
         for (int32_t o = 0; o < channels; o += 4) {
             const int32_t count = channels - o < 4 ? channels - o : 4;
             t.w01 = t.w23;
-            t.w23 += count > 2 ? 2 * words : 0;
+            t.w23 += count > 2 ? @TWO : 0;
             for (int32_t i = 0; i < count; ++i) {
-                t.sum[i] = q->bias[o + i];
+                t.sum[i] = q->bias[o + i]@MINUS;
             }
             sums(&t);
             for (int32_t i = 0; i < count; ++i) {
@@ -29,7 +29,7 @@ EK_ALONE static void ek_dense_dsp_s8(const int8_t *x, int32_t rows, int32_t dept
                 m += e;
                 r += e;
             }
-            t.w23 += 2 * words;
+            t.w23 += @TWO;
         }
         x += depth;
     }

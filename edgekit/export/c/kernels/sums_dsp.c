@@ -21,11 +21,11 @@ EK_ALONE static void ek_@S(ek_sums *t)
         "1:\n\t"
         ".rept 4\n\t"
         "ldr r8, [r0], #4\n\t"
-        "ldrd r10, r11, [r1], #8\n\t"
+        @FIRST
         "sxtb16 r9, r8, ror #8\n\t"
         "sxtb16 r8, r8\n\t"
         @TWO
-        "ldrd r10, r11, [r2], #8\n\t"
+        @SECOND
         @FOUR
         ".endr\n\t"
         "cmp r0, r3\n\t"
@@ -45,12 +45,7 @@ EK_ALONE static void ek_@S(ek_sums *t)
     }
     for (int32_t k = 0; k < t->words; ++k) {
         const uint32_t four = ek_load4(t->x + 4 * k);
-        const int32_t *w[2] = {t->w01 + 2 * k, t->w23 + 2 * k};
-        for (int32_t o = 0; o < 4; ++o) {
-            const uint32_t w0 = (uint32_t)w[o / 2][0], w1 = (uint32_t)w[o / 2][1];
-            sum[o] = ek_smlad(ek_even(four), o % 2 == 0 ? ek_even(w0) : @WIDE ? ek_odd(w0) : w0, sum[o]);
-            sum[o] = ek_smlad(ek_odd(four), o % 2 == 0 ? ek_even(w1) : @WIDE ? ek_odd(w1) : w1, sum[o]);
-        }
+        @MODEL
     }
     for (int32_t o = 0; o < 4; ++o) {
         t->sum[o] = @WIDE || o % 2 == 0 ? (int32_t)sum[o] : (int32_t)(sum[o] - sum[o - 1]) >> 8;

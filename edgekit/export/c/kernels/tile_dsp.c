@@ -20,35 +20,11 @@ EK_ALONE static void ek_@S(const ek_tile *t)
         "ldrd r4, r5, [r3]\n\t"
         "ldr r0, [sp]\n\t"
         @START
-        "ldr r12, [r1], #4\n\t"
-        "ldrd r2, r3, [r0, #8]\n\t"
-        @BOTH
-        "smlad r8, r2, @FIRST, r4\n\t"
-        "smlad r9, r2, @SECOND, r5\n\t"
-        "smlad r10, r3, @FIRST, r4\n\t"
-        "smlad r11, r3, @SECOND, r5\n\t"
-        "ldrd r2, r3, [r0], #16\n\t"
-        "smlad r6, r3, @FIRST, r4\n\t"
-        "smlad r7, r3, @SECOND, r5\n\t"
-        "smlad r4, r2, @FIRST, r4\n\t"
-        "smlad r5, r2, @SECOND, r5\n\t"
+        @HEAD
         "ldr pc, [sp, #24]\n\t"
         ".balign 4\n"
         "2:\n\t"
-        ".rept 8\n\t"
-        "ldr r12, [r1], #4\n\t"
-        "ldrd r2, r3, [r0], #8\n\t"
-        @BOTH
-        "smlad r4, r2, @FIRST, r4\n\t"
-        "smlad r5, r2, @SECOND, r5\n\t"
-        "smlad r6, r3, @FIRST, r6\n\t"
-        "smlad r7, r3, @SECOND, r7\n\t"
-        "ldrd r2, r3, [r0], #8\n\t"
-        "smlad r8, r2, @FIRST, r8\n\t"
-        "smlad r9, r2, @SECOND, r9\n\t"
-        "smlad r10, r3, @FIRST, r10\n\t"
-        "smlad r11, r3, @SECOND, r11\n\t"
-        ".endr\n\t"
+        @ROUNDS
         "ldr r2, [sp, #4]\n\t"
         "cmp r0, r2\n\t"
         "bne 2b\n\t"
@@ -95,13 +71,7 @@ EK_ALONE static void ek_@S(const ek_tile *t)
     for (const int32_t *record = t->record; record != t->record_end; record += @RECORD) {
         const uint32_t first = (uint32_t)ek_bias_packed(record, 0, @RECORD), second = (uint32_t)record[1] + (@WIDE ? 0 : first);
         uint32_t sum[4][2] = {{first, second}, {first, second}, {first, second}, {first, second}};
-        for (const uint32_t *x = t->x; x != t->x_end; x += 4) {
-            const uint32_t pair = (uint32_t)*w++;
-            for (int32_t p = 0; p < 4; ++p) {
-                sum[p][0] = ek_smlad(x[p], ek_even(pair), sum[p][0]);
-                sum[p][1] = ek_smlad(x[p], @WIDE ? ek_odd(pair) : pair, sum[p][1]);
-            }
-        }
+        @MODEL
         for (int32_t p = 0; p < 4; ++p) {
             const int32_t apart = @WIDE ? (int32_t)sum[p][1] : (int32_t)(sum[p][1] - sum[p][0]) >> 8;
             y[p * t->stride] = ek_finish_packed((int32_t)sum[p][0], record, 0, @RECORD, t->zero_point);
