@@ -7,16 +7,18 @@ A graph that arrives without batch norm (folded) gets a factor for each output c
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from edgekit.errors import BadConfig, BadModel, MissingTool, Unsupported
+from edgekit.errors import BadConfig, BadModel, EdgekitError, MissingTool, Unsupported
 from edgekit.graph import Array, Graph, Node
 from edgekit.ops import TABLE
 from edgekit.passes.rebatch import rebatch
+from edgekit.states import expose
 
 try:
     import torch
@@ -38,6 +40,8 @@ LEARNED: dict[str, tuple[int, ...]] = {
 # A constant with values beyond this is a mask, not something learned.
 MASK = 1e3
 CACHED = 4  # batch sizes a module keeps the graph of
+LENGTHS = "/lengths"  # beside the feeds of a graph with states: steps of each sequence, int64 [n]
+STEPS_BACK = 256  # through which gradients go at most: longer sequences are learned from their end (truncated)
 
 
 def learned(graph: Graph) -> dict[str, Node]:
@@ -68,6 +72,11 @@ class GraphModule(torch.nn.Module):
 
     momentum: of the running statistics in training mode. masks: {name of a learned constant: 0/1 tensor of its shape}; what is
     masked stays zero.
+
+    A graph with states is unrolled: feeds have time in front, LENGTHS beside them says how many steps each sequence has
+    (without: all), and what is given is every sequence's last step. Gradients go through `back` steps before the end at most
+    (Werbos 1990, Backpropagation Through Time). Where the batch cannot be followed through the states (a cache without a batch
+    axis), sequences run one by one.
     """
 
     def __init__(self, graph: Graph, scales: bool | None = None) -> None:
@@ -75,13 +84,12 @@ class GraphModule(torch.nn.Module):
         super().__init__()
         if graph.is_quantized:
             raise BadModel(f"'{graph.name}' is quantized already", "train the float model it was made from")
-        if graph.states:
-            names = [(f"state '{s.input}'", "is carried from run to run", "give the whole sequence") for s in graph.states]
-            raise Unsupported("training", names)
         self.graph = graph
         self.learned = learned(graph)
         self.momentum = 0.1
         self.masks: dict[str, torch.Tensor] = {}
+        self.back = STEPS_BACK
+        self._averaged: dict[str, int] | None = None
         self._sized: dict[int, Graph] = {}
         self._refuse_unknown()
         kept = set(statistics(graph))
@@ -148,8 +156,13 @@ class GraphModule(torch.nn.Module):
         between inputs, Unsupported for a graph that mixes samples.
         """
         given = dict(feeds) if isinstance(feeds, Mapping) else dict(zip(self.graph.inputs, (feeds, *more), strict=True))
+        if self.graph.states:
+            return unrolled(self, given, keep)
         own = all(tuple(given[name].shape) == self.graph[name].shape for name in self.graph.inputs)
-        graph = self.graph if own else self.sized(self._batch_of(given))
+        return self.once(self.graph if own else self.sized(self._batch_of(given)), given, keep)
+
+    def once(self, graph: Graph, given: Mapping[str, torch.Tensor], keep: Iterable[str] = ()) -> dict[str, torch.Tensor]:
+        """One run of `graph`, which is the module's for some batch size, states and all given."""
         values: dict[str, torch.Tensor] = dict(given)
         for node, original in zip(graph.nodes, self.graph.nodes, strict=True):
             inputs = [
@@ -161,12 +174,21 @@ class GraphModule(torch.nn.Module):
         return {name: values[name] if name in values else self.constant(name) for name in wanted}
 
     def sized(self, batch: int) -> Graph:
-        """The graph for `batch` samples, same names."""
+        """The graph for `batch` samples, same names; states are inputs and outputs. Raises Unsupported."""
         if batch not in self._sized:
             while len(self._sized) > CACHED:
                 self._sized.pop(next(iter(self._sized)))
-            self._sized[batch] = rebatch(self.graph, batch)
+            self._sized[batch] = rebatch(expose(self.graph), batch)
         return self._sized[batch]
+
+    @contextmanager
+    def averaging(self) -> Iterator[None]:
+        """Statistics of BATCH_NORM become the mean of those of all runs in here, each counting as much."""
+        self._averaged = {}
+        try:
+            yield
+        finally:
+            self._averaged = None
 
     def _batch_of(self, given: Mapping[str, torch.Tensor]) -> int:
         sizes = {name: given[name].shape[batch_axis(self.graph, name)] for name in self.graph.inputs}
@@ -201,9 +223,64 @@ class GraphModule(torch.nn.Module):
         x, gamma, beta, mean, var = inputs
         assert x is not None
         rows = x.reshape(-1, x.shape[-1])
-        training = self.training and rows.shape[0] > 1
-        y = F.batch_norm(rows, mean, var, gamma, beta, training, self.momentum, float(node.attrs.get("epsilon", 1e-5)))
+        training, momentum = self.training and rows.shape[0] > 1, self.momentum
+        if self._averaged is not None:
+            count = self._averaged[node.outputs[0]] = self._averaged.get(node.outputs[0], 0) + 1
+            momentum = 1.0 / count
+        y = F.batch_norm(rows, mean, var, gamma, beta, training, momentum, float(node.attrs.get("epsilon", 1e-5)))
         return y.reshape(x.shape)
+
+
+def unrolled(module: GraphModule, given: Mapping[str, torch.Tensor], keep: Iterable[str]) -> dict[str, torch.Tensor]:
+    """`forward` of a graph with states."""
+    graph, keep = module.graph, tuple(keep)
+    feeds = {name: given[name] for name in graph.inputs}
+    first = graph.inputs[0]
+    lengths = given.get(LENGTHS)
+    if lengths is None:
+        count = feeds[first].shape[1 + batch_axis(graph, first)] // graph[first].shape[batch_axis(graph, first)]
+        lengths = torch.full((count,), feeds[first].shape[0])
+    steps = lengths.tolist()
+    try:
+        together: Graph | None = module.sized(len(steps))
+    except EdgekitError:
+        together = None
+    if together is not None and all(together[s.input].shape == together[s.output].shape for s in graph.states):
+        return _walked(module, together, feeds, steps, keep)
+    parts = []
+    for place, count in enumerate(steps):
+        own = {n: v.narrow(1 + batch_axis(graph, n), place, 1) for n, v in feeds.items()}
+        parts.append(_walked(module, expose(graph), own, [count], keep))
+    return {name: torch.cat([part[name] for part in parts], _first_axis(graph, name)) for name in parts[0]}
+
+
+def _walked(
+    module: GraphModule, graph: Graph, feeds: Mapping[str, torch.Tensor], steps: list[int], keep: tuple[str, ...]
+) -> dict[str, torch.Tensor]:
+    """Step after step from the first states; a sequence that has ended keeps what it gave last."""
+    most, states, found = max(steps), module.graph.states, dict[str, torch.Tensor]()
+    held = {s.input: torch.from_numpy(np.array(s.init)).to(module.device).expand(graph[s.input].shape) for s in states}
+    for step in range(most):
+        live = torch.tensor([count > step for count in steps], device=module.device)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and step >= most - module.back):
+            made = module.once(graph, {n: v[step] for n, v in feeds.items()} | held, (*keep, *(s.output for s in states)))
+            if not bool(live.all()):
+                before = found | {s.output: held[s.input] for s in states}
+                made = {n: _chosen(live, v, before[n], _first_axis(module.graph, n)) for n, v in made.items()}
+        found, held = made, {s.input: made[s.output] for s in states}
+    return {name: found[name] for name in dict.fromkeys((*module.graph.outputs, *keep))}
+
+
+def _chosen(live: torch.Tensor, now: torch.Tensor, before: torch.Tensor, axis: int) -> torch.Tensor:
+    """Rows of the samples that still run from `now`, the others' from `before`."""
+    rows = live.repeat_interleave(now.shape[axis] // len(live))
+    return torch.where(rows.reshape([-1 if i == axis else 1 for i in range(now.dim())]), now, before)
+
+
+def _first_axis(graph: Graph, name: str) -> int:
+    """The axis of a value along which samples lie."""
+    perm = graph.contract.output(name).perm if name in graph.outputs else None
+    return 0 if perm is None else perm.index(0)
 
 
 def _output_axis(node: Node, name: str) -> int | None:

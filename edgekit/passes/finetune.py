@@ -21,17 +21,16 @@ import torch
 from torch.nn import functional as F
 
 from edgekit.augment import Augment
-from edgekit.boundary import to_feeds
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadData
 from edgekit.graph import Array, Graph
 from edgekit.passes.finetune_augment import Blend, augmented, check_augment, for_teacher
+from edgekit.passes.finetune_feeder import Feeder
 from edgekit.passes.finetune_tasks import Judge
 from edgekit.tasks import IGNORED, Task, targets_of, task_of
-from edgekit.trainable import GraphModule, batch_axis, logits_of
+from edgekit.trainable import GraphModule, logits_of
 
 Values = Mapping[str, torch.Tensor]
-HELD = 1 << 30  # bytes of data that are kept in memory; more is read again each epoch
 WARM_UP = 0.1  # of the steps, in which the rate rises
 FLOOR = 0.02  # of the rate, at the end of the cosine
 CLIP = 5.0  # largest norm of the gradient
@@ -153,47 +152,6 @@ def _logarithms(y: torch.Tensor) -> torch.Tensor:
     return torch.log(y.clamp(min=1e-7)) if chances else y
 
 
-class Feeder:
-    """Batches of a data set as tensors in the graph's layout; kept in memory where they fit.
-
-    Inputs are matched by name, or by order when the data was opened for a graph with other names.
-    """
-
-    def __init__(self, graph: Graph, dataset: Dataset, device: torch.device) -> None:
-        self.graph, self.dataset, self.device = graph, dataset, device
-        self._held: dict[str, torch.Tensor] | None = None
-        size = sum(graph[name].nbytes for name in graph.inputs) * len(dataset)
-        if size <= HELD:
-            self._held = self._read(range(len(dataset)))
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def _read(self, places: Sequence[int]) -> dict[str, torch.Tensor]:
-        rows: dict[str, list[Array]] = {name: [] for name in self.graph.inputs}
-        for place in places:
-            sample = self.dataset[place]
-            if set(sample) != set(self.graph.inputs):
-                sample = dict(zip(self.graph.inputs, sample.values(), strict=True))
-            for name, array in to_feeds(self.graph, sample).items():
-                rows[name].append(array)
-        return {name: torch.from_numpy(np.concatenate(arrays, batch_axis(self.graph, name))) for name, arrays in rows.items()}
-
-    def batch(self, places: Array) -> dict[str, torch.Tensor]:
-        if self._held is None:
-            found = self._read([int(p) for p in places])
-        else:
-            index = torch.from_numpy(np.ascontiguousarray(places, np.int64))
-            found = {n: v.index_select(batch_axis(self.graph, n), index) for n, v in self._held.items()}
-        return {name: value.to(self.device) for name, value in found.items()}
-
-    def batches(self, size: int) -> Iterator[tuple[Array, dict[str, torch.Tensor]]]:
-        """(positions, feeds) in order."""
-        for start in range(0, len(self), size):
-            places = np.arange(start, min(start + size, len(self)))
-            yield places, self.batch(places)
-
-
 @contextmanager
 def repeatable(seed: int) -> Iterator[None]:
     """PyTorch with fixed random numbers and deterministic kernels; what was set before is set again afterwards."""
@@ -239,16 +197,14 @@ def recalibrate(module: GraphModule, dataset: Dataset, batch: int = 64, most: in
     """Set the statistics of BATCH_NORM to the data's: the mean over up to `most` batches. In place."""
     if not any(node.op == "BATCH_NORM" for node in module.graph.nodes):
         return
-    was, momentum = module.training, module.momentum
+    was = module.training
     module.train()
     feeder = Feeder(module.graph, dataset, module.device)
-    with torch.no_grad():
+    with torch.no_grad(), module.averaging():
         for count, (places, feeds) in enumerate(feeder.batches(batch)):
             if count == most or (count and len(places) < batch):
                 break
-            module.momentum = 1.0 / (count + 1)
             module(feeds)
-    module.momentum = momentum
     module.train(was)
 
 
@@ -288,6 +244,9 @@ def train(
             losses = [*losses, teacher_loss(module.graph, teacher.graph)]
     if early_stop is not None and dataset.held_out is None:
         raise BadConfig("stopping early needs samples that are held out", "--split 20%")
+    if module.graph.states and (augment or (task in {"reconstruction", "language"} and dataset.labels is None)):
+        what = "--augment does not change sequences" if augment else f"{task} of sequences needs labels of their last steps"
+        raise BadConfig(f"'{module.graph.name}' carries states: {what}", "labels y, one a sequence; no --augment")
     if augment:
         check_augment(module.graph, augment, task)
     run = _Run(module, dataset, task, tuple(losses), teacher, epochs, lr, batch, seed, decay, early_stop, augment or None)

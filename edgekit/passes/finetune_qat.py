@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from edgekit import evaluate, metrics, states
-from edgekit.boundary import to_feeds
+from edgekit import evaluate, metrics
 from edgekit.data import Dataset
 from edgekit.graph import Array, Graph
 from edgekit.passes.finetune import Progress, Training, train
+from edgekit.passes.finetune_feeder import fed
 from edgekit.passes.finetune_rounded import RoundedModule
 from edgekit.passes.quantize.choose import Choice
 from edgekit.trainable import to_graph, to_module
@@ -82,11 +82,11 @@ class Qat:
             if len(real) == AGREED:
                 break
             with torch.no_grad():
-                feeds = {n: torch.from_numpy(v) for n, v in to_feeds(self.module.graph, sample).items()}
+                feeds = {n: torch.from_numpy(v) for n, v in fed(self.module.graph, sample).items()}
                 real.append(self.module(feeds)[self.module.graph.outputs[0]].numpy())
             exact.append(_in_graph_layout(self.module.graph, answer[first]))
         self.module.exact = None
-        if not real or real[0].size != real[0].shape[-1] or states.start(integer):
+        if not real or real[0].size != real[0].shape[-1]:
             return self.report
         return replace(self.report, agreement=metrics.argmax_agreement(real, exact), samples=len(real))
 

@@ -62,6 +62,7 @@ class RoundedModule(GraphModule):
         super().__init__(graph, scales=False)
         self.choice = choice
         self.exact: bool | None = None
+        self._given = {*graph.inputs, *(s.input for s in graph.states)}
         self._nodes = {node.outputs[0]: node for node in graph.nodes}
         self._versions: tuple[int, ...] = ()
         self._made: Graph | None = None
@@ -83,13 +84,11 @@ class RoundedModule(GraphModule):
             self._makers, self._versions = self._made.producers(), versions
         return self._made
 
-    def forward(
-        self, feeds: Mapping[str, torch.Tensor] | torch.Tensor, *more: torch.Tensor, keep: Iterable[str] = ()
-    ) -> dict[str, torch.Tensor]:
+    def once(self, graph: Graph, given: Mapping[str, torch.Tensor], keep: Iterable[str] = ()) -> dict[str, torch.Tensor]:
         """As GraphModule's; values are real numbers that the integers stand for."""
         made = self.integer()
         self._held = {}
-        found = super().forward(feeds, *more, keep=keep)
+        found = super().once(graph, given, keep)
         for name in self.graph.outputs:  # those that are made of real numbers, and given as integers
             maker = self._makers.get(name)
             if maker is not None and maker.op == "QUANTIZE" and made[name].quant is not None:
@@ -105,7 +104,7 @@ class RoundedModule(GraphModule):
         if node.outputs[0] in self.choice.islands or target is None or target.op != node.op or not _counts(made, target):
             for i, name in enumerate(names):  # real numbers: only what comes in as integers is rounded
                 value = inputs[i]
-                if name in self.graph.inputs and name is not None and value is not None and made[name].quant is not None:
+                if name in self._given and name is not None and value is not None and made[name].quant is not None:
                     inputs[i] = self._read(name, value)[0]
             soft_outputs = super()._run(graph, node, inputs)
             if not exact:

@@ -8,7 +8,8 @@ import torch
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig
 from edgekit.graph import Array, Graph
-from edgekit.passes.finetune import Feeder, repeatable
+from edgekit.passes.finetune import repeatable
+from edgekit.passes.finetune_feeder import Feeder
 from edgekit.passes.finetune_tasks import Judge
 from edgekit.tasks import Task, targets_of, task_of
 from edgekit.trainable import learned, to_module

@@ -61,10 +61,12 @@ class Coupling:
         self._parent = list(range(self._count))
         self._frozen: set[int] = set()
         self._products: list[tuple[Array, list[Array]]] = []
-        edge = [*graph.inputs, *graph.outputs, *(n for s in graph.states for n in (s.input, s.output))]
-        for name in edge:
+        for name in (*graph.inputs, *graph.outputs):
             for axis in range(len(graph[name].shape)):
                 self.freeze(self.at(name, axis))
+        for state in graph.states:  # what is carried out of a run is carried into the next
+            for axis in range(len(graph[state.input].shape)):
+                self.join(self.at(state.input, axis), self.at(state.output, axis))
         for node in graph.nodes:
             self._couple(node)
 

@@ -52,7 +52,7 @@ def without(graph: Graph, units: Iterable[Unit]) -> Graph:
         graph.outputs,
         nodes,
         tensors,
-        states=graph.states,
+        states=[replace(s, init=_left(s.init, s.input, kept)) for s in graph.states],
         contract=graph.contract,
         history=graph.history,
     )
@@ -62,9 +62,16 @@ def _shorter(tensor: Tensor, kept: Kept) -> Tensor:
     stays = [kept.get((tensor.name, axis)) for axis in range(len(tensor.shape))]
     if all(indices is None for indices in stays):
         return tensor
-    full = [np.arange(n) if indices is None else indices for n, indices in zip(tensor.shape, stays, strict=True)]
-    data = None if tensor.data is None else np.ascontiguousarray(tensor.data[np.ix_(*full)])
-    return replace(tensor, shape=tuple(int(indices.size) for indices in full), data=data)
+    shape = tuple(n if indices is None else int(indices.size) for n, indices in zip(tensor.shape, stays, strict=True))
+    return replace(tensor, shape=shape, data=None if tensor.data is None else _left(tensor.data, tensor.name, kept))
+
+
+def _left(data: Array, name: str, kept: Kept) -> Array:
+    """What is left of the values of a tensor."""
+    for axis in range(data.ndim):
+        if (name, axis) in kept:
+            data = np.take(data, kept[name, axis], axis)
+    return np.ascontiguousarray(data).reshape(data.shape)
 
 
 def cost(graph: Graph, shapes: Mapping[str, Shape]) -> tuple[int, int]:
