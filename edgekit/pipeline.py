@@ -64,7 +64,8 @@ def model_file(model: str | Path) -> Path:
 
 def prepare(graph: Graph, engine: str, layout: Layout | None = None, *, whole: bool = False) -> Graph:
     """What `engine` ("onnx", "tflite", "tflm", "c") gets: simplified, its edge in `layout` (default: "source" for ONNX,
-    "nhwc" else), only operators the engine has. Integer outputs do not change. Raises Unsupported.
+    "nhwc" else), only operators the engine has. Integer outputs do not change (but see
+    `legalize.re_rounded`). Raises Unsupported.
 
     whole: see `legalize`.
     """

@@ -199,8 +199,8 @@ def quantize(
 def _loops(graph: Graph) -> tuple[str, ...]:
     """What to know of recurrent layers that TFLite runs as loops."""
     ops = sorted({node.op for node in graph.nodes if node.attrs.get("loop") and graph[node.outputs[0]].quant is not None})
-    engines = "TFLite and TFLite-Micro; for C quantize to .onnx, or export the float model with --data"
-    return (f"{', '.join(ops)}: a loop of TFLite operators, for {engines}",) if ops else ()
+    words = "a loop of TFLite operators; C and ONNX made from this file round it their own way"
+    return (f"{', '.join(ops)}: {words}",) if ops else ()
 
 
 def write_model(graph: Graph, engine: str) -> bytes:

@@ -22,6 +22,8 @@ from edgekit.graph import Array, Graph, Node, Quant, Tensor
 from edgekit.load.tflite import load_tflite
 from edgekit.ops.recurrent_step import Step, step
 from edgekit.passes.legalize import legalize
+from edgekit.passes.quantize import quantize
+from tests.export.c.test_kernels import compare
 from tests.ops.recurrent_nets import float_net, int8_net
 
 CELLS: list[tuple[str, dict[str, Any]]] = [
@@ -153,8 +155,24 @@ def test_tflm_links_what_is_in_the_loop() -> None:
     assert "AddDynamicUpdateSlice" not in export_tflm(ends, "net")["net_ops.h"].decode()
 
 
-def test_engines_with_the_sequence_operator_refuse_the_loop_s_integers() -> None:
-    graph = looped(int8_net("GRU", np.random.default_rng(1), False))
-    for engine in ("c", "onnx"):
-        with pytest.raises(Unsupported, match="loop"):
-            legalize(graph, engine)
+@CELL
+def test_a_file_s_loop_becomes_the_sequence_operator_in_c(op: str, attrs: dict[str, Any]) -> None:
+    """Calibrated, as TFLite, read back, as C: a few steps from the file, and what C would have had from the start but for the
+    rounding of biases."""
+    rng = np.random.default_rng(4)
+    graph = float_net(op, rng, False, **attrs)
+    data = [feeds(graph, rng) for _ in range(24)]
+    integer = quantize(legalize(graph, "tflm", whole=True), data)
+    file = load_tflite(export_tflite(legalize(integer, "tflm")))
+    made = legalize(file, "c")
+    nodes = [n for n in made.nodes if n.op == op]
+    assert len(nodes) == 1
+    assert not nodes[0].attrs["loop"]
+    assert any("loop" in note for note in made.history) == bool(file.nodes[0].attrs.get("loop"))
+    sample = feeds(file, rng)
+    ours, theirs, plain = (reference.run(g, f) for g, f in ((made, sample), (file, sample), (integer, sample)))
+    near = [np.abs(ours[n].astype(int) - theirs[n]).max() for n in ours if file[n].dtype == "int8"]
+    assert max(near) <= 3, near
+    same = [np.abs(ours[n].astype(int) - plain[n]).max() for n in ours if file[n].dtype == "int8"]
+    assert max(same) <= 1, same
+    compare(made, rng, samples=1)

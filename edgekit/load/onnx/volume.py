@@ -1,4 +1,4 @@
-"""Operators over three spatial axes (video, volumes) as operators over two, on the same numbers and so exactly, in integers too.
+"""Operators over three spatial axes (video, volumes) as operators over two: the same numbers, and so exact in integers, too.
 
 A depth of D lies in the batch: [N*D,H,W,C]. A convolution that reaches over depth reads its kd planes side by side in the
 channels; one that reaches over depth alone is one over [N,D,H*W,C]. A pool goes over each plane, then over the depth.

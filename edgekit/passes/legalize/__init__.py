@@ -71,6 +71,8 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
         ]
         rules += [_only({"CUMSUM"}, functions.cumsum), _only({"SCATTER_ND"}, functions.scatter)] if whole else []
         rules += [_only({"ATAN2"}, functions.same_shapes)]
+    else:  # recurrent layers run whole, with integers of their own
+        rules += [recurrent.whole]
     if engine == "tflm":
         rules += [narrow.dense_by_channel, lower.clamp_of_one_scale, _only({"SELECT_V2"}, functions.select_whole)]
     if engine == "c":
@@ -81,10 +83,17 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
         tidy = (clean.drop_identity, clean.fold_constants, clean.merge_reshapes, fuse.fuse_activation)
         settle(draft, tidy)
     result = draft.finish(f"legalize({engine})")
+    if loops := re_rounded(graph, engine):
+        result = result.with_history(f"of a TFLite loop, rounded as {engine} does: {', '.join(loops)}")
     problems = illegal(result, engine, whole)
     if problems:
         raise Unsupported(f"'{graph.name}' for {engine}", problems)
     return result
+
+
+def re_rounded(graph: Graph, engine: str) -> list[str]:
+    """The sources of nodes whose integers change when legalized: TFLite's loops, for engines with the whole operator."""
+    return [] if engine in SAME_OR_VALID else [n.source for n in graph.nodes if recurrent.looped(graph, n)]
 
 
 def _lower_missing(has: frozenset[str], whole: bool) -> Rule:
@@ -101,10 +110,6 @@ def _only(ops: set[str], rule: Rule) -> Rule:
     return lambda draft, node: node.op in ops and rule(draft, node)
 
 
-# C and ONNX run recurrent layers whole, with integers of their own.
-LOOP_FIX = "quantize the float model to .onnx, or export it with --data"
-
-
 def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, str, str]]:
     """What `engine` cannot run of a graph as it stands: (node, why, what to write instead), all of them."""
     found: list[tuple[str, str, str]] = []
@@ -119,9 +124,6 @@ def illegal(graph: Graph, engine: str, whole: bool = False) -> list[tuple[str, s
             continue
         if engine in SAME_OR_VALID and (why := steps.refused(graph, node, engine)):
             found.append((where, why, "constant weights, int8; or --format c"))
-            continue
-        if engine not in SAME_OR_VALID and node.attrs.get("loop") and graph[node.outputs[0]].quant is not None:
-            found.append((where, "its integers are those of a TFLite loop", LOOP_FIX))
             continue
         if node.op not in ENGINE_OPS[engine]:
             found.append((where, f"{engine} has no {node.op}", "another activation" if node.op in LOWERINGS else ""))

@@ -1,10 +1,14 @@
-"""LSTM for engines whose own starts from zero, goes forward and shows only y (TFLite, TFLM); y of one step where C may."""
+"""LSTM for engines whose own starts from zero, goes forward and shows only y (TFLite, TFLM); y of one step where C may; the
+quantized loops of TFLite files for engines that have the whole operator."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from edgekit.graph import Node
+import numpy as np
+
+from edgekit import fixedpoint
+from edgekit.graph import Graph, Node, Quant
 from edgekit.ops.recurrent import GATES
 from edgekit.passes.draft import Draft
 
@@ -54,6 +58,33 @@ def last(draft: Draft, node: Node) -> bool:
         begin, stride = user.attrs["begin"], user.attrs["stride"]
         draft.change(user, attrs={**user.attrs, "begin": (begin[0], 0, begin[2]), "stride": (stride[0], 1, stride[2])})
     return True
+
+
+def whole(draft: Draft, node: Node) -> bool:
+    """A quantized TFLite loop as the operator with integers of its own: weights, states and scales stay, products are rounded
+    otherwise (see `ops.recurrent_step`), and biases are in steps of what they are added to."""
+    y = draft[node.outputs[0]]
+    if not looped(draft, node) or y.quant is None:
+        return False
+    inputs = list(node.inputs)
+    for index, factor, weights in ((3, draft[inputs[0]], draft[inputs[1]]), (5, y, draft[inputs[2]])):
+        bias = draft[inputs[index]] if index < len(inputs) and inputs[index] is not None else None
+        if bias is None or (index == 5 and node.op != "GRU"):
+            continue
+        if bias.data is None or bias.quant is None or factor.quant is None or weights.quant is None:
+            return False
+        rows = np.broadcast_to(weights.quant.scale.astype(np.float64), weights.shape[:1])[-bias.elements :]
+        scale = float(factor.quant.scale[0]) * rows
+        steps = fixedpoint.round_half_away(bias.data * (bias.quant.scale.astype(np.float64) / scale))
+        data = np.clip(steps, *fixedpoint.integer_range("int32")).astype(np.int32)
+        inputs[index] = draft.const(f"{bias.name}_int32", data, Quant.per_channel(scale, 0, "int32"))
+    draft.change(node, inputs=tuple(inputs), attrs={**node.attrs, "loop": False})
+    return True
+
+
+def looped(graph: Graph | Draft, node: Node) -> bool:
+    """True for a quantized node whose integers are those of a loop."""
+    return bool(node.attrs.get("loop")) and graph[node.outputs[0]].quant is not None
 
 
 def _backwards(shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
