@@ -23,7 +23,7 @@ from edgekit.errors import BadConfig
 from edgekit.exporting import Exported, export_files
 from edgekit.graph import Graph
 from edgekit.inspection import Inspection, inspect_graph
-from edgekit.load import applicable
+from edgekit.load import divided
 from edgekit.load import load as load  # the first verb, as it is
 from edgekit.pipeline import Layout, open_model
 from edgekit.pruning import Pruner, PruneResult, ScanRow
@@ -49,9 +49,12 @@ Judging = tuple[str | Path | Dataset | None, str | Path | Dataset | None, float 
 
 
 def inspect(model: str | Path | Graph, target: str | Target | None = None, **load_options: Any) -> Inspection:
-    """The facts of a model; with a target, only that target's engines are checked."""
+    """The facts of a model; with a target, only that target's engines and its accelerators are checked."""
     source = open_model(model, **load_options)
-    return inspect_graph(source.graph, *([find_target(target).engines] if target is not None else []))
+    if target is None:
+        return inspect_graph(source.graph)
+    device = find_target(target)
+    return inspect_graph(source.graph, device.engines, device.accelerators)
 
 
 @dataclass(frozen=True)
@@ -212,14 +215,14 @@ def verify(
     **load_options: Any,
 ) -> VerifyReport:
     """Run the model on every engine that can, and compare: bit for bit with the reference where that is the law, by SQNR and
-    argmax elsewhere; with `against`, its source model too. samples: at most so many of `data`, or so many random inputs
+    argmax elsewhere; with `against`, its source model too (options that only its format has, such as weights, are for it).
+    samples: at most so many of `data`, or so many random inputs
     (default: all, or 100). Returns a verify.VerifyReport."""
-    other = None
-    if against is not None:  # one of the two may need an interpreter or trust, the other not
-        shared: dict[str, Any] = {key: load_options[key] for key in ("python", "trust") if key in load_options}
-        other = open_model(against, data, **shared if isinstance(against, Graph) else applicable(against, shared)).graph
-        load_options = load_options if isinstance(model, Graph) else applicable(model, load_options)
+    theirs: dict[str, Any] = {}
+    if against is not None:
+        load_options, theirs = divided(model, against, load_options)
     source = open_model(model, data, **load_options)
+    other = None if against is None else open_model(against, source.graph, **theirs).graph
     dataset = None
     if data is not None:
         dataset = open_data(data, source.graph, samples=samples, scale=data_scale, role="test", task=task)

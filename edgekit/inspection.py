@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edgekit import ops
 from edgekit.contract import about
+from edgekit.delegates import DelegateCheck, check_delegate
 from edgekit.errors import EdgekitError, Unsupported
 from edgekit.graph import Graph, Shape
 from edgekit.ledger import Ledger, planned
@@ -47,7 +48,7 @@ class EngineCheck:
 class Inspection:
     """params: elements of all constants that are weights; weight_bytes: their size as stored; macs: of one run, batch 1;
     peak_ram: planned arena of edgekit's C engine, bytes; peak_by: the step and tensors that set it; ledger: that engine's
-    memory by part, as planned, None when it cannot run the network."""
+    memory by part, as planned, None when it cannot run the network; delegates: what accelerators refuse."""
 
     name: str
     inputs: tuple[Port, ...]
@@ -63,6 +64,7 @@ class Inspection:
     engines: tuple[EngineCheck, ...]
     notes: tuple[str, ...]
     ledger: Ledger | None = None
+    delegates: tuple[DelegateCheck, ...] = ()
 
 
 def params(graph: Graph) -> int:
@@ -86,8 +88,9 @@ def _weight_names(graph: Graph) -> list[str]:
     return list(names)
 
 
-def inspect_graph(graph: Graph, engines: tuple[str, ...] = ENGINES) -> Inspection:
-    """All the facts. The graph is simplified and its layout moved to NHWC first, as an export would."""
+def inspect_graph(graph: Graph, engines: tuple[str, ...] = ENGINES, accelerators: tuple[str, ...] = ()) -> Inspection:
+    """All the facts; accelerators: keys of `delegates.DELEGATES`. The graph is simplified and its layout moved to NHWC first,
+    as an export would."""
     deployed = io_layout(simplify(graph, "deploy"), "nhwc")
     peak_ram: int | None = None
     book: Ledger | None = None
@@ -112,6 +115,7 @@ def inspect_graph(graph: Graph, engines: tuple[str, ...] = ENGINES) -> Inspectio
         engines=tuple(EngineCheck(engine, check_engine(deployed, engine)) for engine in engines),
         notes=graph.history,
         ledger=book,
+        delegates=tuple(check_delegate(deployed, name) for name in accelerators),
     )
 
 

@@ -17,6 +17,7 @@ from edgekit.latency import Calibration, from_tables
 CLASSES: dict[str, str] = {"mcu": "nucleo-l4r5zi", "rpi": "raspberry-pi-4", "phone": "pixel-4"}
 KINDS = ("mcu", "sbc", "phone")
 ENGINES = ("c", "tflm", "tflite", "onnx")
+ACCELERATORS = ("gpu", "nnapi", "qnn", "coreml", "ethos-u55")  # see edgekit.delegates
 SCHEMES = ("int8", "int16x8", "float16", "dynamic", "float32")
 # Every one of these that a profile gives must have its source in [sources].
 FIGURES = (
@@ -50,13 +51,14 @@ FIELDS: dict[str, str] = {
     "active_mw": "power while a network runs at clock_mhz, mW; energy is given only where this is",
     "engines": "what runs models there, best first: c, tflm, tflite, onnx",
     "schemes": "quantizations that make sense there, best first",
+    "accelerators": "delegates whose refusals `inspect` lists: gpu, nnapi, qnn, coreml, ethos-u55; no times are known of them",
     "unverified": "figures above whose source was not checked",
     "note": "what the user is to be told beside the name",
     "sources": "for every figure, where it is from: data sheet, section, version",
     "latency": "coefficients of estimated latency; `edgekit targets calibrate` writes them",
 }
 TEXTS = ("name", "title", "kind", "core", "isa", "note")
-LISTS = ("aliases", "engines", "schemes", "unverified", "isa_extensions")
+LISTS = ("aliases", "engines", "schemes", "unverified", "isa_extensions", "accelerators")
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ class Target:
     isa_extensions: tuple[str, ...] = ()
     engines: tuple[str, ...] = ("c",)
     schemes: tuple[str, ...] = ("int8",)
+    accelerators: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
     unverified: tuple[str, ...] = ()
@@ -182,7 +185,7 @@ def from_table(table: Mapping[str, Any], where: str) -> Target:
     sources = _typed(table, "sources", dict, "a table", faults) if "sources" in table else {}
     values["sources"] = dict(sources or {})
     faults += [f"'{key}' is missing" for key in ("name", "title", "kind", "core") if key not in table]
-    for key, allowed in (("kind", KINDS), ("engines", ENGINES), ("schemes", SCHEMES)):
+    for key, allowed in (("kind", KINDS), ("engines", ENGINES), ("schemes", SCHEMES), ("accelerators", ACCELERATORS)):
         given = [values[key]] if key == "kind" and key in values else values.get(key, ())
         faults += [f"'{key}' has '{item}', not one of {', '.join(allowed)}" for item in given if item not in allowed]
     if values.get("kind") == "mcu":

@@ -23,6 +23,7 @@ from edgekit.errors import BadConfig, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Array, Graph, Node, Quant, Tensor, const, fresh
 
 OPSET, IR_VERSION = 17, 8
+IR_OF_INT4 = 10  # the first with tensors of 4 bits
 TO_NHWC, TO_NCHW = (0, 2, 3, 1), (0, 3, 1, 2)
 # Axis of a tensor in the Graph's NHWC -> its axis in NCHW.
 NCHW_AXIS = (0, 2, 3, 1)
@@ -55,7 +56,8 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
     problems += [
         (f"tensor '{t.name}'", f"{t.quant.dtype} cannot be written", "use int8")
         for t in graph.tensors.values()
-        if t.quant is not None and (t.dtype not in ("int8", "int16", "int32") or t.quant.block is not None)
+        if t.quant is not None
+        and (t.dtype not in ("int8", "int16", "int32", *(("int4",) if t.is_const else ())) or t.quant.block is not None)
     ]
     if problems:
         raise Unsupported("writing ONNX", problems)
@@ -63,6 +65,25 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
     for node in graph.nodes:
         WRITERS[node.op](writer, node)
     return writer.finish(name or graph.name, told)
+
+
+def written(graph: Graph) -> list[tuple[Node, tuple[str, ...]]]:
+    """Each node with the types of the ONNX nodes that it is written as, without the Q/DQ and transposes around them. Raises as
+    `export_onnx`."""
+    from edgekit.export.onnx_ops import WRITERS
+    from edgekit.export.onnx_recurrent import real_states
+
+    graph = _real_constants(real_states(states.expose(graph)))
+    if problems := [(n.source or n.op, f"{n.op} has no ONNX form", "") for n in graph.nodes if n.op not in WRITERS]:
+        raise Unsupported("writing ONNX", problems)
+    writer, found = Writer(graph, graph.outputs), []
+    for node in graph.nodes:
+        before = len(writer.nodes)
+        WRITERS[node.op](writer, node)
+        types = dict.fromkeys(made.op_type for made in writer.nodes[before:])
+        own = tuple(t for t in types if t not in {"QuantizeLinear", "DequantizeLinear", "Transpose"})
+        found.append((node, own or tuple(types)))
+    return found
 
 
 class Writer:
@@ -107,10 +128,10 @@ class Writer:
             return tensor
         return self.unused(f"{tensor}_{'nchw' if layout == NCHW else 'nhwc'}")
 
-    def initializer(self, data: Array, base: str) -> str:
-        """An initializer with these values; equal ones are stored once."""
+    def initializer(self, data: Array, base: str, kind: str = "") -> str:
+        """An initializer with these values; equal ones are stored once. kind: "int4" for values that have 4 bits in the file."""
         data = np.ascontiguousarray(data).reshape(np.shape(data))
-        key = (str(data.dtype), data.shape, data.tobytes())
+        key = (kind if kind == "int4" else str(data.dtype), data.shape, data.tobytes())
         if key not in self._pool:
             name = (
                 base
@@ -118,7 +139,7 @@ class Writer:
                 else self.unused(base)
             )
             self.used.add(name)
-            self.initializers[name] = numpy_helper.from_array(data, name)
+            self.initializers[name] = four_bits(data, name) if kind == "int4" else numpy_helper.from_array(data, name)
             self._pool[key] = name
         return self._pool[key]
 
@@ -141,7 +162,7 @@ class Writer:
             t = self.graph[tensor]
             if t.data is not None:
                 data = t.data if layout == OWN else t.data.transpose(TO_NCHW)
-                self.have[key] = self.initializer(data, tensor)
+                self.have[key] = self.initializer(data, tensor, t.dtype)
             else:
                 source = self.real_of(self.have[(tensor, OTHER[layout])], t)
                 shape = [t.shape[axis] for axis in TO_NCHW] if layout == NCHW else list(t.shape)
@@ -182,13 +203,13 @@ class Writer:
         names = [self.initializer(scales.astype(np.float32), f"{name}/scale")]
         if quant.dtype != "int32":
             zeros = quant.zero_point.reshape(()) if single else quant.zero_point
-            names.append(self.initializer(zeros.astype(NUMPY_DTYPES[quant.dtype]), f"{name}/zero_point"))
+            names.append(self.initializer(zeros.astype(NUMPY_DTYPES[quant.dtype]), f"{name}/zero_point", quant.dtype))
         return names
 
     def constant(self, tensor: str, data: Array, tag: str, axis: int | None = None) -> str:
         """A constant operand re-arranged to `data` (from the tensor's own integers or floats), dequantized if quantized."""
         t = self.graph[tensor]
-        name = self.initializer(data, tensor if tensor not in self.used else f"{tensor}/{tag}")
+        name = self.initializer(data, tensor if tensor not in self.used else f"{tensor}/{tag}", t.dtype)
         if t.quant is None:
             return name
         key = f"{name}@{axis}@{tensor}"
@@ -293,7 +314,7 @@ class Writer:
         model = helper.make_model(
             proto,
             opset_imports=[helper.make_opsetid(domain, version) for domain, version in domains.items()],
-            ir_version=IR_VERSION,
+            ir_version=IR_OF_INT4 if any(i.data_type == onnx.TensorProto.INT4 for i in proto.initializer) else IR_VERSION,
             producer_name="edgekit",
             functions=list(self.functions.values()),
         )
@@ -307,8 +328,16 @@ class Writer:
 
 
 def domain_of(quant: Quant) -> dict[str, Any]:
-    """ONNX's own QuantizeLinear and DequantizeLinear take int16 from opset 21 on; ONNX Runtime's of the same meaning always."""
-    return {"domain": "com.microsoft"} if quant.dtype == "int16" else {}
+    """ONNX's own QuantizeLinear and DequantizeLinear take int16 and int4 from opset 21 on; ONNX Runtime's of the same meaning
+    always."""
+    return {"domain": "com.microsoft"} if quant.dtype in {"int16", "int4"} else {}
+
+
+def four_bits(data: Array, name: str) -> onnx.TensorProto:
+    """Values of -8..7, two a byte, the first below."""
+    flat = np.append(data.reshape(-1), np.zeros(data.size % 2, np.int8)).astype(np.uint8)
+    packed = (flat[0::2] & 15 | flat[1::2] << 4).tobytes()
+    return helper.make_tensor(name, onnx.TensorProto.INT4, data.shape, packed, raw=True)
 
 
 def _real_constants(graph: Graph) -> Graph:

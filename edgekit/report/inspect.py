@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from edgekit.delegates import DelegateCheck
+from edgekit.graph import short
 from edgekit.inspection import Inspection, Port
 from edgekit.report.ledger import ledger_text
 from edgekit.report.numbers import NONE, size
 from edgekit.report.table import text_table
+
+SHOWN = 2  # nodes named with a reason
 
 
 def inspect_json(found: Inspection) -> dict[str, Any]:
     """All of it as plain data; problems as {node, why, instead}."""
     data = asdict(found)
     data["ops"] = dict(found.ops)
+    data["delegates"] = [
+        {**asdict(d), "refused": [{"node": node, "op": op, "why": why} for node, op, why in d.refused]} for d in found.delegates
+    ]
     data["engines"] = {
         check.engine: [{"node": node, "why": why, "instead": instead} for node, why, instead in check.problems]
         for check in found.engines
@@ -53,7 +61,37 @@ def inspect_text(found: Inspection) -> str:
             f"{check.engine}: " + ("runs all of it" if not check.problems else f"cannot run {len(check.problems)} node(s)")
         )
         lines += [f"  {node}: {why}" + (f" (instead: {fix})" if fix else "") for node, why, fix in check.problems]
+    if found.delegates:
+        lines += ["", "Accelerators, by their makers' lists; a driver may refuse more. Times that edgekit shows are the CPU's."]
+    for delegate in found.delegates:
+        lines += _delegate(delegate)
     return "\n".join(lines)
+
+
+def _delegate(found: DelegateCheck) -> list[str]:
+    """What an accelerator takes, and each kind of refusal with the nodes that it met."""
+    head = f"{found.name} ({found.title})"
+    if found.problem:
+        return [f"{head}: cannot tell: {found.problem}"]
+    if not found.refused:
+        return [f"{head}: takes all {found.taken} nodes in {_pieces(found.parts, '')}"]
+    if not found.taken:
+        where = "refuses all of it"
+    else:
+        pieces = f"{_pieces(found.parts, ' there')} and {found.cpu_parts} on the CPU"
+        nodes = len(found.refused) + found.taken
+        where = f"refuses {len(found.refused)} of {nodes} nodes: {pieces}, {found.macs:.0%} of the MACs there"
+    lines, whys = [f"{head}: {where}"], dict.fromkeys(why for _, _, why in found.refused)
+    for why in whys:
+        met = [(node, op) for node, op, reason in found.refused if reason == why]
+        ops = ", ".join(f"{count} {op}" for op, count in Counter(op for _, op in met).items())
+        more = ", ..." if len(met) > SHOWN else ""
+        lines.append(f"  {ops}: {why} ({', '.join(short(node) for node, _ in met[:SHOWN])}{more})")
+    return lines
+
+
+def _pieces(count: int, where: str) -> str:
+    return f"{count} part{'s' if count != 1 else ''}{where}"
 
 
 def _meaning(port: Port) -> str:

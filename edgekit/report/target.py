@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit.report.numbers import NONE, percent, size
 from edgekit.report.table import text_table
-from edgekit.target import CLASSES, FIGURES, SIZES, Target
+from edgekit.target import CLASSES, SIZES, Target
 
 if TYPE_CHECKING:
     from edgekit.calibrate import Refit
@@ -36,12 +36,12 @@ def target_facts(target: Target) -> list[tuple[str, str, str]]:
         ("core", target.core, target.isa),
         ("has", ", ".join(target.isa_extensions), ""),
         ("engines", ", ".join(target.engines), ""),
+        ("accelerators", ", ".join(target.accelerators), "what `inspect` lists refusals of; not timed"),
         ("schemes", ", ".join(target.schemes), ""),
     ]
-    for key in FIGURES:
-        if key in target.sources:
-            checked = " (not checked)" if key in target.unverified else ""
-            facts.append((key, _figure(key, getattr(target, key)), target.sources[key] + checked))
+    for key in target.figures:
+        checked = " (not checked)" if key in target.unverified else ""
+        facts.append((key, _figure(key, getattr(target, key)), target.sources[key] + checked))
     return [row for row in (*facts, *_latency(target)) if row[1]]
 
 
