@@ -166,7 +166,7 @@ def measure_model(config: ModelConfig) -> RunReport:
 
     names = config.targets or (DEFAULT_TARGET,)
     boards = [find_target(base.target_spec(name, config.folder)) for name in names]
-    source = open_model(config.source, **_load_options(config))
+    source = open_model(config.source, config.data or config.eval, **_load_options(config))
     judged = config.eval or _own_test_split(config.data)
     own: list[Measurement] = []
     parts: breakdown.Breakdown = {}

@@ -196,15 +196,7 @@ def read_csv(path: Path, features: int) -> tuple[Array, Array | None]:
     The column named label or y holds the labels, or the last one when there is one column more than features. Labels that
     are all whole numbers come back as int64. Raises BadData naming the line and column of what is not a number.
     """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BadData(f"cannot read {path}: {error}") from error
-    header = [cell.strip() for cell in lines[0][1]] if lines and not all(_is_number(cell) for cell in lines[0][1]) else None
-    rows = lines[1:] if header else lines
-    if not rows:
-        raise BadData(f"{path} holds no rows")
+    header, rows = _table(path)
     columns = len(rows[0][1])
     table = np.empty((len(rows), columns), np.float64)
     for index, (number, row) in enumerate(rows):
@@ -225,6 +217,26 @@ def read_csv(path: Path, features: int) -> tuple[Array, Array | None]:
     truth = table[:, label]
     values = np.delete(table, label, axis=1).astype(np.float32)
     return values, truth.astype(np.int64) if np.array_equal(truth, np.trunc(truth)) else truth.astype(np.float32)
+
+
+def csv_features(path: Path) -> int:
+    """How many columns of a table are values: all, but for the one named label or y."""
+    header, rows = _table(path)
+    return len(rows[0][1]) - sum(title.lower() in LABEL_COLUMNS for title in header or [])
+
+
+def _table(path: Path) -> tuple[list[str] | None, list[tuple[int, list[str]]]]:
+    """(titles, if the first line holds any; (line number, cells) of each row). Raises BadData."""
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = [(number, row) for number, row in enumerate(csv.reader(file), 1) if any(cell.strip() for cell in row)]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise BadData(f"cannot read {path}: {error}") from error
+    header = [cell.strip() for cell in lines[0][1]] if lines and not all(_is_number(cell) for cell in lines[0][1]) else None
+    rows = lines[1:] if header else lines
+    if not rows:
+        raise BadData(f"{path} holds no rows")
+    return header, rows
 
 
 def _is_number(cell: str) -> bool:

@@ -21,6 +21,14 @@ class BadModel(EdgekitError):
     """The model file is damaged, of the wrong format, or contradicts itself."""
 
 
+class OpenShape(BadModel):
+    """A model that does not say the sizes of its inputs `inputs`: --shape says them, or data does."""
+
+    def __init__(self, message: str, hint: str = "", inputs: Iterable[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.inputs = tuple(inputs)
+
+
 class BadData(EdgekitError):
     """Calibration or evaluation data has the wrong names, shape, dtype or values."""
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from edgekit.data import Dataset
-from edgekit.errors import BadConfig, BadModel
-from edgekit.graph import Graph
+from edgekit.boundary import source_shape
+from edgekit.data import Dataset, sample_shapes
+from edgekit.errors import BadConfig, BadModel, OpenShape
+from edgekit.graph import Graph, Shape
 from edgekit.load import load
 from edgekit.passes.finite import check_finite
 from edgekit.passes.io_layout import io_layout
@@ -39,13 +40,24 @@ class Source:
     graph: Graph
 
 
-def open_model(model: str | Path | Graph, **load_options: Any) -> Source:
-    """Load a model with the hash of its bytes. A Graph passes as it is."""
+def open_model(model: str | Path | Graph, data: str | Path | Dataset | Graph | None = None, **load_options: Any) -> Source:
+    """Load a model with the hash of its bytes. A Graph passes as it is. data: tells the sizes that the model leaves open; so
+    does a graph of the same inputs.
+
+    Raises BadModel for weights that are not numbers, and what loading raises.
+    """
     if isinstance(model, Graph):
         return Source(model.name, "", model)
     if (Path(model) / "model.py").is_file() and not (Path(model) / "saved_model.pb").is_file():
         model = Path(model) / "model.py"  # a folder like those in models/
-    graph = load(str(model), **load_options)
+    try:
+        graph = load(str(model), **load_options)
+    except OpenShape as error:
+        told = _told(data, error.inputs)
+        if not told:
+            raise
+        graph = load(str(model), **{**load_options, "shapes": {**told, **(load_options.get("shapes") or {})}})
+    check_finite(graph)
     digest = hashlib.sha256()
     path = model_file(model)
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
@@ -53,6 +65,18 @@ def open_model(model: str | Path | Graph, **load_options: Any) -> Source:
     if load_options.get("weights"):
         digest.update(Path(load_options["weights"]).read_bytes())
     return Source(str(model), digest.hexdigest(), graph)
+
+
+def _told(data: str | Path | Dataset | Graph | None, inputs: Sequence[str]) -> dict[str, Shape]:
+    """{input: its shape} of those that data, or a graph with inputs of the same names or as many, tells."""
+    if data is None:
+        return {}
+    if not isinstance(data, Graph):
+        return sample_shapes(data, inputs)
+    same = set(inputs) <= set(data.inputs)
+    if not same and len(inputs) != len(data.inputs):
+        return {}
+    return {own: source_shape(data, own if same else data.inputs[i]) for i, own in enumerate(inputs)}
 
 
 def model_file(model: str | Path) -> Path:

@@ -93,7 +93,7 @@ def quantize(
     that may be lost; ways are then tried until one loses no more on `val` (see `ladder`), and the best is taken if none does.
     Without `val` half of what would be judged on decides, and the other half is what is reported on.
     checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
-    source = open_model(model, **load_options)
+    source = open_model(model, data or eval, **load_options)
     path = Path(out)
     engine = _file_engine(path, None if target is None else find_target(target))
     if data is None and split is not None:

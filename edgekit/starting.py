@@ -24,9 +24,10 @@ GROWTH = {"flash": "2 %", "ram": "0 %", "file": "2 %"}
 
 def name_of(model: str) -> str:
     """A model's name for its table: its file's, its folder's for a model.py."""
-    path = Path(model.rpartition(":")[0] if re.search(r"\.py:\w+$", model) else model)
-    stem = path.resolve().parent.name if path.stem == "model" else path.stem
-    return stem or "model"
+    from edgekit.load.torch import name_of as name_of_network
+
+    function = re.search(r"\.py:(\w+)$", model)
+    return name_of_network(Path(model[: function.start(1) - 1] if function else model), function[1] if function else None)
 
 
 def config_text(config: ModelConfig, report: RunReport, margin: float) -> str:

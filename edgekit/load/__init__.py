@@ -24,6 +24,7 @@ FLAGS = {
     "trust": ("--trust", ("keras",)),
     "fixed": ("--set", ("onnx",)),
 }
+RUN = ("python", "trust")  # how a model's file is run
 
 
 def load(
@@ -89,10 +90,18 @@ def load(
     return graph
 
 
-def applicable(source: str | Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that say how to run a model's file (python, trust), where its format has them, and all others."""
-    kind = recognise(source)
-    return {k: v for k, v in options.items() if k not in ("python", "trust") or kind in FLAGS[k][1]}
+def divided(
+    source: str | Path | Graph, other: str | Path | Graph, options: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """(options to load `source` with, options to load `other` with): the other gets those that only its format has, and both
+    what says how to run a file (python, trust), where they have it."""
+
+    def has(model: str | Path | Graph, key: str) -> bool:
+        return not isinstance(model, Graph) and recognise(model) in FLAGS[key][1]
+
+    mine = {k: v for k, v in options.items() if k not in FLAGS or has(source, k) or not (has(other, k) or k in RUN)}
+    theirs = {k: v for k, v in options.items() if k in FLAGS and has(other, k) and (k in RUN or k not in mine)}
+    return mine, theirs
 
 
 def recognise(source: str | Path) -> str:

@@ -46,6 +46,8 @@ def run_child(
         )
     answer: dict[str, Any] = json.loads(answer_file.read_text("utf-8"))
     if not answer["ok"]:
+        if answer.get("inputs"):
+            raise errors.OpenShape(answer["message"], answer["hint"], answer["inputs"])
         kind: type[EdgekitError] = getattr(errors, answer["kind"])
         raise kind(answer["message"], answer["hint"])
     return answer

@@ -27,11 +27,11 @@ CODE_OPERATORS = {"PyFunc", "PyFuncStateless", "EagerPyFunc", "ReadFile", "Write
 
 
 class Refusal(Exception):
-    """What the user must know: the kind of edgekit error, the message, and how to fix it."""
+    """What the user must know: the kind of edgekit error, the message, and how to fix it; inputs: those of unknown sizes."""
 
-    def __init__(self, message: str, hint: str = "", kind: str = "BadModel") -> None:
+    def __init__(self, message: str, hint: str = "", kind: str = "BadModel", inputs: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.message, self.hint, self.kind = message, hint, kind
+        self.message, self.hint, self.kind, self.inputs = message, hint, kind, list(inputs)
 
 
 def main(job_path: str, out: str) -> None:
@@ -40,7 +40,7 @@ def main(job_path: str, out: str) -> None:
     try:
         answer = {"ok": True} | convert(json.loads(Path(job_path).read_text("utf-8")), Path(out) / "model.tflite")
     except Refusal as refusal:
-        answer = {"ok": False, "kind": refusal.kind, "message": refusal.message, "hint": refusal.hint}
+        answer = {"ok": False, "kind": refusal.kind, "message": refusal.message, "hint": refusal.hint, "inputs": refusal.inputs}
     Path(out, "answer.json").write_text(json.dumps(answer), "utf-8")
 
 
@@ -205,7 +205,7 @@ def fixed_shapes(declared: Mapping[str, list[Any]], given: Mapping[str, Sequence
     unknown = sorted(set(given) - set(declared))
     if unknown:
         raise Refusal(f"no input is named {', '.join(unknown)}", f"inputs are: {', '.join(declared)}")
-    result, missing = {}, []
+    result, missing = {}, {}
     for name, shape in declared.items():
         if name in given:
             wanted = [int(n) for n in given[name]]
@@ -213,11 +213,11 @@ def fixed_shapes(declared: Mapping[str, list[Any]], given: Mapping[str, Sequence
                 raise Refusal(f"input '{name}' is {shape}, cannot be {wanted}")
             result[name] = wanted
         elif any(n is None for n in shape[1:]):
-            missing.append(f"--shape {name}=" + ",".join("?" if n is None else str(n) for n in [1, *shape[1:]]))
+            missing[name] = f"--shape {name}=" + ",".join("?" if n is None else str(n) for n in [1, *shape[1:]])
         else:
             result[name] = [1 if n is None else int(n) for n in shape]
     if missing:
-        raise Refusal("the model has dynamic input axes", "fix them: " + " ".join(missing))
+        raise Refusal("the model has dynamic input axes", "fix them: " + " ".join(missing.values()), inputs=list(missing))
     return result
 
 

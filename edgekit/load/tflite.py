@@ -11,7 +11,7 @@ import numpy as np
 
 from edgekit import contract as contracts
 from edgekit import states
-from edgekit.errors import BadModel, Unsupported
+from edgekit.errors import BadModel, OpenShape, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Shape, Tensor, build
 from edgekit.load.cut import chosen, needed
 from edgekit.load.tflite_build import Builder, Refused
@@ -152,7 +152,7 @@ def input_shapes(file: FileModel, shapes: Mapping[str, tuple[int, ...]]) -> dict
     if unknown:
         raise BadModel(f"no input is named {', '.join(unknown)}", f"inputs are: {', '.join(names)}")
     result: dict[int, Shape] = {}
-    dynamic: list[str] = []
+    dynamic: dict[str, str] = {}
     for name, index in names.items():
         tensor = file.tensors[index]
         if name in shapes:
@@ -163,14 +163,14 @@ def input_shapes(file: FileModel, shapes: Mapping[str, tuple[int, ...]]) -> dict
             continue
         if any(n == -1 for n in tensor.signature[1:]):
             example = ",".join(str(n) if n > 0 else "?" for n in (1, *tensor.signature[1:]))
-            dynamic.append(f"--shape {name}={example}")
+            dynamic[name] = f"--shape {name}={example}"
             continue
         result[index] = tuple(max(n, 1) if s == -1 else n for n, s in zip(tensor.shape, tensor.signature, strict=True))
     empty = [file.names[i] for i, shape in result.items() if 0 in shape]
     if empty:
         raise BadModel(f"input {', '.join(empty)} has no elements", HINT)
     if dynamic:
-        raise BadModel("the model has dynamic input axes", "fix them: " + " ".join(dynamic))
+        raise OpenShape("the model has dynamic input axes", f"fix them: {' '.join(dynamic.values())}", dynamic)
     return result
 
 

@@ -18,6 +18,7 @@ from edgekit.load.onnx import load_onnx
 from edgekit.load.pt2 import inspect_pt2, is_torchscript
 
 CHILD = Path(__file__).with_name("torch_child.py")
+GENERIC = ("build", "model")  # names of functions and files that say nothing of the network
 
 
 def load_torch(
@@ -55,15 +56,22 @@ def load_torch(
         "args": dict(args or {}),
         "shapes": {k: list(v) for k, v in (shapes or {}).items()},
     }
-    stem = path.resolve().parent.name if path.stem == "model" else path.stem
     with tempfile.TemporaryDirectory(prefix="edgekit-") as folder:
         answer = run_child(CHILD, job, Path(folder), python)
         fixed = shapes if archive and not script else None
-        graph = load_onnx(Path(folder) / "model.onnx", name=name or stem, shapes=fixed, outputs=outputs)
+        graph = load_onnx(Path(folder) / "model.onnx", name=name or name_of(path, function), shapes=fixed, outputs=outputs)
     graph = with_contract(graph, answer.get("contract") or {}, path)
     for note in ("load_torch", *answer.get("notes", [])):
         graph = graph.with_history(note)
     return graph
+
+
+def name_of(path: Path, function: str | None) -> str:
+    """What to call the network of a file: its function, where that says more than "build" or "model"; else the file, or its
+    folder."""
+    if function not in {None, *GENERIC}:
+        return str(function)
+    return path.resolve().parent.name or "model" if path.stem in GENERIC else path.stem
 
 
 def split_spec(spec: str) -> tuple[Path, str | None]:

@@ -30,11 +30,11 @@ CHECKPOINT_KEYS = ("state_dict", "model_state_dict", "model_state", "model", "ne
 
 
 class Refusal(Exception):
-    """What the user must know: the kind of edgekit error, the message, and how to fix it."""
+    """What the user must know: the kind of edgekit error, the message, and how to fix it; inputs: those of unknown sizes."""
 
-    def __init__(self, message: str, hint: str = "", kind: str = "BadModel") -> None:
+    def __init__(self, message: str, hint: str = "", kind: str = "BadModel", inputs: Sequence[str] = ()) -> None:
         super().__init__(message)
-        self.message, self.hint, self.kind = message, hint, kind
+        self.message, self.hint, self.kind, self.inputs = message, hint, kind, list(inputs)
 
 
 def main(job_path: str, out: str) -> None:
@@ -43,7 +43,7 @@ def main(job_path: str, out: str) -> None:
     try:
         answer = {"ok": True} | export(json.loads(Path(job_path).read_text("utf-8")), Path(out) / "model.onnx")
     except Refusal as refusal:
-        answer = {"ok": False, "kind": refusal.kind, "message": refusal.message, "hint": refusal.hint}
+        answer = {"ok": False, "kind": refusal.kind, "message": refusal.message, "hint": refusal.hint, "inputs": refusal.inputs}
     Path(out, "answer.json").write_text(json.dumps(answer), "utf-8")
 
 
@@ -317,7 +317,7 @@ def example_inputs(
         names = needed_parameters(net.forward) or named[:1]
         options = " ".join(f"--shape {name}=1,3,224,224" for name in names)
         hint = "add example_inputs() to the file" + (f", or {options} (with its sizes)" if names else "")
-        raise Refusal(f"'{source}' does not say what the network's inputs look like", hint)
+        raise Refusal(f"'{source}' does not say what the network's inputs look like", hint, inputs=names)
     given = guarded(source, f"example_inputs() of '{source}'", function)
     if isinstance(given, torch.Tensor):
         return (given,), {}
@@ -406,7 +406,11 @@ def export_script(source: Path, shapes: Mapping[str, Sequence[int]], path: Path)
     absent = [a.name for a in arguments if a.name not in shapes and not a.has_default_value()]
     if absent:
         options = " ".join(f"--shape {name}=1,3,224,224" for name in absent)
-        raise Refusal(f"TorchScript does not say what the inputs of '{source}' look like", f"add {options} (with its sizes)")
+        raise Refusal(
+            f"TorchScript does not say what the inputs of '{source}' look like",
+            f"add {options} (with its sizes)",
+            inputs=absent,
+        )
     given = names[: max((names.index(name) for name in shapes), default=-1) + 1]
     skipped = [name for name in given if name not in shapes]
     if skipped:

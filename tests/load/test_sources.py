@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import reference
 from edgekit.errors import BadConfig, BadModel, MissingTool, Unsupported
-from edgekit.load import applicable, keras_child, load, recognise, torch_child
+from edgekit.load import divided, keras_child, load, recognise, torch_child
 from edgekit.load.child import run_child
 from edgekit.load.onnx import load_onnx
 
@@ -90,9 +90,13 @@ def test_options_reach_only_what_has_them(tmp_path: Path) -> None:
         with pytest.raises(BadConfig, match="is not for Keras models"):
             load(path, **options)
     shared = {"python": "p", "trust": True, "shapes": {}}
-    assert applicable(path, shared) == shared
+    assert divided(path, path, shared) == (shared, {"python": "p", "trust": True})
     (tmp_path / "m.tflite").write_bytes(b"\x1c\0\0\0TFL3" + bytes(20))
-    assert applicable(tmp_path / "m.tflite", shared) == {"shapes": {}}
+    assert divided(tmp_path / "m.tflite", tmp_path / "m.tflite", shared) == ({"shapes": {}}, {})
+    given = {"weights": "w.pth", "python": "p", "shapes": {}}
+    assert divided(tmp_path / "m.tflite", "net.py:build", given) == ({"shapes": {}}, {"weights": "w.pth", "python": "p"})
+    assert divided("net.py:build", "net.py:build", given) == (given, {"python": "p"})
+    assert divided(tmp_path / "m.tflite", tmp_path / "m.tflite", given)[0] == {"weights": "w.pth", "shapes": {}}
 
 
 def test_a_child_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:

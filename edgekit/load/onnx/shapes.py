@@ -7,12 +7,13 @@ from typing import Any
 
 import onnx
 
-from edgekit.errors import BadModel
+from edgekit.errors import BadModel, OpenShape
 from edgekit.graph import NUMPY_DTYPES, Shape, Tensor
 from edgekit.load.onnx.builder import NARROW
 
 # A size without a name is unique; in the table of sizes it is None.
 Dim = int | str | None
+BATCHES = ("b", "bs")  # names of an axis that can be nothing else
 LARGEST = 1 << 30  # bytes of a model that is copied for shape inference
 
 
@@ -32,7 +33,7 @@ def input_shapes(values: Sequence[onnx.ValueInfoProto], given: Mapping[str, Shap
         sizes |= {d: int(n) for d, n in zip(own or [], shape, strict=False) if isinstance(d, str)}
     for own in dims.values():
         for axis, d in enumerate(own or []):
-            if isinstance(d, str) and (axis == 0 or d.lower().startswith("batch")):
+            if isinstance(d, str) and (axis == 0 or d.lower().startswith("batch") or d.lower() in BATCHES):
                 sizes.setdefault(d, 1)
     result: dict[str, Shape] = {}
     open_ones: list[tuple[str, str, str]] = []
@@ -52,7 +53,8 @@ def input_shapes(values: Sequence[onnx.ValueInfoProto], given: Mapping[str, Shap
         open_ones.append((name, f"input '{name}' has {what} {shown}", f"--shape {name}={_example(settled)}"))
     if open_ones:
         flags = " ".join(flag for _, _, flag in open_ones)
-        raise BadModel("\n  ".join(text for _, text, _ in open_ones), f"fix it with {flags}, or the sizes you need")
+        text = "\n  ".join(text for _, text, _ in open_ones)
+        raise OpenShape(text, f"fix it with {flags}, or the sizes you need", [name for name, _, _ in open_ones])
     return result
 
 
