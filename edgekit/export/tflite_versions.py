@@ -19,12 +19,15 @@ BY_DTYPE: dict[str, dict[str, int]] = {
     "FLOOR_DIV": {"float32": 2},
     "DEPTH_TO_SPACE": {"int8": 2},
     "SPACE_TO_DEPTH": {"int8": 2},
+    "ABS": {"int8": 2, "int16": 3, "int32": 5},
     "ADD": {"int8": 2, "int16": 3, "int64": 4},
     "AVERAGE_POOL_2D": {"int8": 2, "int16": 3},
     "BATCH_MATMUL": {"int8": 2, "int16": 3},
+    "BROADCAST_TO": {**dict.fromkeys(("float32", "int32", "int64", "bool"), 2), "int8": 3, "int16": 3},
     "CONCATENATION": {"int8": 2, "int16": 3},
     "DEQUANTIZE": {"int8": 2, "int16": 3, "float16": 3},
     "GATHER": {"int8": 2, "bool": 3, "int16": 4},
+    "GATHER_ND": {"int16": 3, "bool": 5},
     "GELU": {"int8": 2},
     "L2_NORMALIZATION": {"int8": 2},
     "LEAKY_RELU": {"int16": 2},
@@ -41,13 +44,17 @@ BY_DTYPE: dict[str, dict[str, int]] = {
     "REDUCE_MIN": {"int8": 2, "int16": 3},
     "RELU": {"int8": 2, "uint8": 2, "int16": 3},
     "RELU6": {"int8": 2, "int16": 3},
+    "RSQRT": {"int8": 2, "int16": 3},
+    "SIGN": {"int32": 2},
     "SLICE": {"int8": 2, "int16": 4},
     "SOFTMAX": {"int8": 2, "int16": 3},
     "SPLIT": {"int8": 2, "int32": 3, "int16": 4},
+    "SPLIT_V": {"int8": 2},
     "STRIDED_SLICE": {"int8": 2, "bool": 3},
     "SUB": {"int8": 2, "int64": 4, "int16": 5},
     "SUM": {"int8": 2},
     "TANH": {"int8": 2, "int16": 3},
+    "TILE": {"int8": 3},
     "TRANSPOSE": {"int8": 2, "bool": 3, "int16": 5},
 }
 # builtin -> version when an operand has more than four axes.
@@ -56,20 +63,32 @@ HIGH_RANK_BROADCAST = {"DIV": 2, "MAXIMUM": 3, "MINIMUM": 3, "SUB": 3}
 # (builtin, version) -> release. Versions that are not here run since 1.14.0.
 RUNTIME: dict[tuple[str, int], str] = {
     ("UNIDIRECTIONAL_SEQUENCE_LSTM", 1): "1.13.1",
+    ("ABS", 2): "2.4.0",
+    ("ABS", 3): "2.5.0",
     ("ATAN2", 1): "2.10.0",
     ("BROADCAST_TO", 2): "2.5.0",
+    ("BROADCAST_TO", 3): "2.5.0",
     ("CUMSUM", 1): "2.4.0",
     ("EXP", 2): "2.12.0",
     ("LOG", 2): "2.14.0",
-    ("REDUCE_ALL", 1): "2.11.0",
+    ("DYNAMIC_UPDATE_SLICE", 1): "2.9.0",
+    ("GATHER_ND", 3): "2.5.0",
+    ("QUANTIZE", 2): "1.15.0",
+    ("REDUCE_ALL", 1): "2.6.0",
     ("REDUCE_PROD", 2): "2.6.0",
+    ("RSQRT", 2): "2.5.0",
     ("SCATTER_ND", 1): "2.1.0",
     ("SELECT_V2", 1): "2.2.0",
     ("SIGN", 1): "2.12.0",
+    ("SPLIT_V", 2): "2.3.0",
+    ("SQUARED_DIFFERENCE", 2): "2.5.0",
+    ("TILE", 3): "2.8.0",
+    ("WHILE", 1): "1.15.0",
     ("DEPTH_TO_SPACE", 1): "2.1.0",
     ("DEPTH_TO_SPACE", 2): "2.5.0",
     ("RESIZE_BILINEAR", 1): "1.7.0",
     ("RESIZE_BILINEAR", 3): "2.2.0",
+    ("RESIZE_BILINEAR", 4): "2.5.0",
     ("RESIZE_NEAREST_NEIGHBOR", 1): "1.13.1",
     ("RESIZE_NEAREST_NEIGHBOR", 3): "2.3.0",
     ("RESIZE_NEAREST_NEIGHBOR", 4): "2.4.0",
@@ -87,6 +106,7 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("BATCH_MATMUL", 2): "2.3.0",
     ("BATCH_MATMUL", 3): "2.4.0",
     ("CAST", 1): "1.5.0",
+    ("CAST", 3): "2.8.0",
     ("CONCATENATION", 1): "1.5.0",
     ("CONCATENATION", 3): "2.3.0",
     ("CONV_2D", 1): "1.5.0",
@@ -115,8 +135,8 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("GATHER", 1): "1.6.0",
     ("GATHER", 3): "1.15.0",
     ("GATHER", 4): "2.4.0",
-    ("GELU", 1): "2.5.0",
-    ("GELU", 2): "2.5.0",
+    ("GELU", 1): "2.9.0",
+    ("GELU", 2): "2.9.0",
     ("HARD_SWISH", 1): "1.15.0",
     ("L2_NORMALIZATION", 1): "1.5.0",
     ("LEAKY_RELU", 1): "1.13.1",
@@ -147,6 +167,7 @@ RUNTIME: dict[tuple[str, int], str] = {
     ("REDUCE_MIN", 3): "2.5.0",
     ("RELU", 1): "1.5.0",
     ("RELU", 2): "2.1.0",
+    ("RELU", 3): "2.5.0",
     ("RELU6", 1): "1.5.0",
     ("RELU6", 3): "2.5.0",
     ("RELU_N1_TO_1", 1): "1.5.0",
@@ -211,10 +232,14 @@ def version_of(code: str, ins: Sequence[Tensor | None], outs: Sequence[Tensor], 
     if code in {"RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"}:
         newer = attrs["half"] or (attrs["align"] and code == "RESIZE_NEAREST_NEIGHBOR")
         return 4 if wide else 3 if newer else 2 if int8 else 1
-    if code == "BROADCAST_TO":
-        return 2
+    if code == "CAST":
+        return 3 if "int8" in (x.dtype, outs[0].dtype) else 1
     if code == "QUANTIZE":
         return 2 if outs[0].dtype == "int16" else 1
+    if code == "TRANSPOSE" and max(ranks) > 5:
+        return 6
+    if wide and code in {"TRANSPOSE", "MAXIMUM", "MINIMUM", "SUB"}:
+        return BY_DTYPE[code]["int16"]
     if max(ranks) > 4 and code in HIGH_RANK:
         return HIGH_RANK[code]
     if max(ranks) > 4 and code in HIGH_RANK_BROADCAST and len({t.shape for t in ins if t is not None}) > 1:
