@@ -58,6 +58,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(("conv_1x1_s16", "conv_1x1_dsp_s16"), Rule(("backward", "forward"), "group")),
     **dict.fromkeys(("conv_s16", "conv_dsp_s16"), Rule(("forward",), "buffered")),
     **dict.fromkeys(("depthwise_s16", "depthwise_dsp_s16"), Rule(("forward",), "channel")),
+    **dict.fromkeys(("conv_f32", "depthwise_f32"), Rule(("forward",), "group")),
 }
 
 

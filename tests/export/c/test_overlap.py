@@ -1,4 +1,4 @@
-"""Layers of the packed kernels that write over their own input."""
+"""Layers that write over their own input: the packed kernels' and float32's."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from edgekit.schedule import schedule
 from tests.export.c.nets import Net, bias, feeds, weights
 
 
-def separable(seed: int) -> Graph:
+def separable(seed: int, kind: str = "int8") -> Graph:
     """Depthwise 3x3 of stride 1 and 2, 1x1 that grow and shrink, 3x3: sizes that the packed kernels take."""
     rng = np.random.default_rng(seed)
-    net = Net("int8", rng, extreme=False)
+    net = Net(kind, rng, extreme=False)
     x = net.input((1, *(int(n) for n in rng.integers(5, 14, 2)), 4 * int(rng.integers(1, 4))))
     for _ in range(8):
         _, height, width, channels = net.of(x).shape
@@ -32,7 +32,8 @@ def separable(seed: int) -> Graph:
         pad = tuple(int(n) for n in rng.integers(0, 2, 4)) if size == 3 and min(height, width) > 2 else (size // 2,) * 4
         shape, axis = ((1, 3, 3, channels), 3) if op == "DEPTHWISE_CONV_2D" else ((out, size, size, channels), 0)
         w, scales = weights(net, shape, axis)
-        scale = float(net.of(x).quant.scale[0] * scales.mean() * np.sqrt(np.prod(shape) / out) * 80)  # type: ignore[union-attr]
+        quant = net.of(x).quant
+        scale = 1.0 if quant is None else float(quant.scale[0] * scales.mean() * np.sqrt(np.prod(shape) / out) * 80)
         x = net.op(str(op), [x, w, bias(net, out)], net.quant(max(scale, 1e-3)), pad=pad, stride=(stride, stride))[0]
     return net.graph([x])
 
@@ -64,3 +65,17 @@ def test_generated_c_equals_the_reference(seed: int) -> None:
     for sample, actual in zip(data, found, strict=True):
         for name, value in reference.run(graph, sample).items():
             np.testing.assert_array_equal(actual[name], value)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_float_layers_overlap_and_equal_the_reference(seed: int) -> None:
+    graph = separable(seed, "float32")
+    program = schedule(graph)
+    assert {("conv_f32", "forward"), ("depthwise_f32", "forward")} & {(s.kernel, s.order) for s in program.steps}
+    data = feeds(graph, np.random.default_rng(seed))
+    model = compile_c(graph, "net")
+    (compiled,) = run_c(model.files, model.interface, [data], sanitize=True, form="static")
+    for name, value in reference.run(graph, data).items():
+        close = 1e-5 * np.abs(value).max()
+        np.testing.assert_allclose(run_program(program, data)[name], value, atol=close)
+        np.testing.assert_allclose(compiled[name], value, atol=close)
