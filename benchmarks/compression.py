@@ -4,10 +4,11 @@
 
 families: half of the multiply-accumulates pruned, five families. Networks: lenet5, ds_cnn and resnet8 of models/ on their own
 data; an LSTM and a Transformer (compression_nets.py), trained here on scikit-learn's digits. Each is pruned once and trained
-again with itself as teacher (`edgekit prune --ratio 0.5 --early-stop`; a tenth of the training data decides which epoch is
-taken), then quantized. Columns: accuracy on the test part of float32 and int8 before and after, mean and standard deviation
-over seeds; flash and instructions of the int8 firmware before and after on an emulated Cortex-M4 (first seed); what every
-engine at hand says of the pruned int8 network, legalized for TFLite-Micro.
+again with itself as teacher (`edgekit prune --ratio 0.5 --score auto --early-stop N`; a fifth of the training data decides what
+is cut and which epoch is taken; the seeds after the first cut the same way), then quantized. Columns: accuracy on the test part
+of float32 and int8 before and after, mean and standard deviation over seeds; flash and instructions of the int8 firmware before
+and after on an emulated Cortex-M4 (first seed); what every engine at hand says of the pruned int8 network, legalized for
+TFLite-Micro.
 students, chain: compression_students.py, compression_chain.py.
 
 Exit status 1 when more than LIMIT points are lost on average, nothing is gained, or an engine disagrees; when a taught student
@@ -21,7 +22,7 @@ import json
 import statistics
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ import numpy as np
 
 from benchmarks import compression_chain, compression_students
 from benchmarks.compression_data import MADE, SHIPPED, accuracy, figure, opened, quantized, spread
+from edgekit import deciding
 from edgekit.passes.simplify import simplify
 from edgekit.pruning import Pruner
 from edgekit.pruning_settings import Settings
@@ -73,11 +75,12 @@ class Row:
 def family(net: str, ratio: float, epochs: int | None, seeds: int) -> Row:
     source, data, test = opened(net)
     count, board = epochs or EPOCHS.get(net, USUAL), find_target(TARGET)
-    results = []
+    divided, results = deciding.parts(data, None, test, deciding.SHARE), []
+    settings = Settings(ratio=ratio, epochs=count, lr=2e-3, score="auto", early_stop=count)
     for seed in range(seeds):
-        settings = Settings(ratio=ratio, epochs=count, lr=2e-3, seed=seed, early_stop=count)
-        pruner = Pruner(source, settings, board, data, test)
+        pruner = Pruner(source, replace(settings, seed=seed), board, divided.train, test, val=divided.deciding)
         results.append(pruner.result(Path(f"{net}.onnx"), bench=seed == 0))
+        settings = replace(settings, score=pruner.settings.score, scope=pruner.settings.scope)
     integers = [quantized(result.graph, data, "tflm") for result in results]
     first = results[0]
     assert first.bench is not None
@@ -139,7 +142,11 @@ def main(args: Sequence[str] | None = None) -> int:
         }
         print(json.dumps(plain, indent=2))
     else:
-        tables = {"families": family_table, "students": compression_students.table, "chain": compression_chain.table}
+        tables: dict[str, Callable[[Any], str]] = {
+            "families": family_table,
+            "students": compression_students.table,
+            "chain": compression_chain.table,
+        }
         print("\n\n".join(f"{part}\n{tables[part](rows)}" for part, rows in found.items()))
     return 0 if all(v for values in verdicts.values() for v in values) else 1
 
