@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from edgekit.export.tflite_ops import Written, get, ints, options
+from edgekit.export.tflite_ops import Refused, Written, get, ints, options
 from edgekit.graph import NUMPY_DTYPES, Graph, Node, const
 from edgekit.load.tflite_schema import schema
 from edgekit.ops.index import one_hot_values
@@ -45,8 +45,18 @@ PLAIN: dict[str, str | None] = {
 }
 
 
+COMPARISONS = frozenset("EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL".split())
+
+
 def plain(graph: Graph, node: Node) -> Written:
     kind = PLAIN[node.op]
+    if node.op in COMPARISONS:  # TFLite's kernels make a multiplier below 1 of each scale, and end the process at others
+        for tensor in graph.input_tensors(node):
+            if tensor is not None and tensor.quant is not None and tensor.dtype == "int8" and tensor.quant.scale[0] >= 1:
+                raise Refused(
+                    f"it compares int8 values of scale {tensor.quant.scale[0]:.4g}, TFLite those below 1",
+                    "divide what it compares, or export C",
+                )
     return Written(node.op, node.inputs, None if kind is None else options(kind))
 
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from edgekit import reference
 from edgekit.errors import BadModel, Unsupported
 from edgekit.graph import Array
 from edgekit.load.onnx import load_onnx
@@ -199,3 +200,38 @@ def test_a_sequence_is_no_output() -> None:
     with pytest.raises(BadModel, match="output 'q' is a sequence of 2 values") as caught:
         load_onnx(model(nodes, [value("x", [1, 5])], [end]))
     assert "--outputs a,b" in caught.value.hint
+
+
+def test_comparisons_with_zero_run_on_litert() -> None:
+    """Its kernels end the process at a scale of 1, which a constant of zeros had."""
+    from edgekit.bench.litert import run_litert
+    from edgekit.boundary import random_samples, to_feeds
+    from edgekit.export.tflite import export_tflite
+    from edgekit.passes.quantize import quantize
+    from edgekit.pipeline import prepare
+
+    nodes = [
+        op("ReduceSum", ["x"], "s", keepdims=0),
+        op("Greater", ["s", "zero"], "c"),
+        op("Relu", ["x"], "r"),
+        op("Where", ["c", "r", "x"], "y"),
+    ]
+    graph = prepare(load_onnx(model(nodes, [value("x", [1, 4])], ["y"], {"zero": np.float32(0)})), "tflite")
+    samples = random_samples(graph, 8)
+    integer = quantize(graph, samples)
+    feeds = to_feeds(integer, samples[0])
+    (made,) = run_litert(export_tflite(integer), [feeds])
+    np.testing.assert_array_equal(made["y"], reference.run(integer, feeds)["y"])
+
+
+def test_a_comparison_of_large_numbers_is_refused_for_tflite() -> None:
+    from edgekit.boundary import random_samples
+    from edgekit.export.tflite import tflite_problems
+    from edgekit.passes.quantize import quantize
+    from edgekit.pipeline import prepare
+
+    nodes = [op("Mul", ["x", "k"], "h"), op("Greater", ["h", "x"], "c"), op("Where", ["c", "h", "x"], "y")]
+    graph = prepare(load_onnx(model(nodes, [value("x", [1, 4])], ["y"], {"k": np.float32(1000)})), "tflite")
+    ((where, why, _),) = tflite_problems(quantize(graph, random_samples(graph, 8)))
+    assert where == "Greater 'c'"
+    assert "those below 1" in why

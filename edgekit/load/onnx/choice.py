@@ -20,7 +20,11 @@ COMPARE = {
 
 
 def compare(b: Builder, c: Call) -> list[str]:
-    return [b.one(COMPARE[c.op], [b.tensor(c.needed(0)), b.tensor(c.needed(1))])]
+    """Two numbers without axes are compared as rows of one: TFLite's kernels end the process on the former."""
+    pair = [b.tensor(c.needed(i)) for i in (0, 1)]
+    alone = all(not b.tensors[x].shape for x in pair)
+    y = b.one(COMPARE[c.op], [b.reshape(x, (1,)) if alone else x for x in pair])
+    return [b.reshape(y, ()) if alone else y]
 
 
 def negate(b: Builder, c: Call) -> list[str]:

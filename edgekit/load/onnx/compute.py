@@ -77,7 +77,9 @@ def matmul(b: Builder, c: Call) -> list[str]:
         y = b.transpose(b.one("FULLY_CONNECTED", [b.transpose(b.tensor(right), swap), w, None], keep_dims=True), swap)
         lead = (1,) * max(len(a_shape) - rank, 0)
         return [b.reshape(y, (*lead, *b_shape[:-2], *(() if len(a_shape) == 1 else (a_shape[-2],)), b_shape[-1]))]
-    if b.array(right) is not None and len(a_shape) >= 1 and _matrices(a_shape, b_shape) <= MOST_MATRICES:
+    # A quantized batch of one scale stays one operator, as edgekit itself writes it.
+    whole = right in b.const_quant and b.const_quant[right][1].scale.size == 1
+    if b.array(right) is not None and not whole and len(a_shape) >= 1 and _matrices(a_shape, b_shape) <= MOST_MATRICES:
         return [_batched(b, b.tensor(left), a_shape, right)]
     return [product(b, b.tensor(left), b.tensor(right))]
 

@@ -160,7 +160,8 @@ def either(r: Reader, c: Call, node: onnx.NodeProto) -> None:
                 f"its branches give {told}, and its condition depends on {', '.join(deciders) or 'computed values'}",
                 "export the model with one branch only",
             )
-        b.values[out] = b.one("SELECT_V2", [condition, b.tensor(one), b.tensor(other)])
+        wide = b.reshape(condition, (1,) * max(len(shapes[0]), 1))
+        b.values[out] = b.one("SELECT_V2", [wide, b.tensor(one), b.tensor(other)])
     r.notes.append(f"{c.source}: both branches are computed, and one is chosen")
 
 

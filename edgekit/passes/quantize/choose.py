@@ -190,7 +190,7 @@ def affine(low: float, high: float, dtype: str) -> Affine:
         return max(float(np.float32(max(-low, high) / largest)), SMALLEST_SCALE) if high > low else 1.0, 0
     scale = float(np.float32((high - low) / (largest - smallest)))
     if scale < SMALLEST_SCALE:
-        return 1.0, 0  # the value is always zero: any scale will do, a tiny one would overflow multipliers
+        return 0.5, 0  # always zero: any scale will do, but tiny ones overflow multipliers, and TFLite compares below 1 only
     zero = smallest - low / scale
     return scale, int(min(largest, max(smallest, math.floor(zero + 0.5))))
 

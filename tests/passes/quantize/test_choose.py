@@ -40,7 +40,7 @@ def test_affine_holds_zero_exactly_and_the_range_to_a_step(a: float, b: float) -
 
 
 def test_affine_of_nothing_is_harmless() -> None:
-    assert affine(0.0, 0.0, "int8") == (1.0, 0)
+    assert affine(0.0, 0.0, "int8") == (0.5, 0)
 
 
 def test_moved_values_share_the_widest_range() -> None:
