@@ -167,7 +167,8 @@ def bench(
     device; engines ("tflite", "onnx", "c"): timed there, default the best one; threads: of LiteRT and ONNX Runtime.
     data: what the firmware runs (`samples` of it; random inputs otherwise). eval: labelled data for the accuracy, or the metric
     of `task`. toolchain: "zig", or "gcc" for the system's arm-none-eabi-gcc and QEMU. details: also what each figure is made of
-    (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step (TargetResult.by_op)."""
+    (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step
+    (TargetResult.by_op), and on devices that are reached the time of each operator (TargetResult.device)."""
     source = open_model(model, data or eval, **load_options)
     feed = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="test")
     judged = None if eval is None else open_data(eval, source.graph, scale=data_scale, role="test", task=task)
@@ -180,7 +181,11 @@ def bench(
     if data is not None and any(d is not None and d.scheme == "serial" for d in devices):
         exported = open_data(data, source.graph, samples=DEFAULT_SAMPLES, scale=data_scale, role="train")
     timing = TimingSettings(
-        threads, against=None if other is None else (other.text, other.graph), engines=engines, exported=exported
+        threads,
+        against=None if other is None else (other.text, other.graph),
+        engines=engines,
+        exported=exported,
+        per_op=per_op,
     )
     results = measure(
         source.graph,

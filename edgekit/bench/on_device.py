@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from edgekit import reference, states
+from edgekit.bench import per_op
 from edgekit.bench.facts import Facts, check_cpu, read_facts, remarks, settled
+from edgekit.bench.per_op import PerOp
 from edgekit.bench.remote import Address, Device, Done, opened, script
 from edgekit.bench.static import MACHINES, build_static
 from edgekit.bench.timing import Launch, Policy, Ratio, Stats, ratio, read_launch, stats
@@ -40,7 +42,7 @@ SLACK = 4.0  # a loaded device may take so many times as long as asked
 class Settings:
     """threads: of LiteRT and ONNX Runtime; generated C has one. opt: of the C compiler. against: (a name, a model) to be timed
     in turns with this one; engines: only these, every one of them; empty: the best one that is there. exported: what a board's
-    project was exported with, None for random vectors."""
+    project was exported with, None for random vectors. per_op: also the time of each operator."""
 
     threads: int = 1
     opt: str = FAST_C
@@ -48,12 +50,13 @@ class Settings:
     against: tuple[str, Graph] | None = None
     engines: tuple[str, ...] = ()
     exported: Dataset | None = None
+    per_op: bool = False
 
 
 @dataclass(frozen=True)
 class Timed:
     """One engine on one device. tool: what ran it and how it was built; notes: what to know; ratio, other: of the model timed
-    in turns with it; checked: outputs equal to the reference's, None where they need not be."""
+    in turns with it; checked: outputs equal to the reference's, None where they need not be; per_op: None if not asked for."""
 
     engine: str
     stats: Stats
@@ -64,6 +67,7 @@ class Timed:
     other: Stats | None = None
     ratio: Ratio | None = None
     checked: int | None = None
+    per_op: PerOp | None = None
 
     def measurements(self) -> list[Measurement]:
         """latency (median, ms), its percentiles, load and first run, and the peak memory of the process."""
@@ -91,6 +95,7 @@ class Timed:
             "outputs_equal_to_reference": self.checked,
             "compared": None if self.other is None else self.other.to_json(),
             "ratio": None if self.ratio is None else self.ratio.to_json(),
+            **({} if self.per_op is None else {"per_op": self.per_op.to_json()}),
         }
 
 
@@ -226,8 +231,57 @@ class _Session:
         if checked:
             notes.append(f"{checked} outputs equal to the reference, bit for bit")
         tool = f"{launches[0].engine}; {this.tool}" if engine == "c" else launches[0].engine
-        made = stats(others) if others else None
-        return Timed(engine, stats(launches), tool, tuple(notes), before, after, made, found, checked)
+        made, own = stats(others) if others else None, stats(launches)
+        spent = self._per_op(graph, engine, this, own.median) if settings.per_op else None
+        return Timed(engine, own, tool, tuple(notes), before, after, made, found, checked, spent)
+
+    def _per_op(self, graph: Graph, engine: str, this: _Prepared, whole: float) -> PerOp:
+        """The time of each operator, or why there is none. whole: ms of a run."""
+        ready = prepare(graph, engine)
+        start = (str(self.settings.threads), str(per_op.RUNS), f"{per_op.LIMIT_S:g}")
+        limit = START_S + SLACK * per_op.LIMIT_S
+        if engine == "c":
+            from edgekit.export.c import compile_c
+
+            model = compile_c(ready, "edgekit_model")
+            program, _ = build_static(model.files, model.interface, self.facts, self.settings.opt, steps=True)
+            timed = replace(this, command=(self.device.put("steps.bin", program, executable=True), *this.command[1:]))
+            done = self._run([*timed.command, *self._tail()], self._limit())
+            return per_op.of_steps(model.interface.steps, done.out, whole)
+        assert self.python is not None
+        profile = [self.python.command, self.python.timer, "profile", engine, *start]
+        if engine == "onnx":
+            return per_op.of_onnx(self._run([*profile, *this.command[3:5]], limit).out)
+        if ready.states:
+            return PerOp("", why=f"{per_op.NO_PROFILER}, and a network that carries states is not cut")
+        from edgekit.export.tflite import export_tflite
+
+        models = [export_tflite(cut) for cut in per_op.cuts(ready)]
+        if (size := sum(map(len, models))) > per_op.MOST_BYTES:
+            return PerOp("", why=f"{per_op.NO_PROFILER}, and the network cut after each operator takes {size >> 20:,} MiB")
+        feed, files = self._feeds(graph, ready)[0], []
+        for i, (cut, data) in enumerate(zip(per_op.cuts(ready), models, strict=True)):
+            fed = b"".join(np.ascontiguousarray(feed[name]).tobytes() for name in cut.inputs)
+            files += [self.device.put(f"cut{i}.tflite", data), self.device.put(f"cut{i}.in", fed)]
+        done = self._run([*profile, *files], limit)
+        return per_op.of_cuts(ready, done.out)
+
+    def _run(self, argv: Sequence[str], limit: float) -> Done:
+        done = self.device.run(argv, limit)
+        if done.status != 0:
+            raise EdgekitError(f"the model does not run on {self.device.title} (status {done.status}): {done.said}", _fix(done))
+        return done
+
+    def _tail(self) -> tuple[str, ...]:
+        """The last arguments of the runners: how long they time."""
+        policy = self.settings.policy
+        runs, seconds = policy.launch(turns=self.settings.against is not None)
+        return (str(runs), f"{seconds:g}", f"{policy.warm_s:g}", str(policy.at_most), f"{policy.limit_s:g}")
+
+    def _limit(self) -> float:
+        policy = self.settings.policy
+        _, seconds = policy.launch(turns=self.settings.against is not None)
+        return START_S + SLACK * (policy.limit_s + seconds + policy.warm_s)
 
     def _count(self, graph: Graph) -> int:
         return SAMPLES if self.feed is None else min(SAMPLES, len(self.feed))
@@ -274,13 +328,7 @@ class _Session:
         return [to_feeds(ready, states.frames(ready, self.feed[i])[0]) for i in range(count)]
 
     def _launch(self, model: _Prepared) -> Launch:
-        policy = self.settings.policy
-        runs, seconds = policy.launch(turns=self.settings.against is not None)
-        tail = (str(runs), f"{seconds:g}", f"{policy.warm_s:g}", str(policy.at_most), f"{policy.limit_s:g}")
-        limit = START_S + SLACK * (policy.limit_s + seconds + policy.warm_s)
-        done = self.device.run([*model.command, *tail], limit)
-        if done.status != 0:
-            raise EdgekitError(f"the model does not run on {self.device.title} (status {done.status}): {done.said}", _fix(done))
+        done = self._run([*model.command, *self._tail()], self._limit())
         if model.check is not None and self.device.get(model.outputs) != model.check:
             raise EdgekitError(
                 f"generated C gives other outputs on {self.device.title} than the reference: a wrong answer's times are none",

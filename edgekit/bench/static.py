@@ -67,8 +67,11 @@ def runner_source(iface: Interface) -> str:
     return text
 
 
-def build_static(files: Mapping[str, bytes], iface: Interface, facts: Facts, opt: str = "-O2") -> tuple[bytes, str]:
+def build_static(
+    files: Mapping[str, bytes], iface: Interface, facts: Facts, opt: str = "-O2", steps: bool = False
+) -> tuple[bytes, str]:
     """(the executable, the tool that built it) for the device that the facts are of: for its own core where it has one kind.
+    steps: it reads the clock between kernel calls and prints their sums too.
 
     Raises BadTarget for a machine that nothing is built for, MissingTool without the compiler, EdgekitError when the code does
     not compile.
@@ -79,7 +82,14 @@ def build_static(files: Mapping[str, bytes], iface: Interface, facts: Facts, opt
     kinds = [core for core, _ in facts.cores]
     if len(kinds) == 1 and kinds[0].startswith("Cortex-A") and facts.machine != "armv6l":
         cpu = kinds[0].lower().replace("-", "_")
-    program = _built(tuple(sorted(files.items())), iface.sources, runner_source(iface), target, cpu, opt)
+    hook = (
+        f"#define {iface.prefix}_STEP(n) edgekit_step(n)",
+        f"#define EDGEKIT_STEPS {len(iface.steps)}",
+        "void edgekit_step(int number);",
+    )
+    hooked = {"edgekit_step.h": "\n".join((*hook, "")).encode()} if steps else {}
+    every = tuple(sorted({**files, **hooked}.items()))
+    program = _built(every, iface.sources, runner_source(iface), target, cpu, opt)
     return program, f"zig cc {zig_version()} -target {target} -mcpu={cpu} {opt}"
 
 
@@ -93,6 +103,7 @@ def _built(
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        flags = ["-target", target, f"-mcpu={cpu}", opt, *FLAGS, "-I."]
+        hook = ["-include", "edgekit_step.h"] if "edgekit_step.h" in dict(files) else []
+        flags = ["-target", target, f"-mcpu={cpu}", opt, *FLAGS, "-I.", *hook]
         zig(["cc", *flags, *sources, "edgekit_runner.c", "-lm", "-o", "edgekit_runner"], folder)
         return (folder / "edgekit_runner").read_bytes()

@@ -70,7 +70,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="zig cc and Unicorn, pinned; or the system's arm-none-eabi-gcc and QEMU.",
 )
-@click.option("--per-op", is_flag=True, help="Also the instructions of each step of the firmware.")
+@click.option(
+    "--per-op",
+    is_flag=True,
+    help="Also the instructions of each step of the firmware, the time of each operator on devices that are reached.",
+)
 @ram_budget_option
 @data_scale_option
 @click.option("-o", "--out", metavar="RUN.json", help="Write the results, and what each figure is made of, to a file.")

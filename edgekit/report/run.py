@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgekit.graph import short
 from edgekit.measure import UNITS, Measurement
@@ -21,12 +22,24 @@ def run_text(report: RunReport) -> str:
             lines += ["", f"{result.target}: {ledger_text(result.ledger)}"]
         if result.by_op:
             lines += ["", f"{result.target}: instructions by step, on the first sample", "", _steps(result.by_op)]
+        if times := result.device.get("per_op"):
+            lines += ["", f"{result.target}, {result.engine}: {times['why'] or times['how']}", *_times(times)]
     return "\n".join(lines)
 
 
 def _steps(by_op: Sequence[StepShare]) -> str:
     rows = [[str(s.step) if s.step >= 0 else "", s.op, short(s.source), f"{s.instructions:,}", f"{s.share:.1%}"] for s in by_op]
     return text_table(["step", "op", "source", "instructions", "share"], rows, [0, 3, 4])
+
+
+def _times(per_op: Mapping[str, Any]) -> list[str]:
+    """The table of times by operator, with their sum beside the whole run's."""
+    if not per_op["steps"]:
+        return []
+    rows = [[s["op"], short(s["source"]), f"{s['ms']:.4f}", f"{s['share']:.1%}"] for s in per_op["steps"]]
+    total = sum(s["ms"] for s in per_op["steps"])
+    rows.append(["", "sum; a whole run takes " + amount("latency", per_op["whole"]), f"{total:.4f}", ""])
+    return ["", text_table(["op", "source", "ms", "share"], rows, [2, 3])]
 
 
 def run_markdown(report: RunReport) -> str:

@@ -34,6 +34,19 @@ static void say_kb(const char *key, long value)
     else printf(", \"%s\": %ld", key, value);
 }
 
+#ifdef EDGEKIT_STEPS
+/* Time of each kernel call in this run, and in the fastest. */
+static int64_t spent[EDGEKIT_STEPS], least_spent[EDGEKIT_STEPS], last;
+static int current = -1;
+
+void edgekit_step(int number)
+{
+    if (current >= 0) spent[current] += now_ns() - last;
+    current = number < EDGEKIT_STEPS ? number : -1;
+    last = now_ns();
+}
+#endif
+
 static int broken(const char *what)
 {
     fprintf(stderr, "%s\n", what);
@@ -71,12 +84,24 @@ int main(int argc, char **argv)
         (void)@call@;
         warm++;
     }
+#ifdef EDGEKIT_STEPS
+    int64_t fastest = INT64_MAX;
+#endif
     begin = now_ns();
     while (count < at_most) {
+#ifdef EDGEKIT_STEPS
+        memset(spent, 0, sizeof spent);
+#endif
         const int64_t start = now_ns();
         (void)@call@;
         const int64_t end = now_ns();
         times[count++] = end - start;
+#ifdef EDGEKIT_STEPS
+        if (end - start < fastest) {
+            fastest = end - start;
+            memcpy(least_spent, spent, sizeof spent);
+        }
+#endif
         const double spent = (double)(end - begin) * 1e-9;
         if ((count >= least && spent >= seconds) || spent >= limit) break;
     }
@@ -87,6 +112,10 @@ int main(int argc, char **argv)
     say_kb("base_kb", base);
     printf(", \"times_ns\": [");
     for (long i = 0; i < count; i++) printf(i ? ", %lld" : "%lld", (long long)times[i]);
+#ifdef EDGEKIT_STEPS
+    printf("], \"steps_ns\": [");
+    for (int i = 0; i < EDGEKIT_STEPS; i++) printf(i ? ", %lld" : "%lld", (long long)least_spent[i]);
+#endif
     printf("]}\n");
     return fflush(stdout) == 0 ? 0 : 4;
 }

@@ -2,6 +2,7 @@
 of ai_edge_litert, tflite_runtime, tensorflow, onnxruntime.
 
     timer.py probe
+    timer.py profile ENGINE THREADS RUNS LIMIT_S (MODEL INPUTS)...
     timer.py ENGINE MODEL INPUTS OUTPUTS SAMPLES THREADS RUNS SECONDS WARM_S AT_MOST LIMIT_S
 
 INPUTS: raw samples one after another, each all inputs in the file's order; OUTPUTS gets the same of the outputs. Prints one
@@ -86,9 +87,12 @@ def open_tflite(module: Any, path: str, threads: int) -> Opened:
 KINDS = {"float": "float32", "double": "float64"}
 
 
-def open_onnx(module: Any, path: str, threads: int) -> Opened:
-    """(feed, run, read) of an .onnx."""
+def open_onnx(module: Any, path: str, threads: int, profile: str = "") -> Opened:
+    """(feed, run, read) of an .onnx. profile: read() ends it and gives the path of what ONNX Runtime wrote, which begins so."""
     options = module.SessionOptions()
+    if profile:
+        options.enable_profiling = True
+        options.profile_file_prefix = profile
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 4
@@ -105,7 +109,83 @@ def open_onnx(module: Any, path: str, threads: int) -> Opened:
     def run() -> None:
         made[:] = session.run(names, fed)
 
-    return feed, run, lambda: made
+    return feed, run, (lambda: [session.end_profiling()]) if profile else (lambda: made)
+
+
+OPEN = {"tflite": open_tflite, "onnx": open_onnx}
+
+
+def taker(path: str) -> Take:
+    """What gives one array after another of a file of raw samples."""
+    import numpy as np
+
+    with open(path, "rb") as file:
+        raw = file.read()
+    at = [0]
+
+    def take(dtype: Any, shape: Any) -> Any:
+        kind = np.dtype(dtype)
+        count = int(np.prod(shape, dtype=np.int64))
+        part = np.frombuffer(raw, kind, count, at[0]).reshape(shape)
+        at[0] += part.nbytes
+        return part
+
+    return take
+
+
+def profile_onnx(module: Any, threads: int, runs: int, limit: float, model: str, inputs: str) -> dict[str, Any]:
+    """{steps: [[operator, node, median us]], whole_us, runs} by ONNX Runtime's own profiler; its first run is left out."""
+    import os
+
+    feed, run, read = open_onnx(module, model, threads, model + ".profile")
+    feed(taker(inputs))
+    run()
+    end = time.perf_counter() + limit
+    count = 0
+    while count < runs and (count < 3 or time.perf_counter() < end):
+        run()
+        count += 1
+    (path,) = read()
+    with open(path) as file:
+        events = json.load(file)
+    os.remove(path)
+    found: dict[str, list[int]] = {}
+    kinds: dict[str, str] = {}
+    whole = [event["dur"] for event in events if event.get("name") == "model_run"][1:]
+    for event in events:
+        name = event.get("name", "")
+        if event.get("cat") == "Node" and name.endswith("_kernel_time"):
+            name = name[: -len("_kernel_time")]
+            found.setdefault(name, []).append(event["dur"])
+            kinds[name] = event["args"].get("op_name", "")
+    steps = [[kinds[name], name, middle(times[1:])] for name, times in found.items() if len(times) > 1]
+    return {"steps": steps, "whole_us": middle(whole), "runs": count}
+
+
+def profile_tflite(module: Any, threads: int, runs: int, limit: float, *files: str) -> dict[str, Any]:
+    """{medians_ns, runs}: of each of several models, run in turns."""
+    opened = []
+    for at in range(0, len(files), 2):
+        feed, run, _ = open_tflite(module, files[at], threads)
+        feed(taker(files[at + 1]))
+        run()
+        opened.append(run)
+    times: list[list[int]] = [[] for _ in opened]
+    end = time.perf_counter() + limit
+    while len(times[-1]) < runs and (len(times[-1]) < 3 or time.perf_counter() < end):
+        for at, run in enumerate(opened):
+            run()  # what ran before has had the caches
+            start = time.perf_counter_ns()
+            run()
+            times[at].append(time.perf_counter_ns() - start)
+    return {"medians_ns": [middle(own) for own in times], "runs": len(times[-1])}
+
+
+def middle(times: list[int]) -> float:
+    """The median."""
+    ordered = sorted(times)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def main(argv: list[str]) -> int:
@@ -114,6 +194,14 @@ def main(argv: list[str]) -> int:
         found = {engine: find(engine, broken) for engine in MODULES}
         titles = {engine: pair[1] if pair else None for engine, pair in found.items()}
         sys.stdout.write(json.dumps({"engines": titles, "broken": broken}) + "\n")
+        return 0
+    if argv[1] == "profile":
+        found = find(argv[2])
+        if found is None:
+            return 3
+        run_profile: Any = {"tflite": profile_tflite, "onnx": profile_onnx}[argv[2]]
+        report = run_profile(found[0], int(argv[3]), int(argv[4]), float(argv[5]), *argv[6:])
+        sys.stdout.write(json.dumps(report) + "\n")
         return 0
     import numpy as np
 
@@ -125,21 +213,12 @@ def main(argv: list[str]) -> int:
     if found is None:
         sys.stderr.write("no library runs this kind of model here\n")
         return 3
-    with open(inputs, "rb") as file:
-        raw = file.read()
-    at = [0]
-
-    def take(dtype: Any, shape: Any) -> Any:
-        kind = np.dtype(dtype)
-        count = int(np.prod(shape, dtype=np.int64))
-        part = np.frombuffer(raw, kind, count, at[0]).reshape(shape)
-        at[0] += part.nbytes
-        return part
-
+    take = taker(inputs)
     clock = time.perf_counter_ns
     base = memory_kb()
     start = clock()
-    feed, run, read = {"tflite": open_tflite, "onnx": open_onnx}[engine](found[0], model, threads)
+    opener: Any = OPEN[engine]
+    feed, run, read = opener(found[0], model, threads)
     load = clock() - start
     first = 0
     with open(outputs, "wb") as made:
@@ -165,7 +244,7 @@ def main(argv: list[str]) -> int:
         spent = (end - begin) * 1e-9
         if (len(times) >= least and spent >= seconds) or spent >= limit:
             break
-    report: dict[str, Any] = {"engine": found[1], "threads": threads, "load_ns": load, "first_ns": first, "warm": warm}
+    report = {"engine": found[1], "threads": threads, "load_ns": load, "first_ns": first, "warm": warm}
     report["times_ns"] = times
     report["peak_kb"], report["base_kb"] = memory_kb(), base
     sys.stdout.write(json.dumps(report) + "\n")
