@@ -40,6 +40,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (path / "net.onnx").write_bytes(export_onnx(trained()))
     x, y = digits()
     np.savez(path / "train.npz", x=x[:800], y=y[:800])
+    np.savez(path / "val.npz", x=x[1000:1200], y=y[1000:1200])
     np.savez(path / "test.npz", x=x[1200:], y=y[1200:])
     return path
 
@@ -71,6 +72,26 @@ def test_a_schedule_stops_before_too_much_is_lost(folder: Path) -> None:
     assert found["judged"]["drop"] <= 3
     assert 1 <= len(found["steps"]) <= 4
     assert found["macs"]["after"] < found["macs"]["before"]
+
+
+def test_what_decides_is_said_and_is_not_what_is_reported_on(folder: Path) -> None:
+    options = ("--max-drop", "50", "--steps", "2", "--epochs", "1", "--ratio", "0.4", "--augment", "shift=1x1x0")
+    found = pruned(folder, "said.onnx", *options)
+    assert found["decided"]["note"] == f"160 samples of {folder / 'train.npz'} (held out)"
+    assert found["trained"] == 640
+    assert found["judged"]["note"] == f"597 samples of {folder / 'test.npz'}"
+    found = pruned(folder, "named.onnx", *options, "--val", str(folder / "val.npz"))
+    assert (found["trained"], found["decided"]["note"]) == (800, f"200 samples of {folder / 'val.npz'}")
+    files = ("--data", folder / "train.npz", "--eval", folder / "test.npz", "--no-bench")
+    text = run("prune", folder / "net.onnx", "-o", folder / "t2.onnx", *files, *options).stdout
+    assert "reported on 597 samples" in text
+    assert "decided on 160 samples" in text
+
+
+def test_limits_are_shares_of_the_whole_network(folder: Path) -> None:
+    found = pruned(folder, "share.onnx", "--macs", "40%", "--params", "50%", "--epochs", "0", "--multiple", "1")
+    for what, share in (("macs", 0.4), ("params", 0.5)):
+        assert found[what]["after"] <= share * found[what]["before"]
 
 
 def test_zeros_are_honest(folder: Path) -> None:
@@ -117,6 +138,11 @@ def test_gains_are_shown_on_the_target(folder: Path) -> None:
         (("--ratio", "0.5", "--data", "{}/wrong.npz"), "out of range"),
         (("--ratio", "0.5", "--data", "{}/train.npz", "--lr", "1e30", "--epochs", "2"), "the loss became"),
         (("--pattern", "two"), "not N:M"),
+        (("--flash", "150%"), "no share of the whole"),
+        (("--macs", "many"), "not a number"),
+        (("--ratio", "0.5", "--score", "auto"), "tries networks after recovery"),
+        (("--ratio", "0.5", "--data", "{}/train.npz", "--augment", "blur=2"), "'blur=2' is none"),
+        (("--ratio", "0.5", "--data", "{}/train.npz", "--augment", "shift=1x1"), "has axes"),
     ],
 )
 def test_what_cannot_be_done_changes_nothing(folder: Path, options: tuple[str, ...], why: str) -> None:
