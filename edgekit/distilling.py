@@ -23,6 +23,7 @@ from edgekit.passes.prune import Coupling, scores_of, without
 from edgekit.passes.simplify import simplify
 from edgekit.pipeline import Source
 from edgekit.pruning import Judged, check_suffix, write
+from edgekit.tasks_further import metric_of
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Loss, Progress
@@ -53,6 +54,7 @@ class DistilSettings:
     early_stop: int | None = None
     augment: Augment | None = None
     task: Task | None = None
+    metric: str | None = None
     device: str = "cpu"
 
 
@@ -172,6 +174,8 @@ class Distiller:
         from edgekit.tasks import task_of
 
         self.task: Task = settings.task or ("teacher" if settings.labels == 0 else task_of(self.student, data, True))
+        if self.task != "teacher" and settings.metric is not None:
+            metric_of(self.task, settings.metric)  # known before anything is trained
 
     def _check(self) -> None:
         """Both must take the same data; that answers fit is checked with the loss that compares them."""
@@ -219,12 +223,13 @@ class Distiller:
         from edgekit.passes.finetune import evaluate
         from edgekit.trainable import device_of, to_module
 
-        return evaluate(to_module(graph).to(device_of(self.settings.device)), self.judged, self.task)
+        return evaluate(
+            to_module(graph).to(device_of(self.settings.device)), self.judged, self.task, metric=self.settings.metric
+        )
 
     def run(self, out: Path) -> DistilResult:
         """Train the student. Raises BadData (labels, NaN), BadConfig (a pair that does not fit, another run's checkpoint)."""
         from edgekit.passes import finetune
-        from edgekit.tasks import METRICS
         from edgekit.trainable import device_of, to_graph, to_module
 
         check_suffix(out)
@@ -246,13 +251,14 @@ class Distiller:
             checkpoint=self.checkpoint,
             early_stop=s.early_stop,
             augment=s.augment,
+            metric=s.metric if self.task != "teacher" else None,
             progress=None if show is None else lambda p: show("student", p),
         )
         made = simplify(to_graph(module.cpu()), "train").with_history("distill")
         after = self.metric(made)
         judged = None
         if self.judged is not None and self.task != "teacher":
-            kind = METRICS[self.task]
+            kind = metric_of(self.task, s.metric)
             judged = Judged(kind.name, kind.higher, before, after, deciding.words(self.judged))
         return DistilResult(
             self.source,

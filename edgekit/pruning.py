@@ -39,7 +39,7 @@ from edgekit.pruning_search import sizes, within
 from edgekit.pruning_settings import WAYS, Limit, Settings, Share, check
 from edgekit.report.model import TargetResult
 from edgekit.target import Target
-from edgekit.tasks import METRICS
+from edgekit.tasks_further import metric_of
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
@@ -158,6 +158,8 @@ class Pruner:
             from edgekit.tasks import task_of
 
             self.task = task_of(self.graph, known, settings.teacher)
+        if self.task not in {None, "teacher"} and settings.metric is not None:
+            metric_of(self.task, settings.metric)  # known before anything is cut
         self.tried: list[Tried] = []
         self.multiple = settings.multiple or multiple_of(target)
 
@@ -170,13 +172,13 @@ class Pruner:
         from edgekit.passes.finetune import evaluate
         from edgekit.trainable import device_of, to_module
 
-        return evaluate(to_module(graph).to(device_of(self.settings.device)), on, self.task)
+        return evaluate(to_module(graph).to(device_of(self.settings.device)), on, self.task, metric=self.settings.metric)
 
     def compare(self, before: float, after: float, on: Dataset | None) -> Judged | None:
         if on is None or self.task in {None, "teacher"}:
             return None
         assert self.task is not None
-        kind = METRICS[self.task]
+        kind = metric_of(self.task, self.settings.metric)
         return Judged(kind.name, kind.higher, before, after, deciding.words(on))
 
     @cached_property
@@ -214,7 +216,7 @@ class Pruner:
             self.tried.append(Tried(score, scope, ops.macs(done), self.metric(done, self.deciding)))
         if not self.tried:
             raise faults[0]
-        higher = METRICS[self.task].higher
+        higher = metric_of(self.task, mine.metric).higher
         best = max(self.tried, key=lambda t: t.metric if higher else -t.metric)
         return replace(mine, score=best.score, scope=best.scope)
 
@@ -259,6 +261,7 @@ class Pruner:
                 checkpoint=None if self.checkpoints is None else self.checkpoints / f"{name}.pt",
                 early_stop=s.early_stop,
                 augment=s.augment,
+                metric=s.metric if self.task != "teacher" else None,
                 progress=None if show is None else lambda p: show(name, p),
             )
         return to_graph(module.cpu())

@@ -54,7 +54,7 @@ class Settings:
     may be a Share of the whole network's. max_drop: points of the metric (percent of it, where it has no bound) that may be
     lost. score: "auto" tries WAYS and takes what is best on the samples that decide. pattern: (n, m): n of m weights stay.
     unstructured: single weights. multiple: channels that stay (None: what the target's kernels take). steps: prune and recover
-    in so many steps, each of `epochs`.
+    in so many steps, each of `epochs`. metric: judged and decided by instead of the task's own (see `tasks_further`).
     """
 
     ratio: float | None = None
@@ -80,6 +80,7 @@ class Settings:
     augment: Augment | None = None
     teacher: bool = True
     task: Task | None = None
+    metric: str | None = None
     device: str = "cpu"
 
     def limits(self) -> dict[str, Limit]:

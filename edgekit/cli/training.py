@@ -55,6 +55,11 @@ def training_options(function: F) -> F:
                 "(blend two; wants more epochs).",
             ),
             click.option("--task", type=click.Choice(TASKS), help="What the labels mean. [default: found from their shape]"),
+            click.option(
+                "--metric",
+                metavar="M",
+                help="Judge and decide by this: f1, balanced, auroc, map, r2, dice, ... [default: the task's own, see --task]",
+            ),
             click.option("--device", default="cpu", show_default=True, metavar="D", help="Where to train: cpu or cuda."),
         ]
     ):

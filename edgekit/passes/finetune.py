@@ -166,27 +166,27 @@ def repeatable(seed: int) -> Iterator[None]:
         torch.set_rng_state(state)
 
 
-def evaluate(module: GraphModule, dataset: Dataset, task: Task | None = None, batch: int = 128) -> float:
-    """The task's metric on labelled data. Raises BadData."""
+def evaluate(
+    module: GraphModule, dataset: Dataset, task: Task | None = None, batch: int = 128, metric: str | None = None
+) -> float:
+    """The task's metric on labelled data, or the one named (see `tasks_further`). Raises BadData, BadConfig, MissingTool."""
     task = task or task_of(module.graph, dataset)
-    judge, labels = Judge(module.graph, task, dataset.labels), targets_of(module.graph, dataset, task)
+    judge, labels = Judge(module.graph, task, dataset.labels, metric), targets_of(module.graph, dataset, task)
     return _judged(module, judge, Feeder(module.graph, dataset, module.device), labels, batch)
 
 
 def _judged(module: GraphModule, judge: Judge, feeder: Feeder, labels: Array | None, batch: int) -> float:
     was = module.training
     module.eval()
-    total: Array | None = None
+    tally = judge.tally(module.device)
     with torch.no_grad():
         for places, feeds in feeder.batches(batch):
             outputs = module(feeds, keep=(judge.name,))
-            if total is None:
+            if not places[0]:
                 judge.look(outputs)
-            added = judge.count(outputs, _rows(labels, places, module.device), feeds)
-            total = added if total is None else total + added
+            tally.add(*judge.pairs(outputs, _rows(labels, places, module.device), feeds))
     module.train(was)
-    assert total is not None
-    return judge.result(total)
+    return tally.value()
 
 
 def _rows(labels: Array | None, places: Array, device: torch.device) -> torch.Tensor | None:
@@ -224,13 +224,15 @@ def train(
     progress: Callable[[Progress], None] | None = None,
     decay: float = 1e-4,
     augment: Augment | None = None,
+    metric: str | None = None,
 ) -> Training:
     """Train in place with AdamW under a warm-up and a cosine; the module ends in evaluation mode.
 
     task: None finds it from the labels. losses: default the task's, and against `teacher` if there is one (without labels
-    that alone). dataset.held_out is judged after each epoch; early_stop: end after so many epochs without improvement, and
-    take the best epoch's weights. augment: how batches are changed; statistics of batch norm are set from unchanged samples at
-    the end. checkpoint: a file that is written as training goes and continued from when it is there.
+    that alone). dataset.held_out is judged after each epoch, by `metric` (None: the task's own; see `tasks_further`);
+    early_stop: end after so many epochs without improvement, and take the best epoch's weights. augment: how batches are
+    changed; statistics of batch norm are set from unchanged samples at the end. checkpoint: a file that is written as training
+    goes and continued from when it is there.
     Raises BadData (labels, NaN), BadConfig (a checkpoint of another run, a teacher that does not fit).
     """
     if epochs < 0 or batch < 1 or not (lr > 0 and math.isfinite(lr)):
@@ -249,7 +251,9 @@ def train(
         raise BadConfig(f"'{module.graph.name}' carries states: {what}", "labels y, one a sequence; no --augment")
     if augment:
         check_augment(module.graph, augment, task)
-    run = _Run(module, dataset, task, tuple(losses), teacher, epochs, lr, batch, seed, decay, early_stop, augment or None)
+    run = _Run(
+        module, dataset, task, tuple(losses), teacher, epochs, lr, batch, seed, decay, early_stop, augment or None, metric
+    )
     with repeatable(seed):
         done = run.go(None if checkpoint is None else Path(checkpoint), progress)
         if augment and epochs:
@@ -274,6 +278,7 @@ class _Run:
         decay: float,
         early_stop: int | None,
         augment: Augment | None,
+        metric: str | None,
     ) -> None:
         self.module, self.losses, self.teacher = module, losses, teacher
         self.epochs, self.lr, self.batch, self.seed, self.early_stop = epochs, lr, min(batch, len(dataset)), seed, early_stop
@@ -281,7 +286,7 @@ class _Run:
         self.feeder = Feeder(module.graph, dataset, module.device)
         self.taught = None if teacher is None else Feeder(teacher.graph, dataset, module.device)
         self.labels = targets_of(module.graph, dataset, task)
-        self.judge = Judge(module.graph, task, dataset.labels)
+        self.judge = Judge(module.graph, task, dataset.labels, metric)
         held = dataset.held_out
         self.held = None if held is None else Feeder(module.graph, held, module.device)
         self.held_labels = None if held is None else targets_of(module.graph, held, task)
@@ -302,6 +307,7 @@ class _Run:
             early_stop,
             [(loss.name, loss.weight) for loss in losses],
             augment,
+            metric,
         )
         self.print = _fingerprint(module, dataset, teacher, settings)
 

@@ -10,7 +10,9 @@ from torch.nn import functional as F
 
 from edgekit import tasks
 from edgekit.graph import Array, Graph
-from edgekit.tasks import IGNORED, METRICS, TINY, Task, class_axis, source_output
+from edgekit.passes.finetune_metrics import Collected
+from edgekit.tasks import IGNORED, TINY, Task, class_axis, source_output
+from edgekit.tasks_further import metric_of
 from edgekit.trainable import logits_of
 
 MARGIN = 0.2  # of cosines, between the nearest stranger and the farthest of the same class
@@ -19,8 +21,9 @@ MARGIN = 0.2  # of cosines, between the nearest stranger and the farthest of the
 class Judge:
     """A task's loss and metric for one graph: what its output means, and where the classes lie."""
 
-    def __init__(self, graph: Graph, task: Task, labels: Array | None) -> None:
-        self.graph, self.task, self.metric = graph, task, METRICS[task]
+    def __init__(self, graph: Graph, task: Task, labels: Array | None, metric: str | None = None) -> None:
+        """metric: another than the task's own (see `tasks_further`). Raises BadConfig for one that it does not have."""
+        self.graph, self.task, self.metric, self.further = graph, task, metric_of(task, metric), metric
         self.name, self.kind = logits_of(graph)
         if task not in {"classification", "multilabel"}:
             self.name, self.kind = graph.outputs[0], "plain"
@@ -92,10 +95,14 @@ class Judge:
             return scores[:, :-1], ids[:, 1:].reshape(-1).long()
         return scores, labels.reshape(-1)
 
-    def count(
+    def tally(self, device: torch.device) -> Collected | Tally:
+        """What collects the metric over batches. Raises MissingTool."""
+        return Tally(self.task) if self.further is None else Collected(self.task, self.further, device)
+
+    def pairs(
         self, outputs: Mapping[str, torch.Tensor], labels: torch.Tensor | None, feeds: Mapping[str, torch.Tensor]
-    ) -> Array:
-        """What a batch adds to the metric: an array of sums, see `tasks.result`."""
+    ) -> tuple[torch.Tensor, torch.Tensor, str]:
+        """(scores, what they should be, kind of output) of a batch, as a tally takes them."""
         y = self.value(outputs).detach()
         if self.task in {"reconstruction", "regression"}:
             scores, wanted = y, self._wanted(y, labels, feeds)
@@ -104,13 +111,25 @@ class Judge:
             scores, wanted = y.reshape(len(y), -1), labels
         else:
             scores, wanted = self._pairs(outputs, labels, feeds)
-        # What is judged of a sigmoid, and of several labels at once, are its logits.
-        threshold = 0.0 if self.kind == "sigmoid" or self.task == "multilabel" else 0.5
-        return tasks.count(self.task, scores.detach().cpu().numpy(), wanted.cpu().numpy(), threshold)
+        return scores.detach(), wanted, self.kind
 
-    def result(self, total: Array) -> float:
-        """The metric, of the sum of all `count`s."""
-        return tasks.result(self.task, total)
+
+class Tally:
+    """A task's own metric over batches: sums, see `tasks.count`."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.total: Array | None = None
+
+    def add(self, scores: torch.Tensor, wanted: torch.Tensor, kind: str) -> None:
+        # What is judged of a sigmoid, and of several labels at once, are its logits.
+        threshold = 0.0 if kind == "sigmoid" or self.task == "multilabel" else 0.5
+        added = tasks.count(self.task, scores.cpu().numpy(), wanted.cpu().numpy(), threshold)
+        self.total = added if self.total is None else self.total + added
+
+    def value(self) -> float:
+        assert self.total is not None
+        return tasks.result(self.task, self.total)
 
 
 def cosines(y: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,6 @@ VERBS: dict[str, tuple[str, ...]] = {
     "distill": ("distill", "@/net.onnx", "-o", "@/out.onnx", "--student-width", "0.5", "--epochs", "1"),
     "qat": ("quantize", "@/net.onnx", "-o", "@/out.onnx", "--qat", "1"),
 }
-NUMBER = {"prune": "model", "distill": "teacher", "qat": "model"}
 
 
 def network(size: int = 6, classes: int = 4, seed: int = 0) -> Graph:
@@ -117,7 +116,7 @@ def test_weights_that_are_no_numbers_are_noticed_before_training(folder: Path, v
     for name in ("nan", "inf"):
         args = [a.replace("net.onnx", f"{name}.onnx") for a in VERBS[verb]]
         message = refused(folder, *args, "--data", "@/ok.npz")
-        assert f"weights of the {NUMBER[verb]} '{name}' are NaN or infinite" in message
+        assert f"weights of the model '{name}' are NaN or infinite" in message
         assert "(1 of 72)" in message
         assert "epoch" not in message
     args = [a.replace("net.onnx", "text.onnx") for a in VERBS[verb]]
@@ -140,7 +139,7 @@ OPTIONS: list[tuple[tuple[str, ...], str]] = [
     (("distill", "@/net.onnx", "-o", "@/out.onnx", "--student-width", "1.5", "--data", "@/ok.npz"), "makes no student"),
     (tuple(a.format("seven") for a in DISTIL), "no answer to learn from"),
     (tuple(a.format("large") for a in DISTIL), "cannot see the same samples"),
-    (tuple(a.format("nan") for a in DISTIL), "weights of the student 'nan'"),
+    (tuple(a.format("nan") for a in DISTIL), "weights of the model 'nan'"),
 ]
 
 

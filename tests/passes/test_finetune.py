@@ -199,12 +199,14 @@ def test_metrics_by_hand() -> None:
     scores = torch.zeros(1, 2, 2, 3)
     for (i, j), c in {(0, 0): 0, (0, 1): 1, (1, 0): 1, (1, 1): 2}.items():
         scores[0, i, j, c] = 1.0
-    total = judge.count({graph.outputs[0]: scores}, torch.from_numpy(labels.reshape(1, -1)), {})
-    assert judge.result(total) == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
+    tally = judge.tally(torch.device("cpu"))
+    tally.add(*judge.pairs({graph.outputs[0]: scores}, torch.from_numpy(labels.reshape(1, -1)), {}))
+    assert tally.value() == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
     words = answers(3, 4, ids=True)
     judge = Judge(words, "language", None)
-    total = judge.count({words.outputs[0]: torch.zeros(2, 3, 4)}, torch.tensor([[1, 2, IGNORED], [0, 0, 0]]), {})
-    assert judge.result(total) == pytest.approx(4.0)
+    tally = judge.tally(torch.device("cpu"))
+    tally.add(*judge.pairs({words.outputs[0]: torch.zeros(2, 3, 4)}, torch.tensor([[1, 2, IGNORED], [0, 0, 0]]), {}))
+    assert tally.value() == pytest.approx(4.0)
 
 
 def test_labels_beside_the_source_s_layout() -> None:
