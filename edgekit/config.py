@@ -28,9 +28,10 @@ FACTORS: dict[str, Mapping[str, float]] = {
     "B": BYTES,
     "ms": {"": 1, "MS": 1, "S": 1000, "US": 0.001, "ΜS": 0.001},
     "pt": {"": 1, "PT": 1, "PTS": 1},
+    "uJ": {"": 1, "UJ": 1, "ΜJ": 1, "MJ": 1000, "J": 1_000_000},
     "": {"": 1, "K": 1e3, "M": 1e6, "G": 1e9},
 }
-EXAMPLES = {"B": '"128 KiB"', "ms": '"60 ms"', "pt": '"1 pt"', "": '"7.5 M"'}
+EXAMPLES = {"B": '"128 KiB"', "ms": '"60 ms"', "pt": '"1 pt"', "uJ": '"500 uJ"', "": '"7.5 M"'}
 
 
 @dataclass(frozen=True)

@@ -121,7 +121,7 @@ def _bound(metric: str, before: float, growth: float) -> float:
         return before * (1 - growth)
     bound = before * (1 + growth)
     # Bytes and counts are whole: the largest one allowed is what a person should read.
-    return bound if UNITS[metric] in {"ms", "pt"} or metric in ERRORS else float(math.floor(bound + 1e-9))
+    return bound if UNITS[metric] in {"ms", "pt", "uJ"} or metric in ERRORS else float(math.floor(bound + 1e-9))
 
 
 def _find(report: RunReport, target: str, metric: str) -> Measurement | None:

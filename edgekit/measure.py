@@ -21,6 +21,7 @@ UNITS: dict[str, str] = {
     "load": "ms",
     "first_run": "ms",
     "peak_memory": "B",
+    "energy": "uJ",
     "instructions": "",
     "cycles": "",
     "flash": "B",
@@ -46,8 +47,8 @@ JUDGED_TASKS: tuple[Judged, ...] = get_args(Judged)
 SHARES = ("accuracy", "label_accuracy", "mean_iou", "recall_at_1")
 ERRORS = ("mean_absolute_error", "mean_square_error", "perplexity")
 OTHER_TASKS = (*SHARES[1:], *ERRORS)  # absent where the task is another; only of "accuracy" it is said why there is none
-# Metrics that only a run on a device gives: absent, not "unavailable", where there was none.
-ON_DEVICE = ("latency_p90", "latency_p99", "load", "first_run", "peak_memory")
+# Metrics that only a run on a device or a profile with a power gives: absent, not "unavailable", where there was none.
+ON_DEVICE = ("latency_p90", "latency_p99", "load", "first_run", "peak_memory", "energy")
 
 
 @dataclass(frozen=True)

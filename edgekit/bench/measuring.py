@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from edgekit import breakdown, evaluate, ledger, ops, states
-from edgekit.bench import cycles, estimate
+from edgekit.bench import cycles, energy, estimate
 from edgekit.bench.emulate import emulate
 from edgekit.bench.host import host_target
 from edgekit.bench.on_device import Settings
@@ -132,6 +132,8 @@ def _on_target(
         found["latency"] = estimate.on_board(graph, target, found) if firmware else estimate.of_engine(graph, target, engine)
     if not board and reached is None and (held := estimate.memory(graph, engine)) is not None:
         found["peak_memory"] = held
+    if (drawn := energy.of_run(target, found)) is not None:
+        found["energy"] = drawn
     metrics = [metric for metric in UNITS if metric in found or metric not in (*ON_DEVICE, *OTHER_TASKS)]
     measurements = [found.get(metric) or unavailable(metric, NO_FIRMWARE if board else NOT_A_BOARD) for metric in metrics]
     notes = (target.note, _scheme_note(graph, target), *(reached.notes if reached else ()))

@@ -16,7 +16,7 @@ def amount(metric: str, value: float | None) -> str:
     if metric in ERRORS:
         return f"{value:.4g}"
     unit = UNITS[metric]
-    if unit == "ms":
+    if unit in {"ms", "uJ"}:
         text = f"{value:,.3g}" if abs(value) < 100 else f"{value:,.1f}"
     elif unit == "pt":
         text = f"{value:.2f}"
