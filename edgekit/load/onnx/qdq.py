@@ -22,6 +22,7 @@ from edgekit.ops import TABLE
 from edgekit.ops.int16 import WIDE
 
 KINDS = {"int8": "int8", "uint8": "int8", "int16": "int16", "int32": "int32"}
+NARROW = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}  # with weights of 4 bits
 ACTIVATIONS = ("RELU", "RELU6", "RELU_N1_TO_1")
 # Operators that only move or pick values: an integer input keeps its scale through them.
 MOVES = (*VIEWS, "SLICE", "SPLIT", "GATHER", "PAD", "MAX_POOL_2D", "REDUCE_MAX", "REDUCE_MIN")
@@ -95,9 +96,24 @@ def plain_values(b: Builder, c: Call, stored: Array) -> Array:
     return np.asarray((stored.astype(np.float32) - points.reshape(points.shape or ())) * scales, np.float32)
 
 
+def four_bits(b: Builder, c: Call, stored: Array) -> Quant | None:
+    """How edgekit holds a constant of 4 bits, when zero is 0 and there are no blocks."""
+    scale, zero = b.array(c.needed(1)), b.array(c.input(2))
+    if scale is None or int(c.get("block_size", 0)) or (zero is not None and np.any(zero.astype(np.int64) != 0)):
+        return None
+    flat, axis = scale.astype(np.float32).reshape(-1), int(c.get("axis", 1)) % max(stored.ndim, 1)
+    if not np.all(np.isfinite(flat)) or np.any(flat <= 0):
+        raise ValueError("its scale is not valid")
+    return Quant.per_channel(flat, axis, "int4") if flat.size > 1 else Quant.per_tensor(float(flat[0]), 0, "int4")
+
+
 def dequantize_linear(b: Builder, c: Call) -> list[str]:
     x = c.needed(0)
     stored = b.array(x)
+    if stored is not None and str(stored.dtype) == "int4" and (quant := four_bits(b, c, stored)) is not None:
+        data = stored.astype(np.int8)
+        b.consts[c.outputs[0]], b.const_quant[c.outputs[0]] = data * quant.broadcast(data.ndim)[0], (data, quant)
+        return []
     if stored is not None and (str(stored.dtype) not in KINDS or int(c.get("block_size", 0))):
         b.consts[c.outputs[0]] = plain_values(b, c, stored)
         return []
@@ -229,7 +245,8 @@ class Fuser:
         data = entry.data_inputs(node)
         live = [i for i in data if not self.tensors[str(node.inputs[i])].is_const]
         if not data or any(node.inputs[i] not in self.integer_of for i in live):
-            if any(str(node.inputs[i]) in self.exact for i in entry.weights if i < len(node.inputs)):
+            held = [self.exact.get(str(node.inputs[i])) for i in entry.weights if i < len(node.inputs)]
+            if any(w is not None and w.dtype != "int4" for w in held):  # 4 bits are also used to store weights alone
                 self.refuse(node, "its weights are quantized and its input is not")
             return False
         if entry.integer is None or any(i not in live and str(node.inputs[i]) not in self.exact for i in data):
@@ -347,10 +364,12 @@ class Fuser:
             self.refuse(node, f"its constant operand '{name}' has no DequantizeLinear")
             return None
         if index in entry.weights:
-            if stored.dtype != "int8":
+            if stored.dtype == "int4" and (node.op not in NARROW or self.tensors[str(inputs[0])].dtype != "int8"):
+                stored = replace(stored, dtype="int8", quant=replace(stored.quant, dtype="int8"))
+            if stored.dtype not in {"int8", "int4"}:
                 self.refuse(node, f"its weights '{name}' are {stored.dtype}, not int8 or uint8")
                 return None
-            if np.any(stored.quant.zero_point != 0):
+            if stored.quant is not None and np.any(stored.quant.zero_point != 0):
                 stored, exact = symmetric(stored)
                 self.notes.append(told(name, exact))
             axis = entry.weights[index]

@@ -118,8 +118,8 @@ def quantize_with_report(
 
 
 def named(graph: Graph, names: Sequence[str]) -> list[str]:
-    """First outputs of the nodes of these names: their operator (all of them), their source ("Gemm '/a/Gemm'", or /a/Gemm alone),
-    or a value they make.
+    """First outputs of the nodes of these names: their operator (all such nodes), their source ("Gemm '/a/Gemm'", or /a/Gemm
+    alone), or a value they make.
 
     Raises BadConfig for one unknown.
     """

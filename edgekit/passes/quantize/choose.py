@@ -22,7 +22,7 @@ from edgekit.ops import op_of
 from edgekit.ops.int16 import WIDE
 from edgekit.ops.op import Op
 from edgekit.passes.quantize import shares, sound
-from edgekit.passes.quantize.narrow import narrow_weights
+from edgekit.passes.quantize.narrow import narrow_weights, row_scales
 from edgekit.passes.quantize.observe import Observations, Observed
 from edgekit.passes.quantize.ranges import OBSERVERS
 from edgekit.passes.quantize.recurrent import bias_floor, origin, ties, weight_scales, wide_affine, wide_values
@@ -460,8 +460,9 @@ def _weight_scales(
 ) -> tuple[Array, set[int]]:
     """(float32 scales: one, or one a channel; channels that can be zero) of a node's weights.
 
-    A channel's scale is its largest |weight| / limit (127, or 7), at least what keeps its bias within LARGEST_BIAS steps of
-    input scale * weight scale. A channel is dead when no input of the calibrated range moves its output by half a step.
+    A channel's scale is its largest |weight| / limit (where the limit is 7, that of least error), and at least what keeps its
+    bias within LARGEST_BIAS steps of input scale * weight scale. A channel is dead when no input of the calibrated range moves
+    its output by half a step.
     """
     data = weight.real().astype(np.float64)
     rows = np.moveaxis(data, axis, 0).reshape(weight.shape[axis], -1)
@@ -476,7 +477,9 @@ def _weight_scales(
         else np.abs(bias.real().astype(np.float64)) / (in_scale * LARGEST_BIAS[scheme.activations])
     )
     # A dead channel is its bias alone: 1/256 of an output step is precise enough.
-    wanted_scale = np.where(dead, out_scale / in_scale / 256, np.abs(rows).max(axis=1) / limit)
+    wanted_scale = np.where(
+        dead, out_scale / in_scale / 256, row_scales(rows, limit) if limit < 127 else np.abs(rows).max(axis=1) / limit
+    )
     found = np.maximum(wanted_scale, floor)
     if node.op not in scheme.per_channel:
         live = found[~dead] if not dead.all() else found
