@@ -34,6 +34,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "pixels": (),
     "transformers": (),
     "compression": (),
+    "memory": (),
     "cycles": ("{mlperf}",),
     "mlperf": ("{mlperf}",),
     "mcu": ("{mlperf}", "--baseline", "{tflm}"),
@@ -52,6 +53,7 @@ MORE: dict[str, tuple[str, ...]] = {
 QUICK: dict[str, tuple[str, ...]] = {
     "toolchain": ("--repeat", "1"),
     "compression": ("--only", "lenet5", "--seeds", "1"),
+    "memory": ("ds_cnn", "mobilenet_v1 0.25 96"),
     "mlperf": ("--quick",),
     "mcu": ("--samples", "2"),
     "sources": ("--samples", "10"),

@@ -24,12 +24,14 @@ RATES: dict[str, tuple[str, tuple[float, ...]]] = {
     "cortex-m33": ("EK-RA6M4 at 200 MHz", (1.31, 1.65, 1.35, 1.58)),
     "cortex-m85": ("EK-RA8D1 at 480 MHz", (0.93, 0.85, 1.00, 1.70)),
 }
-# Most memory of the process that runs a float32 network, engine -> (bytes without one, a byte of weights, a byte of
-# activations, mean error of networks left out of the fit). Six networks of 1.9 to 47 MB of weights, Python, x86-64 Linux, one
-# thread: MobileNet V1 0.25 96, V1, V2, SqueezeNet 1.1, EfficientNet-Lite2, ResNet-18; LiteRT 2.3.0, ONNX Runtime 1.31.1.
-PROCESS: dict[str, tuple[float, float, float, float]] = {
-    "tflite": (40.6e6, 2.10, 1.44, 0.034),
-    "onnx": (57.7e6, 3.17, 1.63, 0.10),
+# Most memory of the process that runs a network: (engine, precision) -> (bytes without one, a byte of weights, a byte of the
+# activations that live at once, mean error of networks left out of the fit). `python -m benchmarks.memory`: ten networks of 0.1
+# to 28 MB of weights, Python, x86-64 Linux, one thread; LiteRT 2.3.0, ONNX Runtime 1.31.1.
+PROCESS: dict[tuple[str, str], tuple[float, float, float, float]] = {
+    ("tflite", "float32"): (40.4e6, 2.19, 1.27, 0.020),
+    ("tflite", "int8"): (40.5e6, 2.80, 0.75, 0.019),
+    ("onnx", "float32"): (57.7e6, 1.89, 4.32, 0.044),
+    ("onnx", "int8"): (57.3e6, 3.22, 6.86, 0.043),
 }
 NEVER = "never measured on that board"
 
@@ -96,21 +98,22 @@ def live_bytes(graph: Graph) -> int:
 
 
 def memory(graph: Graph, engine: str) -> Measurement | None:
-    """The metric "peak_memory" of a process on a system like this one's; None where nothing was measured to tell it from
-    (integer networks, other engines)."""
-    if engine not in PROCESS or graph.is_quantized:
+    """The metric "peak_memory" of a process on a system like this one's; None where nothing was measured to tell it from (other
+    engines)."""
+    precision = "int8" if graph.is_quantized else "float32"
+    if (engine, precision) not in PROCESS:
         return None
     try:
         ready = prepare(graph, engine)
     except EdgekitError:
         return None
-    base, by_weights, by_activations, error = PROCESS[engine]
+    base, by_weights, by_activations, error = PROCESS[engine, precision]
     weights, active = sum(t.nbytes for t in ready.tensors.values() if t.is_const), live_bytes(ready)
     value = round(base + by_weights * weights + by_activations * active)
     note = (
         f"{base / 1e6:.0f} MB of Python and the runtime, {by_weights} x {weights:,} B of weights, "
         f"{by_activations} x {active:,} B of activations: "
-        f"fitted to six networks on x86-64 Linux, one thread, {percent(error)} off there when left out; "
+        f"fitted to ten networks on x86-64 Linux, one thread, {percent(error)} off there when left out; "
         "never compared with this device, so its error here is not known"
     )
     return Measurement("peak_memory", value, UNITS["peak_memory"], "estimated", None, note, "edgekit estimate")
