@@ -78,6 +78,7 @@ def quantize(
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
     keep_int8: Sequence[str] = (),
+    int16: Sequence[str] = (),
     qat: int = 0,
     max_drop: float | None = None,
     say: Callable[[Rung], None] | None = None,
@@ -89,8 +90,8 @@ def quantize(
     engine (.tflite, .onnx); a microcontroller `target` holds a .tflite to what TFLite-Micro has. The metric of `task` (default:
     the one the labels speak of) is judged on `eval`, or on the share `split` keeps from `data`.
 
-    equalize, bias_correction, rounding, keep_float, keep_int8, qat (epochs): see `pipeline.quantize_graph`. max_drop: points
-    that may be lost; ways are then tried until one loses no more on `val` (see `ladder`), and the best is taken if none does.
+    equalize, bias_correction, rounding, keep_float, keep_int8, int16, qat (epochs): see `pipeline.quantize_graph`. max_drop:
+    points that may be lost; ways are then tried until one loses no more on `val` (see `ladder`), and the best is taken if none does.
     Without `val` half of what would be judged on decides, and the other half is what is reported on.
     checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
     source = open_model(model, data or eval, **load_options)
@@ -102,7 +103,7 @@ def quantize(
     calibration = None if data is None else opened(data, samples=samples, split=split, role="train")
     held = None if calibration is None else calibration.held_out
     judged = held if eval is None else opened(eval, role="test")
-    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), tuple(keep_int8), qat)
+    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), tuple(keep_int8), tuple(int16), qat)
     learn = None if data is None or not (qat or max_drop is not None) else opened(data, split=split, role="train")
     show = None if progress is None else partial(progress, "qat")
     climbed, chosen, board = None, None, None if target is None else find_target(target)
@@ -185,7 +186,7 @@ def quantize(
         before,
         after,
         evaluate.drop(before, after),
-        tuple(layer_sqnr(done.report.trained or done.before, done.after, first)),
+        tuple(layer_sqnr(done.report.compared or done.before, done.after, first)),
         len(first),
         (*notes, *_loops(done.after)),
         way,

@@ -70,6 +70,8 @@ def check_row_shape(row: Shape, graph: Graph, name: str, where: str) -> None:
         elif sample == expected and expected:
             one = ",".join(map(str, (1, *expected[1:])))
             hint = f"if its first axis is a batch, fix it at 1: --shape {name}={one}; else {hint}"
+        elif len(row) == len(sample) and graph[name].quant is None:
+            hint += f", or load the model for these sizes: --shape {name}={','.join(map(str, (1, *row)))}"
         raise BadData(f"{where}: input '{name}' needs samples of shape {list(sample)}, got {list(row)}", hint)
 
 

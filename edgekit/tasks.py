@@ -152,12 +152,12 @@ def _ids(dataset: Dataset, array: Array, size: int, classes: int | None) -> Arra
 # ---------------------------------------------------------------------------------------------------------- metrics
 
 
-def count(task: Task, scores: Array, wanted: Array, threshold: float = 0.5) -> Array:
+def count(task: Task, scores: Array, wanted: Array, threshold: float = 0.5, others: Array | None = None) -> Array:
     """What a batch adds to the task's metric: an array of sums, see `result`.
 
     scores: [n, values], or [n, ..., classes] where there are classes: what the output holds, logarithms of probabilities or
     logits for "language"; wanted: as `targets_of`, or the values themselves. threshold: above it a single score says yes.
-    embedding: [n, width], its recall is that of the batch; wanted: classes [n], or the partners' embeddings [n, width].
+    embedding: [n, width], its recall is that of the batch. others: embeddings [n, width] of their partners to find them among.
     """
     if task in {"reconstruction", "regression"}:
         gap = scores.reshape(len(scores), -1).astype(np.float64) - wanted.reshape(len(scores), -1)
@@ -167,7 +167,7 @@ def count(task: Task, scores: Array, wanted: Array, threshold: float = 0.5) -> A
         hits = (scores.reshape(len(scores), -1) > threshold) == (wanted > 0.5)
         return np.array([hits.mean(1).sum(), len(scores)], np.float64)
     if task == "embedding":
-        return np.array([_recalled(scores, wanted), len(scores)], np.float64)
+        return np.array([_recalled(scores, wanted, others), len(scores)], np.float64)
     flat, ids = scores.reshape(-1, scores.shape[-1]), wanted.reshape(-1)
     kept = ids != IGNORED
     if task == "language":
@@ -193,14 +193,12 @@ def result(task: Task, total: Array) -> float:
     return float(np.exp(min(mean, 700.0))) if task == "language" else mean
 
 
-def _recalled(rows: Array, wanted: Array) -> int:
-    """How many rows are nearest, by cosine, to one of their class (to their own partner)."""
+def _recalled(rows: Array, wanted: Array, others: Array | None) -> int:
+    """How many rows are nearest, by cosine, to one of the same class: of the other rows, or of `others`."""
     unit = _normalized(rows)
-    if wanted.ndim > 1:
-        near = unit @ _normalized(wanted).T
-        return int((near.argmax(1) == np.arange(len(rows))).sum())
-    near = unit @ unit.T
-    np.fill_diagonal(near, -2.0)
+    near = unit @ (unit if others is None else _normalized(others)).T
+    if others is None:
+        np.fill_diagonal(near, -2.0)
     return int((wanted[near.argmax(1)] == wanted).sum())
 
 
@@ -226,10 +224,14 @@ def judged(graph: Graph, task: Task, answers: Sequence[Array], samples: Dataset,
     wanted = targets_of(graph, samples, task) if not (task == "embedding" and samples.labels is None) else None
     y = np.concatenate([np.asarray(a) for a in answers])
     kind = output_kind(graph)
+    others = None
     if task == "embedding" and wanted is None:
         if not partners:
             raise BadData(f"{samples.name} has no labels, which embedding needs", "add an array y")
-        wanted = np.concatenate([np.asarray(a) for a in partners])
+        others = np.concatenate([np.asarray(a) for a in partners])
+        # A caption that several pictures share is right for each of them.
+        seen: dict[bytes, int] = {}
+        wanted = np.array([seen.setdefault(np.asarray(s[graph.inputs[1]]).tobytes(), len(seen)) for s in samples])
     if task == "reconstruction" and wanted is None:
         wanted = np.concatenate([_real(graph, np.asarray(sample[graph.inputs[0]])).reshape(1, -1) for sample in samples])
     if task == "segmentation":
@@ -244,7 +246,7 @@ def judged(graph: Graph, task: Task, answers: Sequence[Array], samples: Dataset,
     assert wanted is not None
     # Scores outside of 0..1 are no probabilities: a logit says yes above zero.
     threshold = 0.5 if kind == "sigmoid" or (y.min() >= 0.0 and y.max() <= 1.0) else 0.0
-    return result(task, count(task, y, wanted, threshold))
+    return result(task, count(task, y, wanted, threshold, others))
 
 
 def _real(graph: Graph, array: Array) -> Array:

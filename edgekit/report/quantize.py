@@ -39,9 +39,11 @@ def quantize_text(result: QuantizeResult, out: str, limit: Limit | None = None) 
     told = [f"calibrated on {report.samples} samples"] if report.samples else []
     lines += [*told, *(f"  {note}" for note in result.notes), ""]
     if result.layers:
+        worst = {(layer.op, layer.source): layer for layer in reversed(result.layers)}  # of several outputs, the worst
+        shown = [layer for layer in result.layers if worst[layer.op, layer.source] is layer][:WORST]
         rows = [
             (layer.op, layer.source, f"{layer.cumulative:.1f} dB", "" if layer.isolated is None else f"{layer.isolated:.1f} dB")
-            for layer in result.layers[:WORST]
+            for layer in shown
         ]
         lines += [text_table(("worst layers", "", "SQNR so far", "of its own"), rows, (2, 3))]
         lines += [f"SQNR: on {result.layer_samples} of the calibration samples; of its own: fed the float network's values", ""]

@@ -15,6 +15,7 @@ from edgekit.graph import Array, Graph
 from edgekit.passes.quantize import masks, shares
 from edgekit.passes.quantize.apply import IO, apply
 from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, refitted, wanted
+from edgekit.passes.quantize.mixed import mixed
 from edgekit.passes.quantize.observe import Observations, observe
 from edgekit.passes.quantize.recurrent import narrowed
 from edgekit.passes.quantize.refine import Refined, refine, with_biases
@@ -49,7 +50,8 @@ class QuantReport:
     islands: (operator, source node, why) of every node that stayed float. requantizes: (tensor, its fixed scale, the scale
     it is moved in). flushed: (weight tensor, channels set to zero, channels). samples: how many were observed.
     masks: (masked scores, the finite value that now masks them). refined: rounding and bias correction, by layer.
-    trained: the float graph as training left it (None: it was not trained).
+    trained: the float graph as training left it (None: it was not trained). compared: the float graph that the integers were
+    made of, with its masks as low as they are there.
     """
 
     choice: Choice
@@ -60,6 +62,7 @@ class QuantReport:
     masks: tuple[tuple[str, float], ...] = ()
     refined: tuple[Refined, ...] = ()
     trained: Graph | None = None
+    compared: Graph | None = None
 
 
 def quantize(
@@ -85,12 +88,14 @@ def quantize_with_report(
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
     keep_int8: Sequence[str] = (),
+    int16: Sequence[str] = (),
     train: Callable[[Graph, Choice], Graph] | None = None,
 ) -> tuple[Graph, QuantReport]:
     """Quantize on `data` (samples in the source model's layout, read once, or twice to refine) and say what was done.
 
     bias_correction, rounding="adaptive": see `refine`. keep_float: names of nodes (their source, or a value they make) that
-    stay float; keep_int8: of those whose weights keep 8 bits in scheme int4. train: makes of the float graph and its choice one
+    stay float; keep_int8: of those whose weights keep 8 bits in scheme int4; int16: that have
+    16-bit activations (see `mixed`). train: makes of the float graph and its choice one
     with better constants. Raises BadModel for a graph that is quantized already, BadConfig for an unknown scheme, observer,
     io or node, BadData for data that does not fit.
     """
@@ -100,9 +105,13 @@ def quantize_with_report(
         raise BadConfig(f"rounding is nearest or adaptive, not {rounding}")
     kind = find_scheme(scheme)
     graph = masks.tame(with_biases(graph) if bias_correction else graph)
-    kept, eight = named(graph, keep_float), named(graph, keep_int8)
+    kept, eight, sixteen = named(graph, keep_float), named(graph, keep_int8), named(graph, int16)
+    wide = SCHEMES["int16x8"]
+    if sixteen and (kind.activations == "int16" or train is not None):
+        raise BadConfig("--int16 mixes 16 bits into int8 or int4, untrained", "without --qat, and --scheme int8 or int4")
     steps = dict.fromkeys(shares.find(graph) if kind.activations == "int8" else [], shares.STEP)
-    names = list(dict.fromkeys([*wanted(graph, kind, kept), *masks.watched(graph), *steps]))
+    asked = [*wanted(graph, kind, kept), *(wanted(graph, wide, kept) if sixteen else [])]
+    names = list(dict.fromkeys([*asked, *masks.watched(graph), *steps]))
     seen = observe(graph, data, names, histograms=observer != "minmax", steps=steps)
     graph, seen, masked = masks.settle(graph, seen)
     choice = choose(graph, seen, scheme=kind, observer=observer, keep_float=kept, keep_int8=eight)
@@ -113,8 +122,13 @@ def quantize_with_report(
     made, refined = apply(graph, choice, io=io), list[Refined]()
     if bias_correction or rounding == "adaptive":
         made, refined = refine(graph, made, data, rounding=rounding == "adaptive", bias=bias_correction)
+    if sixteen:
+        other = apply(graph, choose(graph, seen, scheme=wide, observer=observer, keep_float=kept), io=io)
+        if bias_correction or rounding == "adaptive":
+            other, _ = refine(graph, other, data, rounding=rounding == "adaptive", bias=bias_correction)
+        made = mixed(graph, made, other, sixteen)
     report = describe(graph, choice, seen.samples)
-    return made, replace(report, masks=tuple(masked), refined=tuple(refined), trained=trained)
+    return made, replace(report, masks=tuple(masked), refined=tuple(refined), trained=trained, compared=graph)
 
 
 def named(graph: Graph, names: Sequence[str]) -> list[str]:
