@@ -40,7 +40,6 @@ LOWERINGS: dict[str, Rule] = {
     "HARD_SIGMOID": lower.hard_sigmoid,
     **dict.fromkeys(("LAYER_NORM", "RMS_NORM", "GROUP_NORM"), norms.norm),
     "SILU": norms.silu,
-    "STFT": sound.stft,
     "FILTER_BANK": sound.filter_bank,
     "GELU": norms.gelu,
     "RELU_N1_TO_1": lower.relu_n1_to_1,
@@ -66,6 +65,7 @@ def legalize(graph: Graph, engine: str, *, whole: bool = False) -> Graph:
             *([] if whole else [steps.loop]),
             windows.same_or_valid,
             transposed.transpose_conv,
+            *([] if whole else [_only({"STFT"}, partial(sound.stft, engine))]),
             functions.on_reals(engine, whole),
             functions.looked_up(engine),
         ]

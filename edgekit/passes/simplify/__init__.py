@@ -10,7 +10,19 @@ from typing import Literal
 
 from edgekit.graph import Graph, Node
 from edgekit.passes.draft import Draft, Rule, sweep
-from edgekit.passes.simplify import clean, cuts, fuse, layout, patterns, products, sound, spatial, unrolled, weights
+from edgekit.passes.simplify import (
+    clean,
+    cuts,
+    fuse,
+    layout,
+    patterns,
+    products,
+    sound,
+    spatial,
+    spectra,
+    unrolled,
+    weights,
+)
 
 CLEAN: tuple[Rule, ...] = (
     clean.drop_identity,
@@ -71,6 +83,7 @@ def simplify(graph: Graph, level: Literal["deploy", "train"] = "deploy") -> Grap
         raise ValueError(f"level is 'deploy' or 'train', not '{level}'")
     draft = Draft(graph)
     rules = CLEAN + LAYOUT + PATTERNS + (DEPLOY if level == "deploy" else ())
+    sweep(draft, (spectra.find_factored,))  # as it stands in the file
     settle(draft, CLEAN)  # before a TRANSPOSE sinks into the RESHAPE nodes around another
     sweep(draft, (unrolled.find_rnn,))
     settle(draft, rules)
