@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -153,20 +154,34 @@ def targets_page() -> str:
     """Every device profile with the source of every figure."""
     found = [load_target(path) for path in profiles().values()]
     classes = ", ".join(f"`{name}` = `{target}`" for name, target in CLASSES.items())
-    rows = [(f"[{t.name}](#{t.name})", t.title, t.core, ", ".join(t.engines), ", ".join(t.schemes)) for t in found]
+    rows = [(f"[{t.name}](#{t.name})", t.title, t.core, ", ".join(t.engines), ", ".join(t.schemes), _checked(t)) for t in found]
+    given, doubted = sum(len(t.figures) for t in found), sum(len(t.unverified) for t in found)
     head = [
         "# Targets\n",
         GENERATED,
         "One TOML file each in [targets/](../targets). `--target` takes a name, an alias, a path of such a file, a board",
-        f"described in place (`cortex-m4:flash=512K,ram=128K,clock=84M`), or a class: {classes}.\n",
-        markdown_table(("name", "device", "core", "runs", "number formats"), rows),
+        "described in place (`cortex-m4:flash=512K,ram=128K,clock=84M`, or with `core=cortex-m4` in front), or a class:",
+        f"{classes}.\n",
+        f"{given - doubted} of {given} figures were read at the source that stands beside them; the others say so.",
+        "Sources are pinned to a commit where they can be. Figures of phones are of their software's description, not of a measurement.\n",
+        markdown_table(("name", "device", "core", "runs", "number formats", "figures checked"), rows),
         "",
     ]
     return "\n".join([*head, *(_target(target) for target in found)])
 
 
+def _checked(target: Target) -> str:
+    return f"{len(target.figures) - len(target.unverified)} of {len(target.figures)}"
+
+
+def _linked(source: str) -> str:
+    """A source's address as a link on what stands before it."""
+    return re.sub(r"([^;]+?): (https://\S+)", r"[\1](\2)", source)
+
+
 def _target(target: Target) -> str:
-    rows = [(fact, value, source) for fact, value, source in target_facts(target) if fact not in {"name", "device"}]
+    facts = target_facts(target)
+    rows = [(fact, value, _linked(source)) for fact, value, source in facts if fact not in {"name", "device"}]
     return f"## {target.name}\n\n{target.title}\n\n{markdown_table(('', '', 'source'), rows)}\n"
 
 
