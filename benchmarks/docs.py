@@ -163,7 +163,7 @@ def targets_page() -> str:
         "described in place (`cortex-m4:flash=512K,ram=128K,clock=84M`, or with `core=cortex-m4` in front), or a class:",
         f"{classes}.\n",
         f"{given - doubted} of {given} figures were read at the source that stands beside them; the others say so.",
-        "Sources are pinned to a commit where they can be. Figures of phones are of their software's description, not of a measurement.\n",
+        "Sources are pinned to a commit where they can be. Those of phones are what their software says, not measured.\n",
         markdown_table(("name", "device", "core", "runs", "number formats", "figures checked"), rows),
         "",
     ]
