@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
 from edgekit.errors import BadConfig
 from edgekit.graph import Graph
 from edgekit.passes.prune import Budget, cost
 
-PROBES = 16  # networks that are measured at most
-STEP, LARGEST = 0.01, 0.5  # of what there is, that one probe takes away at least and at most
+PROBES = 12  # cuts that are tried at most for each of the two
+STEP, LARGEST = 0.02, 0.5  # of what there is, that one probe takes away at least and at most
+CLOSE = 0.96  # of a limit: near enough
 # What a metric follows: parameters are most of the flash, the rest follows the work.
 Knob = Literal["macs", "params"]
 KNOBS: Mapping[str, Knob] = {"flash": "params", "ram": "macs", "instructions": "macs", "latency": "macs"}
@@ -29,40 +31,68 @@ def within(
     cut: Callable[[Budget], Graph],
     measured: Callable[[Graph], Mapping[str, float]],
 ) -> Budget:
-    """`budget`, made as much smaller as brings `cut` of it within the limits.
+    """`budget`, made as much smaller as brings `cut` of it within the limits: parameters for flash, then MACs for the others.
 
-    It follows the line through the last two networks measured, from above, so it ends close to the limit. Raises BadConfig
-    when no cut keeps them.
+    Raises BadConfig when no cut keeps the limits, and where `cut` of `budget` itself raises it.
     """
+    known: dict[tuple[int, int], Mapping[str, float]] = {}
+
+    def look(at: Graph) -> Mapping[str, float]:
+        size = sizes(at)
+        key = size["macs"], size["params"]
+        if key not in known:
+            known[key] = measured(at)
+        return known[key]
+
     now = graph if budget == Budget() else cut(budget)
-    before: tuple[Mapping[str, float], Mapping[Knob, int]] | None = None
+    for knob in ("params", "macs"):
+        own = {metric: limit for metric, limit in limits.items() if KNOBS[metric] == knob}
+        if all(look(now)[metric] <= limit for metric, limit in own.items()):
+            continue
+        found = _smaller(now, budget, knob, own, cut, look)
+        if found is None:
+            least = min(macs for macs, _ in known)
+            words = ", ".join(f"{name} {value:,.0f}" for name, value in limits.items())
+            raise BadConfig(
+                f"even at {least:,} MACs the network does not keep {words}",
+                "a larger limit, a smaller --multiple or --least, or another network",
+            )
+        budget, now = found
+    return budget
+
+
+def _smaller(
+    graph: Graph,
+    budget: Budget,
+    knob: Knob,
+    limits: Mapping[str, float],
+    cut: Callable[[Budget], Graph],
+    look: Callable[[Graph], Mapping[str, float]],
+) -> tuple[Budget, Graph] | None:
+    """The largest bound of one knob whose cut keeps the limits, near enough. None where none does.
+
+    From too large it follows the line through the last two networks; once a bound is small enough, or no such cut can be made,
+    it halves what lies between.
+    """
+    high, low, best = sizes(graph)[knob], 0, None
+    value = max(look(graph)[metric] / limit for metric, limit in limits.items())
+    slope = value / max(1, high)
     for _ in range(PROBES):
-        found, size = measured(now), sizes(now)
-        over = {metric: value for metric, value in found.items() if value > limits[metric]}
-        if not over:
-            return budget
-        wanted: dict[Knob, float] = {}
-        for metric, value in over.items():
-            knob = KNOBS[metric]
-            slope = value / max(1, size[knob])
-            if before is not None and before[1][knob] > size[knob] and before[0][metric] > value:
-                slope = (before[0][metric] - value) / (before[1][knob] - size[knob])
-            away = min(max((value - limits[metric]) / slope, STEP * size[knob]), LARGEST * size[knob])
-            wanted[knob] = min(wanted.get(knob, size[knob]), size[knob] - away)
-        before = found, size
-        budget = Budget(_least(budget.macs, wanted.get("macs")), _least(budget.params, wanted.get("params")))
+        away = min(max((value - 1) / slope, STEP * high), LARGEST * high)
+        bound = (low + high) // 2 if low else int(high - away)
         try:
-            now = cut(budget)
-        except BadConfig as error:
-            raise _beyond(limits, size["macs"]) from error
-    raise _beyond(limits, sizes(now)["macs"])
-
-
-def _least(had: int | None, wanted: float | None) -> int | None:
-    known = [v for v in (had, None if wanted is None else int(wanted)) if v is not None]
-    return min(known, default=None)
-
-
-def _beyond(limits: Mapping[str, float], macs: int) -> BadConfig:
-    words = ", ".join(f"{name} {value:,.0f}" for name, value in limits.items())
-    return BadConfig(f"even at {macs:,} MACs the network does not keep {words}", "a larger limit, or another network")
+            made = cut(replace(budget, **{knob: bound}))
+        except BadConfig:
+            low = bound
+        else:
+            size, share = sizes(made)[knob], max(look(made)[metric] / limit for metric, limit in limits.items())
+            if share > 1:
+                slope = (value - share) / (high - size) if size < high and share < value else slope
+                high, value = min(high, size), share
+            else:
+                low, best = bound, (replace(budget, **{knob: bound}), made)
+                if share >= CLOSE:
+                    break
+        if high - low <= STEP * high:
+            break
+    return best
