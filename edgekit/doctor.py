@@ -50,6 +50,7 @@ _PACKAGES: tuple[tuple[str, str, str, str], ...] = (
     ("ai-edge-litert", "ai_edge_litert", "", "verify against LiteRT"),
     ("torch", "torch", "torch", "PyTorch models"),
     ("safetensors", "safetensors", "torch", "--weights x.safetensors"),
+    ("torchmetrics", "torchmetrics", "train", "prune and distill --metric"),
     ("ziglang", "ziglang", "mcu", "building firmware"),
     ("unicorn", "unicorn", "mcu", "running firmware on an emulated Cortex-M"),
     ("tflite-micro", "tflite_micro", "mcu", "verify against TensorFlow Lite Micro"),

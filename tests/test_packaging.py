@@ -29,6 +29,7 @@ FRAMEWORKS = {
 # Library -> the modules (path prefixes) that may import it. What is not named may be imported by anyone.
 ALLOWED = {
     "torch": ("load/torch", "trainable", "passes/finetune"),
+    "torchmetrics": ("passes/finetune_metrics", "doctor"),
     "onnx": ("load/onnx", "load/torch", "export/onnx", "bench/ort"),
     "onnxruntime": ("bench/ort", "passes/quantize/observe", "doctor"),
     "tensorflow": ("load/keras",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edgekit import ops
-from edgekit.graph import Graph, Node
+from edgekit.graph import Array, Graph, Node
 from tests.export.c.nets import Net
 
 
@@ -75,6 +75,34 @@ def attention() -> Graph:
     return n.graph([n.op("ADD", [y, dense(n, inner, 24, keep=True)], None)[0]])
 
 
+def language(norm: str = "RMS_NORM", without: Array | None = None) -> Graph:
+    """Embedding, two blocks of a gated layer, norms before each and at the end, a head: a residual stream of width 16.
+
+    without: bool [16], of which nothing is written to the stream; what is has mean zero then.
+    """
+    n = net(4)
+
+    def writer(*shape: int, axis: int) -> str:
+        data = n.rng.normal(0, 0.4, shape)
+        if without is not None:
+            kept = ~without.reshape([-1 if a == axis else 1 for a in range(data.ndim)])
+            data = (data - (data * kept).sum(axis, keepdims=True) / kept.sum()) * kept
+        return n.const(data.astype(np.float32))
+
+    def normed(x: str) -> str:
+        beta = [n.values((16,))] if norm == "LAYER_NORM" else []
+        return n.op(norm, [x, n.values((16,)), *beta], None, axis=2, epsilon=1e-3)[0]
+
+    x = n.op("GATHER", [writer(9, 16, axis=1), n.ids((1, 7))], None, axis=0)[0]
+    x = n.op("ADD", [x, writer(1, 7, 16, axis=2)], None)[0]
+    for _ in range(2):
+        inner = normed(x)
+        gated = n.op("MUL", [n.op("SILU", [dense(n, inner, 20, keep=True)], None)[0], dense(n, inner, 20, keep=True)], None)[0]
+        back = n.op("FULLY_CONNECTED", [gated, writer(16, 20, axis=0), writer(16, axis=0)], None, keep_dims=True)[0]
+        x = n.op("ADD", [x, back], None)[0]
+    return n.graph([dense(n, normed(x), 9, keep=True)])
+
+
 def recurrent() -> Graph:
     """LSTM, GRU, RNN one after another and a dense layer on the last step."""
     n = net(2)
@@ -93,4 +121,4 @@ def recurrent() -> Graph:
     return n.graph([dense(n, last, 3)])
 
 
-NETS = {"images": images, "attention": attention, "recurrent": recurrent}
+NETS = {"images": images, "attention": attention, "recurrent": recurrent, "language": language}

@@ -11,10 +11,10 @@ import pytest
 from edgekit import ops, reference
 from edgekit.boundary import random_feeds
 from edgekit.errors import BadConfig
-from edgekit.graph import Graph
+from edgekit.graph import Graph, build
 from edgekit.passes.prune import SCORES, Budget, Coupling, Unit, choose, masked, masks_of, scores_of, without
 from edgekit.passes.simplify import simplify
-from tests.passes.prune_nets import NETS, conv, dense, net
+from tests.passes.prune_nets import NETS, conv, dense, language, net
 from tests.passes.random_net import random_graph
 
 
@@ -73,6 +73,32 @@ def test_groups_of_a_network() -> None:
     assert kinds <= {("heads", 4), ("channels", 32), ("channels", 6), ("units", 6)}
     cells = {g.name: (g.kind, g.size) for g in Coupling(NETS["recurrent"]()).groups()}
     assert cells == {"LSTM": ("channels", 12), "GRU": ("channels", 8), "RNN": ("channels", 10)}
+
+
+def test_the_width_of_a_residual_stream_goes_through_its_norms() -> None:
+    for graph in (language(), bare(language())):
+        groups = {g.size: g for g in Coupling(graph).groups()}
+        assert set(groups) == {16, 20}
+        same_function(graph, [groups[16].units[i] for i in (0, 5, 6, 11)])
+        cut = without(graph, groups[16].units[:4])
+        assert {cut[n.outputs[0]].shape[-1] for n in cut.nodes if n.op == "RMS_NORM"} == {12}
+
+
+def test_layer_norms_are_exact_where_what_stays_has_mean_zero() -> None:
+    gone = np.isin(np.arange(16), (0, 5, 6, 11))
+    graph = language("LAYER_NORM", without=gone)
+    stream = next(g for g in Coupling(graph).groups() if g.size == 16)
+    units = [stream.units[i] for i in np.flatnonzero(gone)]
+    same_function(graph, units)
+    off = language("LAYER_NORM")
+    with pytest.raises(AssertionError):  # in general it is only near
+        same_function(off, units)
+
+
+def bare(graph: Graph) -> Graph:
+    """RMS_NORM without gamma."""
+    nodes = [replace(n, inputs=n.inputs[:1]) if n.op == "RMS_NORM" else n for n in graph.nodes]
+    return build(graph.name, graph.inputs, graph.outputs, nodes, graph.tensors)
 
 
 def test_edges_stay() -> None:

@@ -381,6 +381,18 @@ def _group_norm(c: Coupling, node: Node, ins: Sequence[Tensor | None], outs: Seq
     return axes
 
 
+def _width(c: Coupling, node: Node, ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Axis]:
+    """LAYER_NORM, RMS_NORM over the last axis: what is left is normalised as if the rest were zero (see `cut`)."""
+    x, y = ins[0], outs[0]
+    assert x is not None
+    last = len(x.shape) - 1
+    if int(node.attrs["axis"]) != last:
+        return []
+    axes = [(x.name, last), (y.name, last), *((name, 0) for name in _names(*ins[1:]))]
+    c.join(*(c.at(*axis) for axis in axes))
+    return axes
+
+
 def _space(c: Coupling, node: Node, ins: Sequence[Tensor | None], outs: Sequence[Tensor]) -> list[Axis]:
     """DEPTH_TO_SPACE, SPACE_TO_DEPTH: the deep side's channels are (place in the block, channel)."""
     (name,), y = _names(ins[0]), outs[0].name
@@ -404,5 +416,6 @@ RULES: dict[str, Rule] = {
     "DEPTHWISE_CONV_2D": _depthwise,
     **dict.fromkeys(("LSTM", "GRU", "RNN"), _recurrent),
     "GROUP_NORM": _group_norm,
+    **dict.fromkeys(("LAYER_NORM", "RMS_NORM"), _width),
     **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"), _space),
 }

@@ -10,7 +10,7 @@ import numpy as np
 
 from edgekit.errors import BadConfig
 from edgekit.graph import Array, Graph, Node, Shape, Tensor, build, const, fresh
-from edgekit.ops import TABLE, infer
+from edgekit.ops import TABLE, attr, infer
 from edgekit.passes.prune.couple import Axis, Unit
 
 Kept = Mapping[Axis, Array]  # indices that stay, of axes that lose some
@@ -147,6 +147,25 @@ def _groups(graph: Graph, node: Node, kept: Kept, tensors: dict[str, Tensor]) ->
     return _with(node, groups=tensors[node.outputs[0]].shape[-1] // depth)
 
 
+def _width(graph: Graph, node: Node, kept: Kept, tensors: dict[str, Tensor]) -> Node:
+    """LAYER_NORM, RMS_NORM of fewer values: as if those left out were zeros.
+
+    Of C values the k that stay have mean square C/k times that of all, so that gamma sqrt(C/k) and epsilon C/k make up for it:
+    exactly for RMS_NORM, and for LAYER_NORM where those that stay have mean zero (else as near as their mean is to it).
+    """
+    x = str(node.inputs[0])
+    stays = kept.get((x, len(graph[x].shape) - 1))
+    if stays is None:
+        return node
+    more = graph[x].shape[-1] / stays.size
+    gamma = node.inputs[1] if len(node.inputs) > 1 else None
+    left = np.ones(stays.size, np.float32) if gamma is None else tensors[gamma].real()
+    name = fresh(tensors, f"{gamma or node.outputs[0]}_pruned")
+    tensors[name] = const(name, (left * more**0.5).astype(np.float32))
+    epsilon = float(attr(node, TABLE[node.op], "epsilon")) * more
+    return replace(_with(node, epsilon=epsilon), inputs=(x, name, *node.inputs[2:]))
+
+
 REWRITE: dict[str, Rewrite] = {
     "RESHAPE": _shape,
     "BROADCAST_TO": _shape,
@@ -155,4 +174,5 @@ REWRITE: dict[str, Rewrite] = {
     "PAD": _pads,
     "GATHER": _indices,
     "GROUP_NORM": _groups,
+    **dict.fromkeys(("LAYER_NORM", "RMS_NORM"), _width),
 }
