@@ -1,7 +1,8 @@
 """--max-drop: try ways to quantize, cheapest first, until one loses no more accuracy than allowed on held-out data.
 
-plain -> other observers -> equalized -> biases corrected -> weights rounded adaptively -> the worst layers in float, or 16 bits
-(where the target has them) -> training with rounded values.
+plain -> other observers -> equalized -> biases corrected -> weights rounded adaptively -> of int4, the worst layers in 8
+bits -> the worst values in 16 bits -> the worst layers in float, or all in 16 bits (where the engine has them) -> training with
+rounded values.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from edgekit.passes.quantize import ObserverName, Rounding, layer_sqnr
 from edgekit.passes.quantize.apply import IO
 from edgekit.passes.quantize.refine import LAYERS
 from edgekit.pipeline import Layout, Quantized, prepare, quantize_graph
+from edgekit.sensitivity import in_16_bits
 from edgekit.target import Target
 from edgekit.tasks import Task
 
@@ -44,6 +46,7 @@ class Way:
     rounding: Rounding = "nearest"
     keep_float: tuple[str, ...] = ()
     keep_int8: tuple[str, ...] = ()
+    int16: tuple[str, ...] = ()
     qat: int = 0
 
     def options(self) -> dict[str, Any]:
@@ -106,7 +109,7 @@ def climb(
         raise BadData(f"--max-drop cannot be judged: {before.note}", "give labelled data: --eval D2, or --split 20%")
     found = Climb(before, limit, task=task)
     fixed = {"io": io, "layout": layout, "train": train, "checkpoint": checkpoint, "progress": progress}
-    for name, way in _ways(found, data, start, target):
+    for name, way in _ways(found, data, start, target, io):
         rung = _attempt(found, name, way, graph, judged, data=data, engine=engine, **fixed)
         found.rungs.append(rung)
         if say is not None:
@@ -132,7 +135,7 @@ def _attempt(found: Climb, name: str, way: Way, graph: Graph, judged: Dataset, *
     return Rung(name, way, after.value, drop)
 
 
-def _ways(found: Climb, data: Dataset, start: Way, target: Target | None) -> Iterator[tuple[str, Way]]:
+def _ways(found: Climb, data: Dataset, start: Way, target: Target | None, io: IO) -> Iterator[tuple[str, Way]]:
     """Names and ways, each made of the best before it: asked for one by one."""
     yield _name(start), start
     for observer in OBSERVERS:
@@ -150,14 +153,24 @@ def _ways(found: Climb, data: Dataset, start: Way, target: Target | None) -> Ite
         if not found.way.bias_correction:
             both = replace(found.way, rounding="adaptive", bias_correction=True)
             yield f"{_name(both)}, both", both
+    if start.scheme == "int4":
+        worst = _worst(found.done, data)
+        for count in (n for n in WORST if n < len(worst)):
+            kept = (*start.keep_int8, *worst[:count])
+            yield f"{count} worst layer{'s' if count > 1 else ''} in 8 bits", replace(found.way, keep_int8=kept)
+        yield "int8", replace(found.way, scheme="int8", keep_int8=())
     integers = found.way
-    if start.scheme == "int8":
+    if start.scheme in {"int8", "int4"}:
+        gains = _in_16_bits(found, data, io)
+        for count in (n for n in WORST if n <= len(gains)):
+            nodes = tuple(dict.fromkeys([*start.int16, *(name for nodes in gains[:count] for name in nodes)]))
+            yield f"{count} worst value{'s' if count > 1 else ''} in 16 bits", replace(integers, int16=nodes)
         if target is None or "float32" in target.schemes:
             worst = _worst(found.done, data)
             for count in (n for n in WORST if n <= len(worst) / 2):
                 kept = (*start.keep_float, *worst[:count])
                 yield f"{count} worst layer{'s' if count > 1 else ''} in float", replace(integers, keep_float=kept)
-        yield "int16x8", replace(start, scheme="int16x8", equalize=integers.equalize)
+        yield "int16x8", replace(start, scheme="int16x8", equalize=integers.equalize, keep_int8=(), int16=())
     if not start.qat:
         trained = replace(integers, rounding="nearest", bias_correction=False, qat=EPOCHS)
         yield _name(trained), trained
@@ -172,17 +185,33 @@ def _name(way: Way) -> str:
         "rounded adaptively" if way.rounding == "adaptive" else "",
         f"{len(way.keep_float)} layers in float" if way.keep_float else "",
         f"{len(way.keep_int8)} layers of 8 bits" if way.keep_int8 else "",
+        f"{len(way.int16)} nodes in 16 bits" if way.int16 else "",
         f"trained {way.qat} epochs" if way.qat else "",
     ]
     return ", ".join(w for w in words if w) or "plain"
+
+
+def _in_16_bits(found: Climb, data: Dataset, io: IO) -> list[tuple[str, ...]]:
+    """By values that gain most from 16 bits: the nodes that make and read them."""
+    if found.done is None or found.done.after.states:
+        return []
+    way, few = found.way, list(islice(data, SAMPLES))
+    settings = {"scheme": way.scheme, "observer": way.observer, "keep_float": way.keep_float, "keep_int8": way.keep_int8}
+    try:
+        return [nodes for _, nodes, _ in in_16_bits(found.done.before, data, few, io=io, **settings)]  # type: ignore[arg-type]
+    except EdgekitError:
+        return []  # the rungs below say what cannot be done
 
 
 def _worst(done: Quantized | None, data: Dataset) -> list[str]:
     """Layers with weights by the noise they add of their own, worst first."""
     if done is None:
         return []
+    ops = {name: node.op for name, node in done.before.producers().items()}
     layers = layer_sqnr(done.before, done.after, islice(data, SAMPLES))
     alone = [
-        (layer.cumulative if layer.isolated is None else layer.isolated, layer.tensor) for layer in layers if layer.op in LAYERS
+        (layer.cumulative if layer.isolated is None else layer.isolated, layer.tensor)
+        for layer in layers
+        if ops[layer.tensor] in LAYERS
     ]
     return [name for _, name in sorted(alone)]

@@ -124,6 +124,7 @@ def quantize_graph(
     rounding: Rounding = "nearest",
     keep_float: Sequence[str] = (),
     keep_int8: Sequence[str] = (),
+    int16: Sequence[str] = (),
     qat: int = 0,
     train: Dataset | None = None,
     checkpoint: Path | None = None,
@@ -142,7 +143,7 @@ def quantize_graph(
     if scheme in STORAGE:
         given = {"--equalize": equalize, "--bias-correction": bias_correction, "--rounding": rounding != "nearest"}
         given |= {"--observer": observer != "minmax", "--keep-float": bool(keep_float), "--qat": bool(qat)}
-        given |= {"--keep-int8": bool(keep_int8)}
+        given |= {"--keep-int8": bool(keep_int8), "--int16": bool(int16)}
         if any(given.values()):
             unused = ", ".join(name for name, there in given.items() if there)
             raise BadConfig(f"{unused}: {scheme} computes in float32 and has no use for it", "--scheme int8, or without it")
@@ -176,6 +177,7 @@ def quantize_graph(
         rounding=rounding,
         keep_float=[*keep_float, *even.kept],
         keep_int8=keep_int8,
+        int16=int16,
         train=trainer,
     )
     legal = legalize(after, engine)

@@ -91,8 +91,8 @@ def quantize(
     the one the labels speak of) is judged on `eval`, or on the share `split` keeps from `data`.
 
     equalize, bias_correction, rounding, keep_float, keep_int8, int16, qat (epochs): see `pipeline.quantize_graph`. max_drop:
-    points that may be lost; ways are then tried until one loses no more on `val` (see `ladder`), and the best is taken if none does.
-    Without `val` half of what would be judged on decides, and the other half is what is reported on.
+    points that may be lost; ways are then tried until one loses no more on `val` (see `ladder`), and the best is taken if none
+    does. Without `val` half of what would be judged on decides, and the other half is what is reported on.
     checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
     source = open_model(model, data or eval, **load_options)
     path = Path(out)

@@ -84,6 +84,7 @@ def _quiet() -> Iterator[None]:
 )
 @click.option("--keep-float", metavar="NODE,...", callback=_names, help="Leave these nodes in float.")
 @click.option("--keep-int8", metavar="NODE,...", callback=_names, help="Of int4: leave these nodes' weights in 8 bits.")
+@click.option("--int16", metavar="NODE,...", callback=_names, help="Run these nodes with 16-bit activations, others with 8.")
 @click.option("--qat", type=click.IntRange(min=1), metavar="EPOCHS", help="Train with rounded values on all of --data.")
 @click.option(
     "--max-drop",
