@@ -1,4 +1,4 @@
-"""16 bits for some nodes of an int8 network: the same bits on every engine, finer where it counts, refused where there are none."""
+"""16 bits for some nodes of an int8 network: the same bits on every engine, finer where it counts, else refused."""
 
 from __future__ import annotations
 
