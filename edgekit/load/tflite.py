@@ -13,6 +13,7 @@ from edgekit import contract as contracts
 from edgekit import states
 from edgekit.errors import BadModel, OpenShape, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Shape, Tensor, build
+from edgekit.load import tflite_spectrum, tflite_states
 from edgekit.load.cut import chosen, needed
 from edgekit.load.tflite_build import Builder, Refused
 from edgekit.load.tflite_file import HINT, FileModel, FileOp, FileTensor, parse, read_bytes
@@ -24,6 +25,8 @@ from edgekit.ops.int16 import WIDE as WIDE_OPS
 
 # Builtins that take int16 activations.
 WIDE = WIDE_OPS | frozenset("EXPAND_DIMS GATHER PADV2 PACK UNPACK SPLIT_V SQUEEZE STRIDED_SLICE WHILE".split())
+
+MOST_ENDS = 8  # values to cut a network at, in a hint
 
 
 def load_tflite(
@@ -57,16 +60,26 @@ def load_tflite(
         b.tensors[file.names[index]] = Tensor(file.names[index], shape, tensor.dtype, None, b.quant(index))
     problems = convert(b)
     if problems:
-        raise Unsupported(where, problems)
+        raise Unsupported(where, problems, rest(b))
     without_turning_twice(b)
+    pairs = b.states.pairs()
+    if file.others:
+        b.note(f"the main subgraph alone is read, not that of {', '.join(file.others)}")
     inputs = tuple(file.names[i] for i in file.inputs)
     outputs = tuple(b.name(i) for i in dict.fromkeys(file.outputs))
     stem = "model" if isinstance(path_or_bytes, bytes) else Path(path_or_bytes).stem
     graph_name = name or str(extra.get("name") or stem)
     history = ("load_tflite", *(f"load_tflite: {note}" for note in b.notes))
     graph = build(
-        graph_name, inputs, outputs, b.nodes, b.tensors, contract=contract_of(b, inputs, extra, legacy), history=history
+        graph_name,
+        (*inputs, *pairs),
+        (*outputs, *pairs.values()),
+        b.nodes,
+        b.tensors,
+        contract=contract_of(b, inputs, extra, legacy),
+        history=history,
     )
+    graph = tflite_states.attached(graph, b)
     carried = extra.get("states")
     return states.restored(graph, carried if isinstance(carried, list) else None)
 
@@ -76,7 +89,10 @@ def cut(file: FileModel, outputs: Sequence[str]) -> FileModel:
     index = {name: i for i, name in enumerate(file.names)}
     made = [file.names[i] for op in file.ops for i in op.outputs]
     ends = tuple(index[name] for name in chosen(outputs, made))
-    ops = [file.ops[i] for i in needed(len(file.ops), lambda i: file.ops[i].inputs, lambda i: file.ops[i].outputs, ends)]
+    tied = [op for op in file.ops if op.code in ("ASSIGN_VARIABLE", "CALL_ONCE")]  # what a state needs to be one
+    after = tuple(i for op in tied for i in op.inputs)
+    kept = set(needed(len(file.ops), lambda i: file.ops[i].inputs, lambda i: file.ops[i].outputs, (*ends, *after)))
+    ops = [op for i, op in enumerate(file.ops) if i in kept or op in tied]
     read = {i for op in ops for i in op.inputs}
     return replace(file, ops=tuple(ops), inputs=tuple(i for i in file.inputs if i in read), outputs=ends)
 
@@ -85,19 +101,26 @@ def convert(b: Builder) -> list[tuple[str, str, str]]:
     """All operators; what cannot be read is listed, and its outputs taken from the file so that the rest can be."""
     problems: list[tuple[str, str, str]] = []
     missing: set[int] = set()  # values that refused operators would have made, and what is made of these
+    made = {i for op in b.file.ops for i in op.outputs}
     shapeless: set[int] = set()  # made after one of them, of a shape that it would have told
     for op in b.file.ops:
         follows = any(i in shapeless for i in op.inputs) or any(i in missing for i in op.inputs[1:])
         if any(i in missing for i in op.inputs):
             missing.update(op.outputs)
         try:
+            if op.index in b.done:
+                continue
             check_types(b, op)
+            if op.code in tflite_spectrum.MOVES and op.inputs and op.inputs[0] in b.complex:
+                tflite_spectrum.move(b, op)
+                continue
             if op.code not in RULES:
                 raise Refused("is not supported", cut_before(b, op))
-            if not op.inputs or not op.outputs:
+            if (not op.inputs or not op.outputs) and op.code not in tflite_states.ENDS:
                 raise BadModel(f"{b.source(op)} has no {'outputs' if op.inputs else 'inputs'}", HINT)
             RULES[op.code](b, op)
         except Refused as refusal:
+            b.before += [b.file.names[i] for i in op.inputs if i in made and i not in missing]
             missing.update(op.outputs)
             if not follows or op.code not in RULES:  # else it may only miss what is missing: do not blame it
                 problems.append((b.source(op), refusal.why, refusal.fix))
@@ -116,7 +139,18 @@ def convert(b: Builder) -> list[tuple[str, str, str]]:
                 dtype = tensor.dtype if tensor.dtype in NUMPY_DTYPES else "float32"
                 shape = tuple(max(n, 1) for n in tensor.shape)
                 b.tensors.setdefault(name, Tensor(name, shape, dtype, None, b.quant(index)))
+    if not problems:
+        try:
+            tflite_states.settle(b)
+        except Refused as refusal:
+            problems.append(("a variable", refusal.why, refusal.fix))
     return problems
+
+
+def rest(b: Builder) -> str:
+    """How to take what can be read, where that is a few values."""
+    ends = list(dict.fromkeys(b.before))
+    return f"to take what comes before them: --outputs {','.join(ends)}" if 0 < len(ends) <= MOST_ENDS else ""
 
 
 def cut_before(b: Builder, op: FileOp) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,36 @@ class Refused(Exception):
         self.why, self.fix = why, fix
 
 
+Key = tuple[str, str]  # container and name of a resource variable
+
+
+@dataclass
+class Variable:
+    """read: the Graph's input for what it held before this run, once it was read. now: the tensor that it holds by now."""
+
+    init: Array | None = None
+    read: str | None = None
+    now: str | None = None
+
+
+@dataclass
+class States:
+    """handles: {tensor index of a VAR_HANDLE: its variable}."""
+
+    variables: dict[Key, Variable] = field(default_factory=dict)
+    handles: dict[int, Variable] = field(default_factory=dict)
+
+    def pairs(self) -> dict[str, str]:
+        """{input: output} of what changes."""
+        return {v.read: v.now for v in self.variables.values() if v.read is not None and v.now is not None}
+
+
 class Builder:
     """Tensors and nodes read so far. `notes` is what the history says about values that were changed on the way.
 
-    resized: the input shapes are not the file's, so that the file's inner shapes are not to be believed.
+    done: operators that were read with one before them. complex: {tensor index: its real and imaginary part}. before: what
+    refused operators read, to cut the network at. resized: the input shapes are not the file's, so that the file's inner shapes
+    are not to be believed.
     """
 
     def __init__(self, file: FileModel, resized: bool) -> None:
@@ -36,6 +62,10 @@ class Builder:
         self.tensors: dict[str, Tensor] = {}
         self.nodes: list[Node] = []
         self.notes: list[str] = []
+        self.done: set[int] = set()
+        self.before: list[str] = []
+        self.states = States()
+        self.complex: dict[int, tuple[str, str]] = {}
         self.taken = set(file.names)
         self.refused = False
 
@@ -224,6 +254,12 @@ class Builder:
         """A node between that only moves its first input's values to `count` outputs."""
         first = self.tensors[str(inputs[0])]
         return self.between(kind, inputs, op, attrs, first.dtype, first.quant, count)
+
+    def copy(self, x: str, name: str, op: FileOp) -> None:
+        """x under a name of its own."""
+        tensor = self.tensors[x]
+        node = Node("RESHAPE", (x,), (name,), {"shape": tensor.shape}, self.source(op))
+        self.place(node, [replace(tensor, name=name, data=None)])
 
     def reshape(self, x: str, shape: Shape, op: FileOp) -> str:
         """x in another shape."""

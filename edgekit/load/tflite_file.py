@@ -13,6 +13,7 @@ import numpy as np
 from edgekit.errors import BadModel
 from edgekit.graph import NUMPY_DTYPES, Array, Shape, fresh
 from edgekit.load.tflite_schema import DTYPES, names, schema
+from edgekit.load.tflite_sparse import dense
 
 MAX_RANK = 8
 HINT = "the file is damaged or incomplete: convert or download it again"
@@ -54,6 +55,7 @@ class FileModel:
     """A subgraph. `names` are unique, one a tensor; inputs and outputs carry the signature's names if it has any.
 
     subgraphs: all of the file's, this one first, where a control operator may name them; () in these themselves.
+    others: names of the signatures of other subgraphs.
     """
 
     tensors: tuple[FileTensor, ...]
@@ -63,6 +65,7 @@ class FileModel:
     outputs: tuple[int, ...]
     metadata: dict[str, bytes] = field(default_factory=dict)
     subgraphs: tuple[FileModel, ...] = ()
+    others: tuple[str, ...] = ()
 
 
 def read_bytes(source: str | Path | bytes) -> bytes:
@@ -113,7 +116,9 @@ class _Parser:
         parts = [self.subgraph(root, i, buffers, codes) for i in range(self.count(root.SubgraphsLength()))]
         if not parts[0].outputs:
             raise self.bad("it has no outputs")
-        return replace(parts[0], metadata=metadata, subgraphs=tuple(parts))
+        signatures = [root.SignatureDefs(i) for i in range(self.count(root.SignatureDefsLength()))]
+        others = tuple(self.text(d.SignatureKey()) for d in signatures if d.SubgraphIndex() != 0)
+        return replace(parts[0], metadata=metadata, subgraphs=tuple(parts), others=others)
 
     def subgraph(self, root: Any, number: int, buffers: list[Array | None], codes: list[tuple[str, int]]) -> FileModel:
         graph = root.Subgraphs(number)
@@ -180,7 +185,12 @@ class _Parser:
         if table.Buffer() >= len(buffers):
             raise self.bad(f"tensor '{name}' uses buffer {table.Buffer()}, but there are {len(buffers)}")
         raw, sparse = buffers[table.Buffer()], table.Sparsity() is not None
-        data = self.content(name, shape, dtype, raw) if raw is not None and not sparse else None
+        if raw is not None and sparse and dtype in NUMPY_DTYPES and dtype != "int4":
+            values = np.frombuffer(raw.tobytes(), NUMPY_DTYPES[dtype])
+            data: Array | None = dense(values, shape, table.Sparsity())
+            sparse = False
+        else:
+            data = self.content(name, shape, dtype, raw) if raw is not None and not sparse else None
         scale, zero, axis = self.quant(table.Quantization(), name)
         return FileTensor(name, shape, signature, dtype, data, scale, zero, axis, bool(table.IsVariable()), sparse)
 
@@ -231,15 +241,20 @@ class _Parser:
         if -1 in outputs:
             raise self.bad(f"op#{index} {code} has an absent output")
         parsed = self.schema.BuiltinOptionsCreator(table.BuiltinOptionsType(), table.BuiltinOptions())
-        return FileOp(index, code, version, inputs, outputs, dict(vars(parsed)) if parsed is not None else {})
+        options = dict(vars(parsed)) if parsed is not None else {}
+        if code.startswith("CUSTOM"):
+            options["custom"] = self.numbers(table.CustomOptionsLength, table.CustomOptionsAsNumpy, np.uint8).tobytes()
+        return FileOp(index, code, version, inputs, outputs, options)
 
     def unique_names(
         self, root: Any, tensors: tuple[FileTensor, ...], inputs: tuple[int, ...], outputs: tuple[int, ...]
     ) -> tuple[str, ...]:
         """Signature names first (for inputs and outputs), then the tensors' own; repeats and blanks get a counter."""
         given: dict[int, str] = {}
-        if root is not None and root.SignatureDefsLength() > 0:
-            signature = root.SignatureDefs(0)
+        count = 0 if root is None else self.count(root.SignatureDefsLength())
+        own = [d for d in (root.SignatureDefs(i) for i in range(count)) if d.SubgraphIndex() == 0]
+        if own:
+            signature = own[0]
             for length, item, edge in (
                 (signature.OutputsLength(), signature.Outputs, outputs),
                 (signature.InputsLength(), signature.Inputs, inputs),

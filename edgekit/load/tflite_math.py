@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from edgekit.graph import const
 from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load.tflite_file import FileOp
 
@@ -120,6 +122,39 @@ def add_n(b: Builder, op: FileOp) -> None:
     b.add("ADD", (total, names[-1]), op, {})
 
 
+def rank_of(b: Builder, op: FileOp) -> None:
+    b.set_const(op.outputs[0], np.asarray(len(b.shape(op.inputs[0])), np.int32))
+
+
+def broadcast_args(b: Builder, op: FileOp) -> None:
+    """The shape that two shapes give together."""
+    first, second = (tuple(ints_of(b, op, i, "a shape")) for i in (0, 1))
+    b.set_const(op.outputs[0], np.asarray(np.broadcast_shapes(first, second), const_of(b, op, 0, "a shape").dtype))
+
+
+def clipped(b: Builder, op: FileOp) -> None:
+    """RELU_0_TO_1."""
+    x = b.name(op.inputs[0])
+    if b.tensors[x].dtype != "float32":
+        raise Refused("it computes in integers", "quantize the float model with edgekit")
+    one = b.step("RELU", (x,), op, {}, like=op.outputs[0])
+    name = f"{b.file.names[op.outputs[0]]}/one"
+    b.tensors[name] = const(name, np.ones(1, np.float32))
+    b.add("MINIMUM", (one, name), op, {})
+
+
+def lookup(b: Builder, op: FileOp) -> None:
+    """EMBEDDING_LOOKUP: rows of its second input."""
+    b.add("GATHER", (b.name(op.inputs[1]), b.name(op.inputs[0])), op, {"axis": 0})
+
+
+def densify(b: Builder, op: FileOp) -> None:
+    """Sparse constants are dense when a file is read."""
+    b.tensors[b.file.names[op.outputs[0]]] = replace(
+        b.constant(op.inputs[0], op, "sparse weights"), name=b.file.names[op.outputs[0]]
+    )
+
+
 RULES: dict[str, Callable[[Builder, FileOp], None]] = {
     **dict.fromkeys(PLAIN, plain),
     "ADD_N": add_n,
@@ -139,4 +174,9 @@ RULES: dict[str, Callable[[Builder, FileOp], None]] = {
     "TILE": tile,
     "TOPK_V2": topk,
     "ZEROS_LIKE": zeros_like,
+    "BROADCAST_ARGS": broadcast_args,
+    "DENSIFY": densify,
+    "EMBEDDING_LOOKUP": lookup,
+    "RANK": rank_of,
+    "RELU_0_TO_1": clipped,
 }

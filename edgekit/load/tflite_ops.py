@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from edgekit.graph import Shape
-from edgekit.load import tflite_loop, tflite_math, tflite_rnn, tflite_spatial
+from edgekit.load import (
+    tflite_batches,
+    tflite_loop,
+    tflite_math,
+    tflite_rnn,
+    tflite_spatial,
+    tflite_spectrum,
+    tflite_states,
+)
 from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load.tflite_file import FileOp
 
@@ -355,6 +363,9 @@ def l2_normalization(b: Builder, op: FileOp) -> None:
 RULES: dict[str, Rule] = {
     **tflite_rnn.RULES,
     **tflite_loop.RULES,
+    **tflite_states.RULES,
+    **tflite_batches.RULES,
+    **tflite_spectrum.RULES,
     "BATCH_MATMUL": batch_matmul,
     "GELU": gelu,
     "L2_NORMALIZATION": l2_normalization,
@@ -364,6 +375,7 @@ RULES: dict[str, Rule] = {
     "RESIZE_NEAREST_NEIGHBOR": tflite_spatial.resize,
     "SPACE_TO_DEPTH": tflite_spatial.blocks,
     "TRANSPOSE_CONV": tflite_spatial.transpose_conv,
+    "CUSTOM Convolution2DTransposeBias": tflite_spatial.transpose_conv_bias,
     "ADD": arithmetic,
     "AVERAGE_POOL_2D": pool,
     "CAST": cast,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of
 from edgekit.load.tflite_file import FileOp
 
@@ -39,6 +41,26 @@ def transpose_conv(b: Builder, op: FileOp) -> None:
     named = b.weights(usual, 1, axis=0)
     attrs = {"stride": stride, "pad": tuple(pad), "output_padding": tuple(extra), "activation": activation(op)}
     b.add("TRANSPOSE_CONV", (b.name(usual.inputs[0]), named, b.bias(usual, 2, named)), op, attrs)
+
+
+def transpose_conv_bias(b: Builder, op: FileOp) -> None:
+    """MediaPipe's operator: data, weights [O,H,W,I], bias; its options are 32-bit padding (1 SAME, 2 VALID) and strides x, y.
+
+    SAME crops filter - 1 - (size - 1) % stride, the lesser half first.
+    """
+    raw = op.options.get("custom", b"")
+    if len(raw) < 12 or len(op.inputs) != 3:
+        raise Refused(f"its options have {len(raw)} bytes", "use TRANSPOSE_CONV")
+    padding, across, down = (int(n) for n in np.frombuffer(raw[:12], "<i4"))
+    weights, shape, stride = const_of(b, op, 1, "weights"), b.shape(op.inputs[0]), (down, across)
+    if weights.ndim != 4 or len(shape) != 4 or min(stride) < 1 or weights.shape[3] != shape[3] or padding not in (1, 2):
+        raise Refused(f"input {list(shape)}, weights {list(weights.shape)}, stride {stride} do not make sense")
+    pad: list[int] = []
+    for axis in (0, 1):
+        lost = max(weights.shape[1 + axis] - (shape[1 + axis] - 1) % stride[axis] - 1, 0) if padding == 1 else 0
+        pad += [lost // 2, lost - lost // 2]
+    named = b.weights(op, 1, axis=0)
+    b.add("TRANSPOSE_CONV", (b.name(op.inputs[0]), named, b.bias(op, 2, named)), op, {"stride": stride, "pad": tuple(pad)})
 
 
 def resize(b: Builder, op: FileOp) -> None:

@@ -286,11 +286,12 @@ def without_turning_twice(b: Builder) -> None:
             continue
         shape = b.tensors[node.outputs[0]].shape
         b.nodes[position] = Node("RESHAPE", (before.inputs[0],), node.outputs, {"shape": shape}, node.source)
-    read = {n for node in b.nodes for n in node.inputs} | {b.file.names[i] for i in b.file.outputs}
+    ends = {b.file.names[i] for i in b.file.outputs} | set(b.states.pairs().values())
+    read = {n for node in b.nodes for n in node.inputs} | ends
     for node in list(reversed(b.nodes)):
         if not read.intersection(node.outputs) and node.op in ("SLICE", "RESHAPE"):
             b.nodes.remove(node)
-            read = {n for node in b.nodes for n in node.inputs} | {b.file.names[i] for i in b.file.outputs}
+            read = {n for node in b.nodes for n in node.inputs} | ends
 
 
 def _turned_axis(b: Builder, node: Node) -> tuple[int, int, tuple[int, ...]] | None:

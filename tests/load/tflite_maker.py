@@ -21,6 +21,8 @@ KINDS = {
     "int32": "INT32",
     "int64": "INT64",
     "bool": "BOOL",
+    "resource": "RESOURCE",
+    "complex64": "COMPLEX64",
 }
 
 
@@ -37,17 +39,20 @@ class T:
     axis: int = 0
     signature: Sequence[int] | None = None
     variable: bool = False
+    sparsity: Any = None
 
 
 @dataclass
 class O:  # noqa: E742 - an operator, beside T
-    """An operator: tensor names (None: absent) and the fields of its options."""
+    """An operator: tensor names (None: absent) and the fields of its options; custom: options of a "CUSTOM name"."""
 
     code: str
     inputs: Sequence[str | None]
     outputs: Sequence[str]
     kind: str = ""
     options: dict[str, Any] = field(default_factory=dict)
+    custom: bytes = b""
+    version: int = 1
 
 
 def constant(name: str, data: Any, **rest: Any) -> T:
@@ -62,9 +67,10 @@ def make(
     outputs: Sequence[str],
     signature: dict[str, str] | None = None,
     others: Sequence[tuple[Sequence[T], Sequence[O], Sequence[str], Sequence[str]]] = (),
+    place: int = 0,
 ) -> bytes:
     """The file. signature: {tensor name: signature name} for inputs and outputs. others: (tensors, operators, inputs,
-    outputs) of the subgraphs after the first."""
+    outputs) of the subgraphs after the first. place: the signature's subgraph."""
     s = schema()
     index = {t.name: i for i, t in enumerate(tensors)}
     model = s.ModelT()
@@ -76,7 +82,7 @@ def make(
         model.subgraphs.append(_subgraph(model, codes, *part))
     if signature:
         definition = s.SignatureDefT()
-        definition.signatureKey, definition.subgraphIndex = "serving_default", 0
+        definition.signatureKey, definition.subgraphIndex = "serving_default", place
         definition.inputs = [entry_of(index[n], signature[n]) for n in inputs if n in signature]
         definition.outputs = [entry_of(index[n], signature[n]) for n in outputs if n in signature]
         model.signatureDefs = [definition]
@@ -96,7 +102,7 @@ def _subgraph(
     for t in tensors:
         made = s.TensorT()
         made.name, made.shape, made.type = t.name, list(t.shape), getattr(s.TensorType, KINDS[t.dtype])
-        made.isVariable = t.variable
+        made.isVariable, made.sparsity = t.variable, t.sparsity
         if t.signature is not None:
             made.shapeSignature = list(t.signature)
         if t.data is not None:
@@ -112,14 +118,17 @@ def _subgraph(
     for op in ops:
         if op.code not in codes:
             code = s.OperatorCodeT()
-            number = getattr(s.BuiltinOperator, op.code)
-            code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), 1
+            number = getattr(s.BuiltinOperator, op.code.partition(" ")[0])
+            code.customCode = op.code.partition(" ")[2] or None
+            code.builtinCode, code.deprecatedBuiltinCode, code.version = number, min(number, 127), op.version
             codes[op.code] = len(model.operatorCodes)
             model.operatorCodes.append(code)
         entry = s.OperatorT()
         entry.opcodeIndex = codes[op.code]
         entry.inputs = [-1 if n is None else index[n] for n in op.inputs]
         entry.outputs = [index[n] for n in op.outputs]
+        if op.custom:
+            entry.customOptions = list(op.custom)
         if op.kind:
             made_options = getattr(s, f"{op.kind}T")()
             for key, value in op.options.items():
