@@ -150,3 +150,29 @@ def test_a_scale_need_not_span_what_is_thrown_away() -> None:
         (truth,), (made,) = (list(reference.run(g, to_feeds(g, data[0])).values()) for g in (graph, integers))
         db[name] = sqnr_db(truth[:, :1], made[:, :1])
     assert db["cut"] > 30 > 10 > db["whole"]
+
+
+def token_beside_patches(tokens: int = 32) -> Graph:
+    """A small class token joined with large patches, normalised, read by itself and with the rest (as CaiT and XCiT do)."""
+    net = Net()
+    token, patches = net.input(1, 1, C), net.input(1, tokens - 1, C, name="rest")
+    whole = net.add("CONCATENATION", token, patches, axis=1)
+    whole = net.add("ADD", whole, net.random(1, tokens, C))
+    own = net.add("FULLY_CONNECTED", cut(net, whole, 1, 0, 1), net.random(C, C), None, keep_dims=True)
+    return net.graph(own, net.add("REDUCE_MAX", whole, axes=(1,), keep_dims=False))
+
+
+def test_a_token_joined_with_others_is_read_where_it_comes_from() -> None:
+    graph = token_beside_patches()
+    made = simplify(graph)
+    assert_same(graph, made)
+    assert "SLICE" not in [n.op for n in made.nodes]
+
+
+def test_a_large_part_and_one_across_parts_are_not_made_twice() -> None:
+    net = Net()
+    a, b = net.input(1, 4, C), net.input(1, 28, C, name="rest")
+    whole = net.add("RELU", net.add("CONCATENATION", a, b, axis=1))
+    ends = [net.add("GELU", cut(net, whole, 1, 0, 8)), net.add("GELU", cut(net, whole, 1, 2, 4)), net.add("TANH", whole)]
+    made = simplify(net.graph(*ends))
+    assert [n.op for n in made.nodes].count("RELU") == 1

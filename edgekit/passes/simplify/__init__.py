@@ -89,7 +89,7 @@ def simplify(graph: Graph, level: Literal["deploy", "train"] = "deploy") -> Grap
     settle(draft, rules)
     # Only now: a TRANSPOSE that is a RESHAPE may still have met its inverse.
     # Normalizations are whole, so that no SLICE comes between their pieces.
-    settle(draft, (*rules, layout.transpose_to_reshape, cuts.slice_of_part, cuts.slice_above_rows))
+    settle(draft, (*rules, layout.transpose_to_reshape, cuts.slice_of_part, cuts.slice_above_rows, cuts.slice_before_joined))
     return draft.finish(f"simplify({level})")
 
 

@@ -6,6 +6,9 @@ It also saves precision: an int8 scale then need not span values that are thrown
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
+
+import numpy as np
 
 from edgekit.graph import Node
 from edgekit.ops import TABLE
@@ -15,6 +18,9 @@ from edgekit.passes.simplify.layout import is_elementwise
 
 _ROWS = frozenset({"SOFTMAX", "LOG_SOFTMAX", "L2_NORMALIZATION", "FULLY_CONNECTED"})  # each row along the last axis by itself
 _NORMS = frozenset({"LAYER_NORM", "RMS_NORM"})
+HEAVY = frozenset({"FULLY_CONNECTED", "BATCH_MATMUL"})
+SMALL = 8  # a part of at most an eighth costs little to make twice
+FEW = 2  # steps: more would part the whole residual stream of a vision Transformer
 
 Cut = dict[int, tuple[int, int, int]]  # axis -> (begin, size, stride), of the axes that do not stay whole
 
@@ -70,6 +76,44 @@ def slice_above_rows(draft: Draft, node: Node) -> bool:
         inputs.append(name if name is None or not own else _slice(draft, name, own, node))
     draft.emit(maker.op, inputs, maker.attrs, maker, node.outputs)
     return True
+
+
+def slice_before_joined(draft: Draft, node: Node) -> bool:
+    """A small part of a value that others read, too, is computed by itself where that leads, in a few light steps, to one part
+    of a CONCATENATION: a class token beside its patches then has a scale of its own, not theirs."""
+    maker = draft.maker(node.inputs[0]) if node.op == "SLICE" and draft.is_float(node) else None
+    if maker is None or SMALL * draft[node.outputs[0]].elements > draft[node.inputs[0]].elements:
+        return False
+    cut = _cut(draft, node)
+    axes = _axes(draft, maker)
+    if maker.op == "CONCATENATION" or axes is None or not _from_part(draft, str(node.inputs[0]), cut, FEW):
+        return False
+    draft.drop(node)
+    inputs: list[str | None] = []
+    for name, seen in zip(maker.inputs, axes, strict=True):
+        own = {seen[axis]: part for axis, part in cut.items() if axis in seen}
+        inputs.append(name if name is None or not own else _slice(draft, name, own, node))
+    draft.emit(maker.op, inputs, maker.attrs, maker, node.outputs)
+    return True
+
+
+def _from_part(draft: Draft, name: str, cut: Cut, steps: int) -> bool:
+    """Whether a cut of a value is one of a part of a CONCATENATION, by at most so many elementwise operators and norms."""
+    maker = draft.maker(name)
+    if maker is None or len(maker.outputs) != 1 or not draft.is_float(maker):
+        return False
+    if maker.op == "CONCATENATION":
+        begin, size, stride = cut.get(maker.attrs["axis"], (0, 0, 1))
+        ends = np.cumsum([0, *(draft[n].shape[maker.attrs["axis"]] for n in maker.inputs)])
+        return stride == 1 and any(a <= begin and begin + size <= z for a, z in pairwise(ends))
+    axes = _axes(draft, maker)
+    if not steps or axes is None or maker.op in HEAVY or any(all(axis not in seen for seen in axes) for axis in cut):
+        return False
+    for source, seen in zip(maker.inputs, axes, strict=True):
+        own = {seen[axis]: part for axis, part in cut.items() if axis in seen}
+        if source is not None and len(own) == len(cut) and _from_part(draft, source, own, steps - 1):
+            return True
+    return False
 
 
 def _axes(draft: Draft, node: Node) -> list[dict[int, int]] | None:
