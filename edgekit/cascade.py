@@ -23,12 +23,13 @@ from edgekit.reference import run_node
 # ones a number of elements; the others walk two arrays, a row a call.
 WINDOWED = frozenset(
     "conv_s8 depthwise_s8 depthwise_multiplier_s8 conv_dsp_s8 depthwise_dsp_s8 average_pool_2d_s8 max_pool_2d_s8 "
-    "conv_mve_s8 depthwise_mve_s8 average_pool_2d_mve_s8 conv_f32 depthwise_f32 average_pool_2d_f32 max_pool_2d_f32".split()
+    "conv_mve_s8 depthwise_mve_s8 average_pool_2d_mve_s8 conv_f32 depthwise_f32 average_pool_2d_f32 max_pool_2d_f32 "
+    "conv_s4 conv_dsp_s4".split()
 )
 POINTWISE = frozenset(
     "conv_1x1_s8 conv_1x1_dsp_s8 conv_1x1_mve_s8 add_dsp_s8 add_mve_s8 table_s8 requantize_s8 quantize_f32_s8 "
     "dequantize_s8_f32 batch_norm_f32 relu_f32 relu6_f32 relu_n1_to_1_f32 leaky_relu_f32 elu_f32 logistic_f32 tanh_f32 "
-    "hard_swish_f32 hard_sigmoid_f32".split()
+    "hard_swish_f32 hard_sigmoid_f32 conv_1x1_s4 conv_1x1_dsp_s4".split()
 )
 WALKED = frozenset(
     "add_s8 sub_s8 mul_s8 maximum_s8 minimum_s8 prelu_s8 add_f32 sub_f32 mul_f32 div_f32 maximum_f32 minimum_f32 prelu_f32 "

@@ -85,11 +85,12 @@ def _anything(tensor: Tensor) -> Range:
 
 
 def _weights_known(graph: Graph, node: Node) -> bool:
-    """int8 in and out, int8 weights and bias that are constants."""
+    """int8 in and out, weights of 8 or 4 bits and bias that are constants."""
     x, w, *rest = graph.input_tensors(node)
     bias = rest[0] if rest else None
     known = x is not None and w is not None and w.is_const and w.quant is not None and (bias is None or bias.is_const)
-    return known and x is not None and w is not None and (x.dtype, w.dtype) == ("int8", "int8") and x.quant is not None
+    kinds = x is not None and w is not None and x.dtype == "int8" and w.dtype in {"int8", "int4"} and x.quant is not None
+    return known and kinds
 
 
 def _centred(node: Node, w: Tensor) -> Array:
@@ -273,7 +274,8 @@ def _kept(gone: Mapping[str, Array], name: str, width: int) -> Array:
 
 
 def _added(tensors: dict[str, Tensor], old: str, data: Array, quant: Quant | None) -> str:
-    made = const(fresh(tensors, old), np.ascontiguousarray(data), quant)
+    kind = "int4" if quant is not None and quant.dtype == "int4" else None
+    made = const(fresh(tensors, old), np.ascontiguousarray(data), quant, kind)
     tensors[made.name] = made
     return made.name
 

@@ -11,16 +11,17 @@ from edgekit import reference
 from edgekit.bench.emulate import emulate
 from edgekit.bench.host_c import run_c
 from edgekit.dsp import isa_of
-from edgekit.export.c import compile_c
+from edgekit.export.c import compile_c, compile_program
 from edgekit.export.c.calls_s4 import in_pairs, in_words
-from edgekit.graph import Graph, const
+from edgekit.graph import Graph, Quant, const
 from edgekit.memory import plan, run_program
 from edgekit.schedule import schedule
 from edgekit.target import find_target
-from tests.export.c.nets import feeds, many, tangle
+from tests.export.c.nets import Net, feeds, many, tangle
 from tests.export.c.test_dsp import layers
 from tests.export.c.test_mve import needs_tools
 from tests.export.c.test_s16 import together
+from tests.test_cascade import cascaded, rows_of_layers
 
 LAYERS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
 
@@ -49,9 +50,9 @@ def check(graph: Graph, isa: str, seed: int, const_input: bool = False) -> list[
 @pytest.mark.parametrize("isa", ["plain", "mve"])
 def test_any_layer(isa: str) -> None:
     """Left shifts, sums that wrap, groups, strides, dilation, odd channels; and values that several layers share."""
-    families = [narrowed(many("int8", family, 6, seed=3)) for family in ("conv", "depthwise", "dense")]
+    families = [narrowed(many("int8", family, 4, seed=3)) for family in ("conv", "depthwise", "dense")]
     kernels = check(together([*families, narrowed(tangle("int8", 6, 40))]), isa, 1)
-    assert sum(kernel.endswith("_s4") for kernel in kernels) >= 15
+    assert sum(kernel.endswith("_s4") for kernel in kernels) >= 10
 
 
 # Kernels of the DSP extension, and the int8 ones whose networks they are tried on.
@@ -59,7 +60,7 @@ PACKED = ("conv_1x1_dsp", "conv_dsp", "depthwise_dsp", "dense_dsp")
 
 
 def test_packed_kernels() -> None:
-    kernels = check(together([narrowed(layers(f"{stem}_s8", 12, 1)) for stem in PACKED]), "dsp", 3, const_input=True)
+    kernels = check(together([narrowed(layers(f"{stem}_s8", 8, 1)) for stem in PACKED]), "dsp", 3, const_input=True)
     assert all(kernels.count(f"{stem}_s4") > 1 for stem in PACKED)
 
 
@@ -68,14 +69,13 @@ def test_packed_kernels() -> None:
     [
         ("cortex-m4", "-O2", "zig"),
         ("cortex-m4", "-O0", "zig"),
-        ("cortex-m33", "-O2", "zig"),
         pytest.param("cortex-m55", "-O2", "gcc", marks=needs_tools),
     ],
 )
 def test_on_emulated_cores(core: str, opt: str, toolchain: str) -> None:
     """Random layers, left shifts, odd depths and channels; an unoptimized build has the fewest registers to spare."""
-    nets = [narrowed(layers(f"{stem}_s8", 5, 2)) for stem in PACKED]
-    graph = together([*nets, narrowed(many("int8", "conv", 4, seed=5))])
+    nets = [narrowed(layers(f"{stem}_s8", 3, 2)) for stem in PACKED]
+    graph = together([*nets, narrowed(many("int8", "conv", 2, seed=5))])
     board = find_target(f"{core}:flash=512K,ram=256K")
     model = compile_c(graph, "net", isa=isa_of(board.core))
     data = [feeds(graph, np.random.default_rng(0))]
@@ -93,6 +93,37 @@ def test_layers_write_over_their_inputs() -> None:
         made = run_program(program, feed, plan(program))
         for name, expected in reference.run(graph, feed).items():
             np.testing.assert_array_equal(made[name], expected)
+
+
+def test_a_few_rows_at_a_time() -> None:
+    graph = narrowed(rows_of_layers("int8", 0))
+    data = feeds(graph, np.random.default_rng(0))
+    program = cascaded(graph, "dsp", 0)
+    seen = {stage.kernel for step in program.steps if step.cascade is not None for stage in step.cascade.stages}
+    assert {"conv_s4", "conv_dsp_s4", "conv_1x1_dsp_s4"} <= seen
+    model = compile_program(program, "net")
+    (made,) = run_c(model.files, model.interface, [data], sanitize=True)
+    for name, expected in reference.run(graph, data).items():
+        np.testing.assert_array_equal(made[name], expected)
+
+
+def test_dead_channels_are_left_out() -> None:
+    net = Net("int8", np.random.default_rng(0))
+    x = net.input((1, 4, 4, 8), Quant.per_tensor(0.1))
+    w = net.rng.integers(-8, 8, (8, 1, 1, 8)).astype(np.int8)
+    w[:4] = 0
+    kernel = net.add(const("w", w, Quant.per_channel(np.full(8, 0.1), 0, "int4"), "int4"))
+    y = net.op("CONV_2D", [x, kernel], Quant.per_tensor(0.3, -128), activation="RELU")[0]
+    again = net.add(const("v", w[::-1].copy(), Quant.per_channel(np.full(8, 0.1), 0, "int4"), "int4"))
+    graph = net.graph(net.op("CONV_2D", [y, again], Quant.per_tensor(0.3, 4)))
+    program = schedule(graph)
+    assert {(t.dtype, t.shape) for t in program.weights if t.quant is not None and t.quant.dtype == "int4"} == {
+        ("int4", (4, 1, 1, 8)),
+        ("int4", (8, 1, 1, 4)),
+    }
+    feed = feeds(graph, np.random.default_rng(0))
+    for name, expected in reference.run(graph, feed).items():
+        np.testing.assert_array_equal(run_program(program, feed, plan(program))[name], expected)
 
 
 def test_words_hold_every_code() -> None:
