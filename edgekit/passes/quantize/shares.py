@@ -34,7 +34,7 @@ def find(graph: Graph) -> list[str]:
 
 def coarse(graph: Graph, seen: Observations) -> dict[str, float]:
     """The softmaxes to be made in 16 bits: {output: dB of its rows over what steps of 1/256 lose, in the mean}."""
-    held = {name: seen.tensors[name] for name in find(graph) if name in seen.tensors}
+    held = {name: seen.tensors[name] for name in find(graph) if name in seen.tensors and seen.tensors[name].rows}
     decibels = {name: metrics.decibels(o.rows, o.lost) for name, o in held.items()}
     return {name: round(db, 1) for name, db in decibels.items() if db < ENOUGH_DB}
 
