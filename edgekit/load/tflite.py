@@ -51,13 +51,16 @@ def load_tflite(
     extra = own_metadata(file)
     wanted = input_shapes(file, shapes or {})
     resized = any(file.tensors[i].shape != shape for i, shape in wanted.items())
-    b = Builder(file, resized)
+    b, real = Builder(file, resized), real_inputs(file)
     b.notes += changes
     for index, shape in wanted.items():
         tensor = file.tensors[index]
         if tensor.dtype not in NUMPY_DTYPES:
-            raise Unsupported(where, [(f"input '{file.names[index]}'", f"has type {tensor.dtype}", "")])
-        b.tensors[file.names[index]] = Tensor(file.names[index], shape, tensor.dtype, None, b.quant(index))
+            why = "text is prepared outside of the network: take what comes behind, or another model"
+            fix = why if tensor.dtype == "STRING" else "convert with float32 or integer inputs"
+            raise Unsupported(where, [(f"input '{file.names[index]}'", f"has type {tensor.dtype}", fix)])
+        dtype = "float32" if index in real else tensor.dtype
+        b.tensors[file.names[index]] = Tensor(file.names[index], shape, dtype, None, b.quant(index))
     problems = convert(b)
     if problems:
         raise Unsupported(where, problems, rest(b))
@@ -76,7 +79,7 @@ def load_tflite(
         (*outputs, *pairs.values()),
         b.nodes,
         b.tensors,
-        contract=contract_of(b, inputs, extra, legacy),
+        contract=contract_of(b, inputs, extra, legacy, {file.names[i]: held for i, held in real.items()}),
         history=history,
     )
     graph = tflite_states.attached(graph, b)
@@ -217,10 +220,32 @@ def own_metadata(file: FileModel) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
+# What the smaller types of integers hold: (least, greatest).
+HELD = {"uint8": (0.0, 255.0), "int8": (-128.0, 127.0), "int16": (-32768.0, 32767.0)}
+
+
+def real_inputs(file: FileModel) -> dict[int, tuple[float, float] | None]:
+    """{input of plain integers that is only ever cast to float32: what its type holds}: pictures and sounds, which are read as
+    real inputs that take the same numbers."""
+    found: dict[int, tuple[float, float] | None] = {}
+    for index in file.inputs:
+        readers = [op for op in file.ops if index in op.inputs]
+        plain = file.tensors[index].scale is None and file.tensors[index].dtype in (*HELD, "int32", "int64")
+        cast = readers and all(op.code == "CAST" and file.tensors[op.outputs[0]].dtype == "float32" for op in readers)
+        if plain and cast and index not in file.outputs:
+            found[index] = HELD.get(file.tensors[index].dtype)
+    return found
+
+
 def contract_of(
-    b: Builder, inputs: tuple[str, ...], extra: Mapping[str, object], legacy: Mapping[str, FileTensor]
+    b: Builder,
+    inputs: tuple[str, ...],
+    extra: Mapping[str, object],
+    legacy: Mapping[str, FileTensor],
+    real: Mapping[str, tuple[float, float] | None],
 ) -> InputContract:
-    """The contract edgekit wrote, or the format's own: rank 4 is NHWC; bytes given for a uint8 input mean what it says."""
+    """The contract edgekit wrote, or the format's own: rank 4 is NHWC; bytes given for a uint8 input mean what it says.
+    real: {input of integers that stand for themselves: what its type holds}."""
     kept = extra.get("contract")
     contract = contracts.from_json(kept, where="the TFLite metadata", newer=True) if isinstance(kept, dict) else InputContract()
     layouts = {n: contract.input(n) for n in inputs}
@@ -230,4 +255,6 @@ def contract_of(
     for n, tensor in legacy.items():
         if b.tensors[n].dtype == "int8" and tensor.scale is not None and tensor.zero_point is not None:
             layouts[n] = replace(layouts[n], scale=float(tensor.scale[0]), zero_point=int(tensor.zero_point[0]))
+    for n, held in real.items():
+        layouts[n] = replace(layouts[n], range=held, scale=1.0, zero_point=0)
     return replace(contract, inputs={n: s for n, s in layouts.items() if s != InputSpec()})

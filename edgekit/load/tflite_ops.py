@@ -21,6 +21,7 @@ from edgekit.load import (
 from edgekit.load.tflite_build import Builder, Refused, const_of, ints_of, real_values
 from edgekit.load.tflite_file import FileOp
 
+# TFLite's own kernels pass over the others (TANH, SIGN_BIT) in silence.
 ACTIVATIONS = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6"}
 SAME = 0
 Rule = Callable[[Builder, FileOp], None]
@@ -93,12 +94,27 @@ def depthwise(b: Builder, op: FileOp) -> None:
 def dense(b: Builder, op: FileOp) -> None:
     if op.options.get("weightsFormat", 0) != 0:
         raise Refused("shuffled weights are not supported", "convert without shuffling")
+    if not b.tensors[b.name(op.inputs[1])].is_const and len(b.shape(op.inputs[0])) == 2:
+        product(b, op)
+        return
     weights = const_of(b, op, 1, "weights")
     if weights.ndim != 2:
         raise Refused(f"weights have rank {weights.ndim}, expected 2")
     named = b.weights(op, 1, axis=0)
     attrs = {"activation": activation(op), "keep_dims": bool(op.options.get("keepNumDims", False))}
     b.add("FULLY_CONNECTED", (b.name(op.inputs[0]), named, b.bias(op, 2, named)), op, attrs)
+
+
+def product(b: Builder, op: FileOp) -> None:
+    """FULLY_CONNECTED with weights that are computed."""
+    x, w = (b.name(i) for i in op.inputs[:2])
+    if len(op.inputs) < 3 or op.inputs[2] < 0:
+        b.add("BATCH_MATMUL", (x, w), op, {"adj_y": True}, then=activation(op))
+        return
+    if b.quant(op.outputs[0]) is not None:
+        raise Refused("its weights are computed, and it adds a bias in integers", "quantize the float model with edgekit")
+    y = b.step("BATCH_MATMUL", (x, w), op, {"adj_y": True}, like=op.outputs[0])
+    b.add("ADD", (y, b.name(op.inputs[2])), op, {"activation": activation(op)})
 
 
 def pool(b: Builder, op: FileOp) -> None:
@@ -321,7 +337,11 @@ def gather(b: Builder, op: FileOp) -> None:
 
 
 def cast(b: Builder, op: FileOp) -> None:
-    b.add("CAST", b.named(op), op, {"to": b.file.tensors[op.outputs[0]].dtype})
+    x, to = b.tensors[b.name(op.inputs[0])], b.file.tensors[op.outputs[0]].dtype
+    if x.dtype == to and x.quant is None:  # of an input that is read as real numbers
+        b.add("RESHAPE", (x.name,), op, {"shape": x.shape})
+    else:
+        b.add("CAST", (x.name,), op, {"to": to})
 
 
 def shape_of(b: Builder, op: FileOp) -> None:

@@ -346,3 +346,30 @@ def test_the_signature_of_another_subgraph_names_nothing_here() -> None:
     graph = load_tflite(data)
     assert graph.inputs == ("x",)
     assert any("serving_default" in line for line in graph.history)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int32"])
+def test_a_picture_of_integers_is_real_numbers(kind: str) -> None:
+    tensors = [T("x", (1, 4, 4, 3), kind), T("f", (1, 4, 4, 3)), constant("k", np.float32(1 / 255)), T("y", (1, 4, 4, 3))]
+    ops = [O("CAST", ["x"], ["f"], "CastOptions"), O("MUL", ["f", "k"], ["y"], "MulOptions")]
+    data = make(tensors, ops, ["x"], ["y"])
+    graph = inferred(load_tflite(data))
+    spec = graph.contract.input("x")
+    assert (graph["x"].dtype, spec.scale, spec.zero_point) == ("float32", 1.0, 0)
+    assert spec.range == ((0.0, 255.0) if kind == "uint8" else None)
+    x = RNG.integers(0, 256, (1, 4, 4, 3)).astype(np.float32)
+    (theirs,) = run_litert(data, [{"x": x}])
+    np.testing.assert_allclose(reference.run(graph, {"x": x})["y"], theirs["y"], rtol=1e-6)
+
+
+def test_weights_that_are_computed() -> None:
+    tensors = [T("x", (2, 4)), T("w", (2, 4)), constant("b", normal(2)), T("y", (2, 2))]
+    ops = [O("TANH", ["x"], ["w"]), O("FULLY_CONNECTED", ["x", "w", "b"], ["y"], "FullyConnectedOptions")]
+    agrees(make(tensors, ops, ["x"], ["y"]))
+
+
+def test_a_fused_activation_that_tflite_passes_over_is_refused() -> None:
+    tensors = [T("x", (1, 4)), constant("c", normal(4)), T("y", (1, 4))]
+    ops = [O("ADD", ["x", "c"], ["y"], "AddOptions", {"fusedActivationFunction": 4})]
+    with pytest.raises(Unsupported, match="fused activation 4"):
+        load_tflite(make(tensors, ops, ["x"], ["y"]))
