@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from edgekit.augment import Augment, parse_augment
 from edgekit.data import from_arrays
 from edgekit.errors import BadConfig
+from edgekit.graph import State
 
 torch = pytest.importorskip("torch")
 
@@ -88,3 +91,6 @@ def test_what_has_no_such_change_is_refused() -> None:
     ):
         with pytest.raises(BadConfig, match=why):
             check_augment(graph, parse_augment(text), task)  # type: ignore[arg-type]
+    kept = replace(graph, states=(State("state", "state_out", np.zeros(1, np.float32)),))
+    with pytest.raises(BadConfig, match="keeps a state"):
+        check_augment(kept, parse_augment("noise=0.1"), "classification")

@@ -31,6 +31,8 @@ def check_augment(graph: Graph, augment: Augment, task: Task) -> None:
     ids = [name for name in graph.inputs if not graph[name].dtype.startswith("float")]
     if ids:
         raise BadConfig(f"--augment changes real numbers; {', '.join(ids)} takes {graph[ids[0]].dtype}", "leave it out")
+    if graph.states:
+        raise BadConfig("--augment changes single samples, and the network keeps a state from one to the next", "leave it out")
     if task in {"segmentation", "language"} and (any(augment.shift) or augment.mix):
         raise BadConfig(f"--augment: labels of {task} do not move or blend with their samples", "noise=0.1 alone")
     if task == "embedding" and augment.mix:
