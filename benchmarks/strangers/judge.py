@@ -155,10 +155,8 @@ def own_engine(path: Path, graph: Graph, judged: Samples) -> list[dict[str, Arra
     if path.suffix == ".tflite":
         from edgekit.bench.litert import run_litert
 
-        return [
-            dict(zip(graph.outputs, r.values(), strict=True))
-            for r in run_litert(path.read_bytes(), _fed(graph, judged), "default")
-        ]
+        made = run_litert(path.read_bytes(), _fed(graph, judged), "default")
+        return [{n: _signed(a, graph, n) for n, a in zip(graph.outputs, r.values(), strict=True)} for r in made]
     import onnxruntime as ort
 
     options = ort.SessionOptions()
@@ -169,8 +167,15 @@ def own_engine(path: Path, graph: Graph, judged: Samples) -> list[dict[str, Arra
     answers = []
     for sample in judged:
         fed: dict[str, Array] = {n: np.ascontiguousarray(sample[n]).astype(CAST.get(kinds[n], "float32")) for n in kinds}
-        answers.append(dict(zip(graph.outputs, session.run(None, fed), strict=True)))
+        made = dict(zip(graph.outputs, session.run(None, fed), strict=True))
+        answers.append({n: _signed(np.asarray(a), graph, n) for n, a in made.items()})
     return answers
+
+
+def _signed(array: Array, graph: Graph, name: str) -> Array:
+    """Bytes of a file whose unsigned values are read as signed ones."""
+    shifted = array.dtype == np.uint8 and graph[name].dtype == "int8"
+    return (array.astype(np.int16) - 128).astype(np.int8) if shifted else array
 
 
 def _fed(graph: Graph, judged: Samples) -> list[dict[str, Array]]:

@@ -134,9 +134,11 @@ def open_model(model: bytes, samples: Sequence[Mapping[str, Array]]) -> tuple[Fi
                 raise BadData(f"sample {i} has no input '{name}'; given: {sorted(sample)}")
             array = np.asarray(sample[name])
             kind = np.dtype(NUMPY_DTYPES[tensor.dtype])
-            whole = array.dtype.kind == "f" and tensor.scale is None and np.array_equal(array, array.astype(kind))
-            if kind.kind in "iu" and whole:  # numbers of an integer input that is read as a real one
+            # Numbers of an integer input that is read as a real one, or of 64 bits that are read as 32; bytes read as int8.
+            if kind.kind in "iu" and tensor.scale is None and array.dtype != kind and np.array_equal(array, array.astype(kind)):
                 array = array.astype(kind)
+            elif tensor.dtype == "uint8" and array.dtype == np.int8 and tensor.scale is not None:
+                array = (array.astype(np.int16) + 128).astype(np.uint8)
             if array.shape != tensor.shape or array.dtype != kind:
                 raise BadData(f"input '{name}' is {tensor.dtype}{list(tensor.shape)}, got {array.dtype}{list(array.shape)}")
             feeds[f"s{i}_{j}"] = array

@@ -26,6 +26,7 @@ from edgekit.ops.int16 import WIDE as WIDE_OPS
 # Builtins that take int16 activations.
 WIDE = WIDE_OPS | frozenset("EXPAND_DIMS GATHER PADV2 PACK UNPACK SPLIT_V SQUEEZE STRIDED_SLICE WHILE".split())
 
+WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 MOST_ENDS = 8  # values to cut a network at, in a hint
 
 
@@ -48,6 +49,7 @@ def load_tflite(
         file = cut(file, outputs)
     legacy = {file.names[i]: file.tensors[i] for i in file.inputs if file.tensors[i].dtype == "uint8"}
     file, changes = as_int8(file)
+    file = narrowed(file)
     extra = own_metadata(file)
     wanted = input_shapes(file, shapes or {})
     resized = any(file.tensors[i].shape != shape for i, shape in wanted.items())
@@ -85,6 +87,18 @@ def load_tflite(
     graph = tflite_states.attached(graph, b)
     carried = extra.get("states")
     return states.restored(graph, carried if isinstance(carried, list) else None)
+
+
+def narrowed(file: FileModel) -> FileModel:
+    """Counts and ids of 64 bits as int32, as every reader has them; biases of 16-bit layers stay."""
+    biases = {op.inputs[2] for op in file.ops if op.code in WEIGHTED and len(op.inputs) > 2}
+    tensors = list(file.tensors)
+    for i, t in enumerate(tensors):
+        if t.dtype == "int64" and t.scale is None and i not in biases:
+            ends = np.iinfo(np.int32)
+            data = None if t.data is None else np.clip(t.data, ends.min, ends.max).astype(np.int32)
+            tensors[i] = replace(t, dtype="int32", data=data)
+    return replace(file, tensors=tuple(tensors))
 
 
 def cut(file: FileModel, outputs: Sequence[str]) -> FileModel:

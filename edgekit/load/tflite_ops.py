@@ -351,8 +351,12 @@ def shape_of(b: Builder, op: FileOp) -> None:
 
 
 def quantize(b: Builder, op: FileOp) -> None:
-    dtype = b.file.tensors[op.outputs[0]].dtype
-    b.add("QUANTIZE", b.named(op), op, {} if dtype == "int8" else {"dtype": dtype})
+    dtype, x = b.file.tensors[op.outputs[0]].dtype, b.tensors[b.name(op.inputs[0])]
+    final = b.quant(op.outputs[0])
+    if x.dtype == dtype and x.quant is not None and final is not None and final.same_as(x.quant):
+        b.add("RESHAPE", (x.name,), op, {"shape": x.shape})
+        return
+    b.add("QUANTIZE", (x.name,), op, {} if dtype == "int8" else {"dtype": dtype})
 
 
 def dequantize(b: Builder, op: FileOp) -> None:

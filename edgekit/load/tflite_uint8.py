@@ -1,7 +1,7 @@
 """Legacy TFLite files with uint8 activations, in int8: values and zero points lose 128, which changes no real number.
 
 Weights of such files have a zero point; the kernels take none, so they become symmetric (`load.symmetric`), and a bias
-follows where their scale grew. Files that have uint8 only at their edges, between QUANTIZE operators, stay as they are.
+follows where their scale grew. The uint8 edges of int8 networks become int8 as well: bytes are given as before.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from edgekit.load.symmetric import symmetric, told
 from edgekit.load.tflite_file import FileModel, FileTensor
 
 SHIFT = 128
-EDGES = ("QUANTIZE", "DEQUANTIZE")
 # Operators that multiply by constant weights -> (position of the weights, of the bias).
 WEIGHTED = {"CONV_2D": (1, 2), "DEPTHWISE_CONV_2D": (1, 2), "FULLY_CONNECTED": (1, 2), "TRANSPOSE_CONV": (1, 3)}
 
@@ -23,8 +22,7 @@ WEIGHTED = {"CONV_2D": (1, 2), "DEPTHWISE_CONV_2D": (1, 2), "FULLY_CONNECTED": (
 def as_int8(file: FileModel) -> tuple[FileModel, list[str]]:
     """(the file without quantized uint8, what the history says); the file itself where nothing computes in uint8."""
     uint8 = {i for i, t in enumerate(file.tensors) if t.dtype == "uint8" and t.scale is not None}
-    inside = {i for op in file.ops if op.code not in EDGES for i in (*op.inputs, *op.outputs)}
-    if not any(i in uint8 and file.tensors[i].data is None for i in inside):
+    if not any(file.tensors[i].data is None for op in file.ops for i in (*op.inputs, *op.outputs) if i in uint8):
         return file, []
     tensors = [_shifted(t) if i in uint8 else t for i, t in enumerate(file.tensors)]
     notes = ["uint8 read as int8, 128 less"]

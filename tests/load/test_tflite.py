@@ -200,16 +200,23 @@ def test_constants_are_folded_through_quantize_and_moves() -> None:
     assert [n.op for n in graph.nodes] == ["ADD"]
 
 
-def test_an_unsigned_edge_is_requantized() -> None:
-    """uint8 input -> QUANTIZE -> int8, as TensorFlow's converter writes inference_input_type=uint8."""
+def test_an_unsigned_edge_is_read_as_a_signed_one() -> None:
+    """uint8 input -> QUANTIZE -> int8, as TensorFlow's converter writes inference_input_type=uint8: C has int8 alone."""
     ops = [O("QUANTIZE", ["x"], ["h"], "QuantizeOptions"), O("QUANTIZE", ["h"], ["y"], "QuantizeOptions")]
     tensors = [
         T("x", (1, 256), "uint8", scale=[0.1], zero=[128]),
         T("h", (1, 256), "int8", scale=[0.1], zero=[0]),
         T("y", (1, 256), "uint8", scale=[0.07], zero=[99]),
     ]
-    graph = agrees(make(tensors, ops, ["x"], ["y"]), {"x": np.arange(256, dtype=np.uint8).reshape(1, 256)})
-    assert [n.attrs.get("dtype", "int8") for n in graph.nodes] == ["int8", "uint8"]
+    data = make(tensors, ops, ["x"], ["y"])
+    graph = load_tflite(data)
+    assert {graph[n].dtype for node in graph.nodes for n in node.outputs} == {"int8"}
+    assert graph.contract.input("x").scale == pytest.approx(0.1)
+    assert graph.contract.input("x").zero_point == 128
+    feeds = {"x": np.arange(-128, 128).astype(np.int8).reshape(1, 256)}
+    (theirs,) = run_litert(data, [feeds])
+    assert theirs["y"].dtype == np.uint8
+    np.testing.assert_array_equal(reference.run(graph, feeds)["y"].astype(int) + 128, theirs["y"])
 
 
 def test_scales_that_do_not_fit_a_constant() -> None:
