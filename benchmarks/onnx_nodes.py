@@ -1,7 +1,7 @@
 """ONNX's own node tests, for the operators edgekit covers, through every engine it writes for.
 
 A case counts when every operator in it is covered, its data and results are float, int32, int64 or bool tensors of rank
-at most 4, and it is not in tests/conformance/exclusions.toml (with a reason). Weights and attribute-like inputs (axes,
+at most 5, and it is not in tests/conformance/exclusions.toml (with a reason). Weights and attribute-like inputs (axes,
 shapes, pads, clip bounds, indices, statistics), and what they are computed from, are frozen to the test's values as
 initializers, as files exported for inference have them.
 
@@ -81,7 +81,7 @@ def collect(excluded: Mapping[str, str]) -> list[Case]:
 
 
 def _case(test: Any) -> Case | None:
-    """The test as a Case; None when it is not one of float32 tensors of rank <= 4 on covered operators."""
+    """The test as a Case; None when it is not one of tensors of rank <= 5 on covered operators."""
     model = onnx.ModelProto()
     model.CopyFrom(test.model)
     nodes, (inputs, outputs) = model.graph.node, test.data_sets[0]
@@ -98,7 +98,7 @@ def _case(test: Any) -> Case | None:
     outputs = [outputs[i] for i in asked]
     by_name = {v.name: np.asarray(a) for v, a in zip(model.graph.input, inputs, strict=True)}
     judged = [*(by_name[n] for n in data), *outputs]
-    if not data or any(a.dtype not in JUDGED or a.ndim > 4 or a.size == 0 for a in judged):
+    if not data or any(a.dtype not in JUDGED or a.ndim > 5 or a.size == 0 for a in judged):
         return None
     model.graph.initializer.extend(numpy_helper.from_array(by_name[n], n) for n in frozen)
     kept = [v for v in model.graph.input if v.name in data]

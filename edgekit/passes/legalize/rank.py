@@ -22,6 +22,8 @@ def collapse(limit: int, draft: Draft, node: Node) -> bool:
     names = data_inputs(node)
     shapes = [draft[n].shape for n in names]
     rank = max((len(s) for s in (*shapes, *(draft[o].shape for o in node.outputs))), default=0)
+    if rank > limit and node.op == "GATHER":
+        return _flat_gather(draft, node)
     if rank <= limit or node.op == "RESHAPE" or any(draft.is_const(n) and draft[n].quant is not None for n in names):
         return False
     if node.op == "FULLY_CONNECTED":
@@ -207,6 +209,32 @@ def _attrs(node: Node, groups: Groups, shape: Shape) -> dict[str, Any]:
             attrs[key] = tuple(node.attrs[key][g[0]] if len(g) == 1 else whole for g in groups)
         attrs["size"] = tuple(int(np.prod([node.attrs["size"][a] for a in g], dtype=np.int64)) for g in groups)
     return attrs
+
+
+def _flat_gather(draft: Draft, node: Node) -> bool:
+    """GATHER of [first, others before, places, all behind] with indices in a row."""
+    x, ids, y = draft[node.inputs[0]], draft[node.inputs[1]], draft[node.outputs[0]]
+    axis = int(node.attrs.get("axis", 0))
+    before, behind = x.shape[:axis], int(np.prod(x.shape[axis + 1 :], dtype=np.int64))
+    kept = (*before[:1], int(np.prod(before[1:], dtype=np.int64))) if axis > 1 else before
+    if x.quant is not None and x.quant.scale.size > 1:
+        return False
+
+    def shaped(name: str, shape: Shape) -> str:
+        tensor = draft[name]
+        if tensor.shape == shape:
+            return name
+        if tensor.data is not None:
+            return draft.const(f"{name}_merged", tensor.data.reshape(shape), tensor.quant, tensor.dtype)
+        out = draft.fresh(f"{name}_merged")
+        return draft.emit("RESHAPE", (name,), {"shape": shape}, node, (out,), [tensor.quant]).outputs[0]
+
+    inputs = (shaped(x.name, (*kept, x.shape[axis], behind)), shaped(ids.name, (ids.elements,)))
+    out = draft.fresh(f"{y.name}_merged")
+    draft.drop(node)
+    draft.emit("GATHER", inputs, {**node.attrs, "axis": len(kept)}, node, (out,), [y.quant])
+    draft.emit("RESHAPE", (out,), {"shape": y.shape}, node, (y.name,), [y.quant])
+    return True
 
 
 def _flatten_dense(draft: Draft, node: Node) -> bool:
