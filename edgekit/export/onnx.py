@@ -129,7 +129,7 @@ class Writer:
         return self.unused(f"{tensor}_{'nchw' if layout == NCHW else 'nhwc'}")
 
     def initializer(self, data: Array, base: str, kind: str = "") -> str:
-        """An initializer with these values; equal ones are stored once. kind: "int4" for values that have 4 bits in the file."""
+        """An initializer with these values; equal ones are stored once. kind: "int4" for values of 4 bits in the file."""
         data = np.ascontiguousarray(data).reshape(np.shape(data))
         key = (kind if kind == "int4" else str(data.dtype), data.shape, data.tobytes())
         if key not in self._pool:
