@@ -38,6 +38,7 @@ from edgekit.samples import (
 
 DEFAULT_SAMPLES = 256  # what calibrating needs; more changes int8 ranges little
 SEED = 0
+LABELS_NAME_OUTPUTS = (None, "classification")  # tasks
 FORMS = (
     "give an .npz (arrays named as the inputs, or x; labels y), .npy, .csv, a folder of .npy, image or .wav files "
     "(class folders are labels), or file.py:function"
@@ -112,7 +113,7 @@ def open_data(
     dataset = _open(text, graph, scale, role, wanted)
     if not len(dataset):
         raise BadData(f"{text} holds no samples", FORMS)
-    if task in {None, "classification"}:
+    if task in LABELS_NAME_OUTPUTS:
         check_labels(dataset.name, dataset.labels, graph)
     dataset[0]  # fail on the first sample now rather than after a model was loaded into an engine
     return selected(dataset, samples, split)
@@ -158,13 +159,21 @@ def sample_shapes(spec: str | Path | Dataset, inputs: Sequence[str], role: str =
 
 
 def from_arrays(
-    graph: Graph, arrays: Mapping[str, Any], labels: Any = None, *, scale: Scale | None = None, name: str = "data"
+    graph: Graph,
+    arrays: Mapping[str, Any],
+    labels: Any = None,
+    *,
+    scale: Scale | None = None,
+    name: str = "data",
+    task: str | None = None,
 ) -> Dataset:
-    """A Dataset of arrays in memory: {input name: [n, ...]} and labels [n]. Raises BadData as `open_data` does."""
+    """A Dataset of arrays in memory: {input name: [n, ...]} and labels [n]; task: as of `open_data`, which also says what it
+    raises."""
     dataset = _of_arrays(name, graph, arrays, labels, scale)
     if not len(dataset):
         raise BadData(f"{name} holds no samples")
-    check_labels(dataset.name, dataset.labels, graph)
+    if task in LABELS_NAME_OUTPUTS:
+        check_labels(dataset.name, dataset.labels, graph)
     return dataset
 
 

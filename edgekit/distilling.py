@@ -229,6 +229,7 @@ class Distiller:
 
     def run(self, out: Path) -> DistilResult:
         """Train the student. Raises BadData (labels, NaN), BadConfig (a pair that does not fit, another run's checkpoint)."""
+        from edgekit import evaluate
         from edgekit.passes import finetune
         from edgekit.trainable import device_of, to_graph, to_module
 
@@ -257,9 +258,12 @@ class Distiller:
         made = simplify(to_graph(module.cpu()), "train").with_history("distill")
         after = self.metric(made)
         judged = None
-        if self.judged is not None and self.task != "teacher":
-            kind = metric_of(self.task, s.metric)
-            judged = Judged(kind.name, kind.higher, before, after, deciding.words(self.judged))
+        told = evaluate.unlabelled((self.student, self.teacher, made), self.judged) if self.task == "teacher" else None
+        if told is not None and self.judged is not None:
+            before, best, after = told[1]
+            judged = Judged.of(told[0], before, after, self.judged)
+        elif self.judged is not None and self.task != "teacher":
+            judged = Judged.of(metric_of(self.task, s.metric), before, after, self.judged)
         return DistilResult(
             self.source,
             self.own,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -14,7 +14,7 @@ from edgekit.errors import BadData, EdgekitError
 from edgekit.graph import Array, Graph
 from edgekit.measure import SHARES, UNITS, Measurement, unavailable
 from edgekit.passes.rebatch import batch_of, rebatch
-from edgekit.tasks import METRICS, Task, task_of
+from edgekit.tasks import METRICS, Metric, Task, task_of
 from edgekit.tasks import judged as judge
 
 # What is judged without labels.
@@ -81,6 +81,19 @@ def judged(
     own = f", {UNLABELLED[task]}" if data.labels is None else ""
     note = "; ".join((f"{len(answers)} samples of {data.name}{own}", *data.notes))
     return Measurement(metric, value, UNITS[metric], "computed", None, note, "edgekit reference")
+
+
+def unlabelled(graphs: Sequence[Graph], data: Dataset | None) -> tuple[Metric, list[float]] | None:
+    """(metric, its values) of graphs by what data without labels says of them: reconstruction, next tokens, pairs; None where
+    it says nothing. The first graph's inputs and outputs tell the task."""
+    if data is None or data.labels is not None:
+        return None
+    try:
+        task = task_of(graphs[0], data)
+    except BadData:
+        return None
+    values = [judged(graph, data, task=task).value for graph in graphs]
+    return None if None in values else (METRICS[task], [float(v) for v in values if v is not None])
 
 
 def drop(before: Measurement, after: Measurement) -> Measurement:

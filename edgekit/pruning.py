@@ -43,7 +43,7 @@ from edgekit.tasks_further import metric_of
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
-    from edgekit.tasks import Task
+    from edgekit.tasks import Metric, Task
 
 # Channels that a target's kernels take at once: rounding to them costs nothing, rounding away from them does.
 MULTIPLES = {"dsp": 4, "mve": 16, "plain": 1}
@@ -85,6 +85,10 @@ class Judged:
     before: float
     after: float
     note: str
+
+    @classmethod
+    def of(cls, metric: Metric, before: float, after: float, data: Dataset) -> Judged:
+        return cls(metric.name, metric.higher, before, after, deciding.words(data))
 
     @property
     def drop(self) -> float:
@@ -178,8 +182,17 @@ class Pruner:
         if on is None or self.task in {None, "teacher"}:
             return None
         assert self.task is not None
-        kind = metric_of(self.task, self.settings.metric)
-        return Judged(kind.name, kind.higher, before, after, deciding.words(on))
+        return Judged.of(metric_of(self.task, self.settings.metric), before, after, on)
+
+    def _unlabelled(self, graph: Graph) -> Judged | None:
+        """What the network was taught to keep is reported on where its data needs no labels for that."""
+        from edgekit import evaluate
+
+        found = evaluate.unlabelled((self.graph, graph), self.judged) if self.task == "teacher" else None
+        if found is None or self.judged is None:
+            return None
+        metric, (before, after) = found
+        return Judged.of(metric, before, after, self.judged)
 
     @cached_property
     def watched(self) -> Dataset | None:
@@ -387,7 +400,7 @@ class Pruner:
             () if sparse else _layers(self.graph, graph),
             (ops.macs(self.graph), ops.macs(deployed)),
             (params(self.graph), params(deployed)),
-            self.compare(*ends, self.judged),
+            self.compare(*ends, self.judged) or self._unlabelled(deployed),
             chosen,
             tuple(self.tried),
             tuple(steps),

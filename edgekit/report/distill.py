@@ -23,7 +23,7 @@ def distill_text(result: DistilResult, out: str) -> str:
             f"teacher {result.teacher_metric:.4f} (reported on {judged.note})"
         )
     else:
-        lines.append("accuracy: unavailable, no labelled data to judge on: --eval D2 or --split 20%")
+        lines.append("accuracy: unavailable, no labelled data to report on: --eval D2 or --split 20%")
     if result.losses:
         lines.append(f"loss: {result.losses[0]:.4g} -> {result.losses[-1]:.4g} in {len(result.losses)} epochs")
     lines.append(f"trained on {result.trained:,} samples" + (f", stopped by {result.decided}" if result.decided else ""))

@@ -27,7 +27,7 @@ def prune_text(result: PruneResult, out: str) -> str:
             f"drop {judged.drop:.2f} {unit} (reported on {judged.note})"
         )
     else:
-        lines.append("accuracy: unavailable, no labelled data to judge on: --eval D2 or --split 20%")
+        lines.append("accuracy: unavailable, no labelled data to report on: --eval D2 or --split 20%")
     chosen = result.decided
     if chosen is not None:
         unit = "pt" if chosen.higher else "%"
