@@ -108,7 +108,7 @@ def climb(
     if before.value is None:
         raise BadData(f"--max-drop cannot be judged: {before.note}", "give labelled data: --eval D2, or --split 20%")
     found = Climb(before, limit, task=task)
-    fixed = {"io": io, "layout": layout, "train": train, "checkpoint": checkpoint, "progress": progress}
+    fixed = {"io": io, "layout": layout, "train": train, "task": task, "checkpoint": checkpoint, "progress": progress}
     for name, way in _ways(found, data, start, target, io):
         rung = _attempt(found, name, way, graph, judged, data=data, engine=engine, **fixed)
         found.rungs.append(rung)

@@ -23,6 +23,7 @@ from edgekit.passes.quantize.equalize import equalize as equalized
 from edgekit.passes.quantize.features import WHY, Scaled, scaled
 from edgekit.passes.quantize.storage import STORAGE, stored
 from edgekit.passes.simplify import simplify
+from edgekit.tasks import Task
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
@@ -127,6 +128,7 @@ def quantize_graph(
     int16: Sequence[str] = (),
     qat: int = 0,
     train: Dataset | None = None,
+    task: Task | None = None,
     checkpoint: Path | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> Quantized:
@@ -134,8 +136,9 @@ def quantize_graph(
     BadModel when it is quantized already.
 
     equalize: see `passes.quantize.equalize`; `before` is then the equalized graph. qat: epochs of training with rounded values,
-    on `train` (default: `data`), continued from `checkpoint` if it is there; raises MissingTool without PyTorch. The rest: see
-    `quantize_with_report`. Raises BadConfig for ways that a scheme which only stores weights has no use for.
+    on `train` (default: `data`) for `task` (default: what its labels speak of), continued from `checkpoint` if it is there;
+    raises MissingTool without PyTorch. The rest: see `quantize_with_report`. Raises BadConfig for ways that a scheme which only
+    stores weights has no use for.
     """
     if graph.is_quantized:
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
@@ -166,7 +169,7 @@ def quantize_graph(
     if qat:
         from edgekit.passes.finetune_qat import Qat  # heavy: PyTorch
 
-        trainer = Qat(train if train is not None else data, epochs=qat, checkpoint=checkpoint, progress=progress)
+        trainer = Qat(train if train is not None else data, epochs=qat, task=task, checkpoint=checkpoint, progress=progress)
     after, report = quantize_with_report(
         before,
         data,

@@ -115,6 +115,7 @@ def quantize(
             io=io,
             layout=io_layout,
             train=learn,
+            task=task,
             checkpoint=checkpoint,
             progress=show,
             **asdict(way),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from edgekit.passes.finetune import Progress, Training, train
 from edgekit.passes.finetune_feeder import fed
 from edgekit.passes.finetune_rounded import RoundedModule
 from edgekit.passes.quantize.choose import Choice
+from edgekit.tasks import Task
 from edgekit.trainable import to_graph, to_module
 
 RATE = 2e-4
@@ -24,8 +25,10 @@ AGREED = 500  # samples that the training mode's answers are compared on
 
 @dataclass(frozen=True)
 class QatReport:
-    """training: what the loop says. agreement: share (0..1) of `samples` on which the float32 training mode and the integer
-    network decide alike; None before there is an integer network, or where outputs are no scores."""
+    """training: what the loop says. agreement: share (0..1) of the decisions (one a sample, a pixel or a token) on `samples`
+    that the float32 training mode and the integer network make alike; None before there is an integer network, or where
+    outputs are no scores. One of several equal scores is as good as another.
+    """
 
     training: Training
     agreement: float | None = None
@@ -40,6 +43,7 @@ class Qat:
         dataset: Dataset,
         *,
         epochs: int,
+        task: Task | None = None,
         lr: float = RATE,
         batch: int = 64,
         seed: int = 0,
@@ -47,7 +51,7 @@ class Qat:
         progress: Callable[[Progress], None] | None = None,
     ) -> None:
         self.dataset, self.seed, self.checkpoint, self.progress = dataset, seed, checkpoint, progress
-        self.epochs, self.lr, self.batch = epochs, lr, batch
+        self.epochs, self.lr, self.batch, self.task = epochs, lr, batch, task
         self.module: RoundedModule | None = None
         self.report: QatReport | None = None
 
@@ -60,6 +64,7 @@ class Qat:
         done = train(
             self.module,
             self.dataset,
+            task=self.task,
             epochs=self.epochs,
             lr=self.lr,
             batch=self.batch,
@@ -86,9 +91,20 @@ class Qat:
                 real.append(self.module(feeds)[self.module.graph.outputs[0]].numpy())
             exact.append(_in_graph_layout(self.module.graph, answer[first]))
         self.module.exact = None
-        if not real or real[0].size != real[0].shape[-1]:
+        task, shape = self.report.training.task, real[0].shape if real else ()
+        scores = task in {"classification", "multilabel", "segmentation", "language"}
+        if not real or not (scores or (task == "teacher" and real[0].size == shape[-1])):
             return self.report
-        return replace(self.report, agreement=metrics.argmax_agreement(real, exact), samples=len(real))
+        return replace(self.report, agreement=_alike(task, real, exact), samples=len(real))
+
+
+def _alike(task: Task, real: Sequence[Array], exact: Sequence[Array]) -> float:
+    """Share of equal decisions: the largest score of each position, or for every label whether its score says yes."""
+    one, other = np.concatenate(real), np.concatenate(exact)
+    if task == "multilabel" or one.shape[-1] == 1:
+        least = 0.5 if other.min() >= 0 and other.max() <= 1 else 0.0  # scores beyond 0..1 are logits
+        return float(np.mean((one > least) == (other > least)))
+    return metrics.argmax_agreement(*(list(y.reshape(-1, y.shape[-1])) for y in (one, other)))
 
 
 def _in_graph_layout(graph: Graph, answer: Array) -> Array:

@@ -24,6 +24,7 @@ from edgekit.ops.conv import finish
 from edgekit.ops.requant import conv_requant, dense_requant, zero_of
 from edgekit.passes.quantize.apply import apply
 from edgekit.passes.quantize.choose import Choice, refitted
+from edgekit.passes.quantize.mixed import BETWEEN
 from edgekit.trainable import GraphModule
 from edgekit.trainable_ops import RULES, clamp
 
@@ -67,6 +68,7 @@ class RoundedModule(GraphModule):
         self._versions: tuple[int, ...] = ()
         self._made: Graph | None = None
         self._makers: Mapping[str, Node] = {}
+        self._forms: Mapping[str, Node] = {}  # the integer graph's node of each of the float graph's, by its first output
         self._held: dict[str, Array] = {}  # integers of the forward run at hand, by the integer graph's names
 
     def integer(self) -> Graph:
@@ -82,6 +84,9 @@ class RoundedModule(GraphModule):
             now = replace(self.graph, tensors=tensors)
             self._made = apply(now, refitted(now, self.choice))
             self._makers, self._versions = self._made.producers(), versions
+            forms = [n for n in self._made.nodes if n.op not in BETWEEN]
+            plain = [n for n in self.graph.nodes if n.op not in BETWEEN]
+            self._forms = {n.outputs[0]: form for n, form in zip(plain, forms, strict=True)}
         return self._made
 
     def once(self, graph: Graph, given: Mapping[str, torch.Tensor], keep: Iterable[str] = ()) -> dict[str, torch.Tensor]:
@@ -100,8 +105,8 @@ class RoundedModule(GraphModule):
 
     def _run(self, graph: Graph, node: Node, inputs: list[torch.Tensor | None]) -> list[torch.Tensor]:
         made, names = self.integer(), self._nodes[node.outputs[0]].inputs
-        target, exact = self._makers.get(node.outputs[0]), not self.training if self.exact is None else self.exact
-        if node.outputs[0] in self.choice.islands or target is None or target.op != node.op or not _counts(made, target):
+        target, exact = self._forms.get(node.outputs[0]), not self.training if self.exact is None else self.exact
+        if node.outputs[0] in self.choice.islands or target is None or not _counts(made, target):
             for i, name in enumerate(names):  # real numbers: only what comes in as integers is rounded
                 value = inputs[i]
                 if name in self._given and name is not None and value is not None and made[name].quant is not None:
@@ -121,7 +126,7 @@ class RoundedModule(GraphModule):
             soft.append(real)
             steps.append(array)
             ins.append(None if name is None or array is None else replace(made[name], shape=array.shape))
-        outs = [replace(made[name], shape=graph[name].shape) for name in target.outputs]
+        outs = [replace(made[form], shape=graph[name].shape) for name, form in zip(node.outputs, target.outputs, strict=True)]
         kernel = replace(target, attrs=node.attrs)
         if node.op in SUMS and not exact:
             return [self._summed(kernel, soft, steps, ins, outs[0])]

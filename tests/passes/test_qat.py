@@ -20,14 +20,15 @@ from edgekit.data import Dataset, open_data
 from edgekit.errors import BadConfig
 from edgekit.evaluate import judged as metric
 from edgekit.graph import Array, Graph
-from edgekit.passes.finetune_qat import Qat
+from edgekit.passes.finetune_qat import Qat, _alike
 from edgekit.passes.finetune_rounded import RoundedModule
-from edgekit.passes.quantize import Scheme, choose, find_scheme, observe, quantize, quantize_with_report, wanted
+from edgekit.passes.quantize import Choice, Scheme, choose, find_scheme, observe, quantize, quantize_with_report, wanted
 from edgekit.pipeline import prepare, quantize_graph
-from edgekit.trainable import to_module
+from edgekit.trainable import to_graph, to_module, to_tensors
 from tests.export.random_net import random_net
 from tests.passes.net import Net
 from tests.passes.prune_nets import NETS
+from tests.passes.prune_nets import net as nets
 from tests.test_ladder import digits, hard, trained
 
 
@@ -102,6 +103,48 @@ def test_evaluation_mode_is_the_integer_reference_and_training_mode_all_but(fami
         shaken(module)
 
 
+def test_long_attention_with_16_bit_shares_is_what_is_made() -> None:
+    """Some values there have another width between nodes; what is compared is what comes out."""
+    n = nets(1)
+    x = n.input((1, 300, 8))
+
+    def head(keys: bool) -> str:
+        w = n.const(n.rng.normal(0, 0.02, (8, 8)).astype(np.float32))
+        y = n.op("FULLY_CONNECTED", [x, w, n.values((8,))], None, keep_dims=True)[0]
+        y = n.op("RESHAPE", [y], None, shape=(1, 300, 2, 4))[0]
+        return n.op("TRANSPOSE", [y], None, perm=(0, 2, 3, 1) if keys else (0, 2, 1, 3))[0]
+
+    shares = n.op("SOFTMAX", [n.op("BATCH_MATMUL", [head(False), head(True)], None)[0]], None)[0]
+    y = n.op("MEAN", [n.op("BATCH_MATMUL", [shares, head(False)], None)[0]], None, axes=(2,))[0]
+    graph = prepare(n.graph([y]), "c", whole=True)
+    samples, modules = random_samples(graph, 3), list[RoundedModule]()
+
+    def train(float_graph: Graph, choice: Choice) -> Graph:
+        modules.append(RoundedModule(float_graph, choice))
+        shaken(modules[0])
+        return to_graph(modules[0])
+
+    made, _ = quantize_with_report(graph, samples, train=train)
+    assert {made[node.outputs[0]].dtype for node in made.nodes if node.op == "SOFTMAX"} == {"int16"}
+    quant = made[made.outputs[0]].quant
+    assert quant is not None
+    for sample in samples:
+        exact = reference.run(made, to_feeds(made, sample))[made.outputs[0]]
+        for mode in (True, False):
+            modules[0].exact = mode
+            with torch.no_grad():
+                real = modules[0](to_tensors(graph, to_feeds(graph, sample)))[graph.outputs[0]].numpy()
+            assert np.array_equal(np.rint(real / quant.scale) + quant.zero_point, exact)
+
+
+def test_decisions_are_compared_as_the_task_makes_them() -> None:
+    yes, no, both = (np.array([[v]], np.float32) for v in ([0.9, 0.1], [0.4, 0.6], [0.7, 0.7]))
+    assert _alike("classification", [yes, no], [yes, both]) == 1.0  # equal scores are as good
+    assert _alike("classification", [yes, no], [yes, yes]) == 0.5
+    assert _alike("multilabel", [yes], [both]) == 0.5
+    assert _alike("classification", [np.array([[-1.0]]), np.array([[2.0]])], [np.array([[1.0]]), np.array([[2.0]])]) == 0.5
+
+
 def test_gradients_are_those_of_real_numbers() -> None:
     module, samples = module_of(FAMILIES["layers"]())
     plain = to_module(module.graph, scales=False)
@@ -118,7 +161,7 @@ def test_gradients_are_those_of_real_numbers() -> None:
 def test_training_mends_what_rounding_broke(tmp_path: Path) -> None:
     train, test = digits()
     graph = hard(trained(train), most=1)
-    np.savez(tmp_path / "train.npz", x=train["x"], y=train["y"])
+    np.savez(tmp_path / "train.npz", x=train["x"][:800], y=train["y"][:800])
     np.savez(tmp_path / "test.npz", x=test["x"], y=test["y"])
     data, judged = (open_data(tmp_path / f"{n}.npz", graph) for n in ("train", "test"))
     coarse = Scheme("coarse", weights="int4")  # 15 steps for all weights of a layer
