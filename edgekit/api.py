@@ -10,6 +10,7 @@ import hashlib
 import inspect as inspect_module
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,7 +126,9 @@ def export(
     Golden vectors of the project come from `data`, or are random. Raises DoesNotFit when the plan exceeds the board.
     """
     source, board = open_model(model, data, **load_options), find_target(target)
-    dataset = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="train")
+    dataset = None
+    if data is not None:  # whose labels nobody looks at
+        dataset = open_data(data, source.graph, samples=samples, scale=data_scale, role="train", task="teacher")
     return export_files(
         source,
         board,
@@ -170,7 +173,9 @@ def bench(
     (TargetResult.breakdown); ram_budget: as of `export`; per_op: instructions step by step
     (TargetResult.by_op), and on devices that are reached the time of each operator (TargetResult.device)."""
     source = open_model(model, data or eval, **load_options)
-    feed = None if data is None else open_data(data, source.graph, samples=samples, scale=data_scale, role="test")
+    feed = None
+    if data is not None:
+        feed = open_data(data, source.graph, samples=samples, scale=data_scale, role="test", task="teacher")
     judged = None if eval is None else open_data(eval, source.graph, scale=data_scale, role="test", task=task)
     named = targets if isinstance(targets, list) else [targets]
     boards, devices = bindings(named, runner)
@@ -179,7 +184,7 @@ def bench(
     other = None if against is None else open_model(against)
     exported = None
     if data is not None and any(d is not None and d.scheme == "serial" for d in devices):
-        exported = open_data(data, source.graph, samples=DEFAULT_SAMPLES, scale=data_scale, role="train")
+        exported = open_data(data, source.graph, samples=DEFAULT_SAMPLES, scale=data_scale, role="train", task="teacher")
     timing = TimingSettings(
         threads,
         against=None if other is None else (other.text, other.graph),
@@ -276,7 +281,7 @@ def distill(
     large = open_model(teacher, data, **load_options)
     own = {k: v for k, v in (("weights", student_weights), ("args", student_args)) if v}
     small = None if student is None else open_model(student, data, **own)
-    training, decides, judged = _opened(data, (val, eval, split), large.graph, data_scale)
+    training, decides, judged = _opened(data, (val, eval, split), large.graph, data_scale, settings.task)
     assert training is not None
     more = None if unlabelled is None else open_data(unlabelled, large.graph, scale=data_scale, role="unlabelled")
     result = Distiller(large, small, settings, training, judged, checkpoint, progress, decides, more).run(Path(out))
@@ -356,20 +361,21 @@ def _pruner(
 ) -> tuple[Pruner, Settings]:
     own = settings_of(options)
     source = open_model(model, data, **{k: v for k, v in options.items() if k not in NAMES})
-    training, val, judged = _opened(data, judging, source.graph, scale)
+    training, val, judged = _opened(data, judging, source.graph, scale, own.task)
     board = None if target is None else find_target(target)
     return Pruner(source, own, board, training, judged, checkpoints, progress, val), own
 
 
 def _opened(
-    data: str | Path | Dataset | None, judging: Judging, graph: Graph, scale: Scale | None
+    data: str | Path | Dataset | None, judging: Judging, graph: Graph, scale: Scale | None, task: Task | None
 ) -> tuple[Dataset | None, Dataset | None, Dataset | None]:
     """(to train on, to decide by, to report on). What --split sets aside is reported on; with --eval it decides."""
     val, eval, split = judging
-    training = None if data is None else open_data(data, graph, scale=scale, split=split, role="train")
+    opened = partial(open_data, graph=graph, scale=scale, task=task)
+    training = None if data is None else opened(data, split=split, role="train")
     held = None if training is None else training.held_out
-    deciding = open_data(val, graph, scale=scale, role="val") if val is not None else held if eval is not None else None
-    judged = held if eval is None else open_data(eval, graph, scale=scale, role="test")
+    deciding = opened(val, role="val") if val is not None else held if eval is not None else None
+    judged = held if eval is None else opened(eval, role="test")
     return training, deciding, judged
 
 
