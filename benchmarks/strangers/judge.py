@@ -167,8 +167,8 @@ def own_engine(path: Path, graph: Graph, judged: Samples) -> list[dict[str, Arra
     answers = []
     for sample in judged:
         fed: dict[str, Array] = {n: np.ascontiguousarray(sample[n]).astype(CAST.get(kinds[n], "float32")) for n in kinds}
-        made = dict(zip(graph.outputs, session.run(None, fed), strict=True))
-        answers.append({n: _signed(np.asarray(a), graph, n) for n, a in made.items()})
+        given = zip(graph.outputs, session.run(None, fed), strict=True)
+        answers.append({n: _signed(np.asarray(a), graph, n) for n, a in given})
     return answers
 
 

@@ -9,12 +9,9 @@ from typing import Any
 
 from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import REMAKE, Graph, Shape, check
+from edgekit.load.foreign import KINDS, told, told_of_folder, told_of_torch, told_of_zip
 from edgekit.ops import infer
 
-KINDS = (
-    "an .onnx, .tflite, .keras, .h5, .pt2 or TorchScript file, a SavedModel folder, "
-    "or file.py:function that returns a torch.nn.Module"
-)
 NAMES = {"onnx": "ONNX files", "tflite": "TFLite files", "keras": "Keras models", "torch": "PyTorch networks"}
 # Options that not every format has: the flag, and which have it.
 FLAGS = {
@@ -113,7 +110,8 @@ def recognise(source: str | Path) -> str:
     if path.is_dir():
         if (path / "saved_model.pb").is_file():
             return "keras"
-        raise BadModel(f"'{path}' is a folder, and no SavedModel (it holds no saved_model.pb)", f"give {KINDS}")
+        what, fix = told_of_folder(path)
+        raise BadModel(f"'{path}' is {what}", fix)
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -129,16 +127,18 @@ def recognise(source: str | Path) -> str:
         return _recognise_zip(path)
     if looks_like_onnx(head):
         return "onnx"
-    raise BadModel(f"'{path}' is {_guess(path, head)}", f"give {KINDS}")
+    what, fix = told(path, head)
+    raise BadModel(f"'{path}' is {what}", fix)
 
 
 def _recognise_zip(path: Path) -> str:
     """A zip: .pt2, or what a person may take for a model."""
-    from edgekit.load.pt2 import is_torchscript, what_it_is
+    from edgekit.load.pt2 import is_torchscript
 
     try:
         with zipfile.ZipFile(path) as archive:
-            inner = [n.partition("/")[2] or n for n in archive.namelist()]
+            names = archive.namelist()
+        inner = [n.partition("/")[2] or n for n in names]
     except (OSError, zipfile.BadZipFile, ValueError):
         raise BadModel(f"'{path}' is a damaged zip archive", "the copy or download failed; fetch it again") from None
     if path.suffix == ".pt2":
@@ -150,8 +150,10 @@ def _recognise_zip(path: Path) -> str:
     if is_torchscript(path):
         return "torch"
     if any(n.startswith("code/") for n in inner) or "data.pkl" in inner:
-        raise BadModel(f"'{path}' is no model that can be read as it is", what_it_is(inner))
-    raise BadModel(f"'{path}' is a zip archive that holds no model", f"give {KINDS}")
+        what, fix = told_of_torch(path)
+        raise BadModel(f"'{path}' is no model that can be read as it is: {what}", fix)
+    what, fix = told_of_zip(path, names)
+    raise BadModel(f"'{path}' is {what}", fix)
 
 
 def looks_like_onnx(head: bytes) -> bool:
@@ -183,19 +185,6 @@ def _varint(data: bytes, at: int) -> tuple[int | None, int]:
         if not data[at + i] & 0x80:
             return value, at + i + 1
     return None, at
-
-
-def _guess(path: Path, head: bytes) -> str:
-    """What a file that is no model seems to be."""
-    if head[:2] == b"\x80\x02" or head[:1] == b"\x80":
-        return "a pickle, which is never loaded"
-    if path.suffix == ".onnx":
-        return "not an ONNX file, or a damaged one"
-    if path.suffix in {".tflite", ".lite"}:
-        return "not a TFLite file, or a damaged one"
-    if path.suffix == ".safetensors":
-        return "a file of weights, without the network"
-    return "no model that edgekit knows"
 
 
 def inferred(graph: Graph) -> Graph:
