@@ -328,3 +328,14 @@ def test_a_quantized_table_is_looked_up(kind: type[np.generic]) -> None:
     data = model(nodes, [value("x", [1, 5], TensorProto.INT64)], ["y"], held)
     graph = agrees(data, samples=[{"x": np.array([[0, 8, 3, 3, 1]])}])
     assert not graph.is_quantized
+
+
+def test_the_page_of_sources_names_every_construct() -> None:
+    from pathlib import Path
+
+    from edgekit.load import tflite_batches, tflite_spectrum, tflite_states
+    from edgekit.load.onnx import contrib, flow
+
+    text = (Path(__file__).resolve().parents[2] / "docs" / "sources.md").read_text("utf-8")
+    tables = (flow.RULES, contrib.RULES, tflite_batches.RULES, tflite_spectrum.RULES, tflite_states.RULES)
+    assert not [name for table in tables for name in table if f"`{name}`" not in text]
