@@ -47,7 +47,8 @@ def test_engines_agree_and_the_file_becomes_a_fast_transform_again(case: tuple[i
         np.testing.assert_allclose(theirs["y"], wanted, rtol=0, atol=near)
     again = prepare(load_tflite(file), "c")
     assert [n.op for n in again.nodes if n.op not in {"RESHAPE"}] == ["STFT"]
-    found = reference.run(again, {again.inputs[0]: feed["x"]})[again.outputs[0]]
+    x = again.inputs[0]  # samples of no contract are read as real numbers
+    found = reference.run(again, {x: feed["x"].astype(again[x].dtype)})[again.outputs[0]]
     np.testing.assert_allclose(found, wanted, rtol=0, atol=near)
 
 
