@@ -53,7 +53,7 @@ def load_tflite(
     extra = own_metadata(file)
     wanted = input_shapes(file, shapes or {})
     resized = any(file.tensors[i].shape != shape for i, shape in wanted.items())
-    b, real = Builder(file, resized), real_inputs(file)
+    b, real = Builder(file, resized), {} if extra else real_inputs(file)  # what edgekit wrote stays what it was
     b.notes += changes
     for index, shape in wanted.items():
         tensor = file.tensors[index]
