@@ -115,13 +115,17 @@ def packed_s4(graph: Graph, node: Node) -> tuple[str, int] | None:
         return "dense_dsp_s4", padded(w.shape[1]) if w.shape[1] % 4 else 0
     if w.shape[3] != x.shape[3]:
         return None
-    made = rescale(graph, node, w.data.astype(np.int64))
+    stride, pad = tuple(attr(node, TABLE[node.op], "stride")), tuple(attr(node, TABLE[node.op], "pad"))
+    pointwise = w.shape[1:3] == (1, 1) and stride == (1, 1) and not any(pad)
+    centred = w.data.astype(np.int64)
+    if pointwise and x.elements < PIXELS * w.shape[3] and narrow(centred, folded_bias(graph, node, centred)):
+        return "dense_dsp_s4", padded(w.shape[3]) if w.shape[3] % 4 else 0
+    made = rescale(graph, node, centred)
     if not made.exact or not made.narrow:
         return None
     run = padded(w.shape[2] * w.shape[3])
     tile = OFFSETS + 2 * PIXELS * w.shape[1] * run
-    stride, pad = tuple(attr(node, TABLE[node.op], "stride")), tuple(attr(node, TABLE[node.op], "pad"))
-    if w.shape[1:3] == (1, 1) and stride == (1, 1) and not any(pad) and w.shape[3] % 4 == 0:
+    if pointwise and w.shape[3] % 4 == 0:
         return "conv_1x1_dsp_s4", tile
     return "conv_dsp_s4", tile + padded((PIXELS - 1) * stride[1] * w.shape[3] + run)
 

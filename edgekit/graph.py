@@ -38,7 +38,8 @@ DTYPE_BYTES: dict[str, int] = {name: np.dtype(kind).itemsize for name, kind in N
 class Quant:
     """Affine quantization: real = scale * (q - zero_point).
 
-    scale: float32[n], zero_point: int64[n]; n = 1 (per tensor, axis None) or the size of `axis` (per channel).
+    scale: float32[n], zero_point: int64[n]; n = 1 (per tensor, axis None) or the size of `axis` (per channel). block: runs of
+    so many elements of the last axis have a scale each, row after row; the last of a row may be shorter (constants only).
     """
 
     scale: npt.NDArray[np.float32]
@@ -105,6 +106,9 @@ class Tensor:
         assert self.data is not None, f"{self.name} is not a constant"
         if self.quant is None:
             return self.data.astype(np.float32)
+        if self.quant.block is not None:
+            flat = self.quant.scale.reshape(*self.shape[:-1], -1)
+            return self.data.astype(np.float32) * np.repeat(flat, self.quant.block, axis=-1)[..., : self.shape[-1]]
         scale, zero = self.quant.broadcast(len(self.shape))
         return ((self.data.astype(np.int64) - zero) * scale.astype(np.float64)).astype(np.float32)
 

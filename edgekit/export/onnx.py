@@ -57,7 +57,7 @@ def export_onnx(graph: Graph, *, name: str | None = None, keep: Iterable[str] = 
         (f"tensor '{t.name}'", f"{t.quant.dtype} cannot be written", "use int8")
         for t in graph.tensors.values()
         if t.quant is not None
-        and (t.dtype not in ("int8", "int16", "int32", *(("int4",) if t.is_const else ())) or t.quant.block is not None)
+        and (t.dtype not in ("int8", "int16", "int32", *(("int4",) if t.is_const else ())) or not _blocks_fit(graph, t))
     ]
     if problems:
         raise Unsupported("writing ONNX", problems)
@@ -338,6 +338,12 @@ def four_bits(data: Array, name: str) -> onnx.TensorProto:
     flat = np.append(data.reshape(-1), np.zeros(data.size % 2, np.int8)).astype(np.uint8)
     packed = (flat[0::2] & 15 | flat[1::2] << 4).tobytes()
     return helper.make_tensor(name, onnx.TensorProto.INT4, data.shape, packed, raw=True)
+
+
+def _blocks_fit(graph: Graph, t: Tensor) -> bool:
+    """True for a tensor without blocks, and for weights of dense layers alone."""
+    readers = [node.op for node in graph.nodes if t.name in node.inputs]
+    return t.quant is None or t.quant.block is None or set(readers) == {"FULLY_CONNECTED"}
 
 
 def _real_constants(graph: Graph) -> Graph:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgekit.errors import Unsupported
-from edgekit.export import onnx_attention, onnx_audio, onnx_recurrent, onnx_spatial
+from edgekit.export import onnx_attention, onnx_audio, onnx_blocks, onnx_recurrent, onnx_spatial
 from edgekit.export.onnx import NCHW, NCHW_AXIS, OWN, TO_NCHW, TO_NHWC, Writer, domain_of
 from edgekit.export.onnx_math import WRITERS as MATH
 from edgekit.graph import Node, Tensor
@@ -69,6 +69,9 @@ def fully_connected(w: Writer, node: Node) -> None:
     assert t.data is not None
     y, x = _y(w, node), w.graph[_x(node)]
     activation = _get(node, "activation")
+    if t.quant is not None and t.quant.block is not None:
+        onnx_blocks.matmul(w, node, t, bias)
+        return
     if len(y.shape) == 2:
         flat = w.real(x.name) if len(x.shape) == 2 else ""
         if not flat:

@@ -99,7 +99,9 @@ def conv_dsp(site: Site) -> list[str]:
 
 
 def dense_dsp(site: Site) -> list[str]:
+    """A dense layer, or a 1x1 convolution of a few pixels."""
     w = centred(site)
+    w = w.reshape(len(w), -1)
     lines = weighted(site, w, dense_requant(site.node, site.tensor(0), site.tensor(1), site.out))
     weights = site.array("weights", in_words(calls_dsp.filled(w)), "int32_t", site.tensor(1).name)
     rows = site.tensor(0).elements // w.shape[1]

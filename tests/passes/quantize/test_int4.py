@@ -27,6 +27,7 @@ from edgekit.passes.legalize import legalize
 from edgekit.passes.quantize import SCHEMES, Choice, choose, layer_sqnr, quantize_with_report
 from edgekit.passes.quantize.narrow import row_scales
 from edgekit.passes.quantize.observe import observe
+from edgekit.passes.quantize.storage import stored
 from edgekit.pipeline import prepare, quantize_graph
 from tests.ops.draw import activation, bias_for, ints, sum_quant, weights
 from tests.passes.net import Net
@@ -164,3 +165,31 @@ def test_scales_of_few_codes_are_those_of_least_error() -> None:
     assert error(scale)[0] < 0.9 * error(plain)[0]
     whole = np.array([[-7.0, 3.0, 1.0, 0.0]]) * 0.25
     np.testing.assert_allclose(row_scales(whole, 7), [0.25])
+
+
+def dense(keep: bool) -> Graph:
+    net = Net(3)
+    x = net.input(2, 3, 70) if keep else net.input(2, 70)
+    y = net.add("FULLY_CONNECTED", x, net.random(9, 70), net.random(9), activation="RELU", keep_dims=keep)
+    return net.graph(net.add("FULLY_CONNECTED", y, net.random(5, 9), keep_dims=keep))
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_blocks_are_multiplied_by_onnx_runtime(keep: bool) -> None:
+    before = prepare(dense(keep), "onnx")
+    after = stored(before, "int4-blocks", "onnx")
+    w = after[str(after.nodes[0].inputs[1])]
+    assert w.quant is not None
+    assert (w.dtype, w.quant.block, w.quant.scale.size) == ("int4", 32, 9 * 3)
+    file, feeds = export_onnx(after), random_feeds(after, 2)
+    assert b"MatMulNBits" in file
+    again = load_onnx(file)
+    for fed, made in zip(feeds, run_onnx(file, feeds), strict=True):
+        expected = reference.run(after, fed)[after.outputs[0]]
+        np.testing.assert_allclose(made[after.outputs[0]], expected, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(reference.run(again, fed)[again.outputs[0]], expected, rtol=1e-4, atol=1e-4)
+    real = before[str(before.nodes[0].inputs[1])].real()
+    assert np.abs(w.real() - real).max() < np.abs(real).max() / 7
+    for engine in ("tflite", "c", "tflm"):
+        with pytest.raises(BadConfig, match=f"int4-blocks is not for {engine}"):
+            stored(prepare(dense(keep), engine), "int4-blocks", engine)
