@@ -40,7 +40,7 @@ class _Through(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, soft: torch.Tensor, hard: torch.Tensor) -> torch.Tensor:
-        return hard.clone()
+        return hard.view_as(hard)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
@@ -69,7 +69,9 @@ class RoundedModule(GraphModule):
         self._made: Graph | None = None
         self._makers: Mapping[str, Node] = {}
         self._forms: Mapping[str, Node] = {}  # the integer graph's node of each of the float graph's, by its first output
-        self._held: dict[str, Array] = {}  # integers of the forward run at hand, by the integer graph's names
+        # Of the forward run at hand: integers by the integer graph's names, and the names that nodes gave out.
+        self._held: dict[str, Array] = {}
+        self._made_here: set[str] = set()
 
     def integer(self) -> Graph:
         """The integer graph of the constants as they stand. Raises BadData when some are not finite any more."""
@@ -89,10 +91,15 @@ class RoundedModule(GraphModule):
             self._forms = {n.outputs[0]: form for n, form in zip(plain, forms, strict=True)}
         return self._made
 
+    def _now(self) -> Graph:
+        """`integer`, as it was when the run at hand began."""
+        assert self._made is not None
+        return self._made
+
     def once(self, graph: Graph, given: Mapping[str, torch.Tensor], keep: Iterable[str] = ()) -> dict[str, torch.Tensor]:
         """As GraphModule's; values are real numbers that the integers stand for."""
         made = self.integer()
-        self._held = {}
+        self._held, self._made_here = {}, set()
         found = super().once(graph, given, keep)
         for name in self.graph.outputs:  # those that are made of real numbers, and given as integers
             maker = self._makers.get(name)
@@ -104,7 +111,7 @@ class RoundedModule(GraphModule):
     # -- one node -------------------------------------------------------------------------------------------------------
 
     def _run(self, graph: Graph, node: Node, inputs: list[torch.Tensor | None]) -> list[torch.Tensor]:
-        made, names = self.integer(), self._nodes[node.outputs[0]].inputs
+        made, names = self._now(), self._nodes[node.outputs[0]].inputs
         target, exact = self._forms.get(node.outputs[0]), not self.training if self.exact is None else self.exact
         if node.outputs[0] in self.choice.islands or target is None or not _counts(made, target):
             for i, name in enumerate(names):  # real numbers: only what comes in as integers is rounded
@@ -128,6 +135,7 @@ class RoundedModule(GraphModule):
             ins.append(None if name is None or array is None else replace(made[name], shape=array.shape))
         outs = [replace(made[form], shape=graph[name].shape) for name, form in zip(node.outputs, target.outputs, strict=True)]
         kernel = replace(target, attrs=node.attrs)
+        self._made_here |= {t.name for t in outs if t.quant is not None}
         if node.op in SUMS and not exact:
             return [self._summed(kernel, soft, steps, ins, outs[0])]
         entry = op_of(node)
@@ -139,7 +147,7 @@ class RoundedModule(GraphModule):
     def _read(self, name: str, value: torch.Tensor) -> tuple[torch.Tensor, Array]:
         """(the real numbers an integer node reads, its integers) of the integer graph's tensor `name`; value: the real numbers
         that the float graph has there."""
-        tensor = self.integer()[name]
+        tensor = self._now()[name]
         if tensor.is_const:
             data = tensor.data
             assert data is not None
@@ -152,6 +160,8 @@ class RoundedModule(GraphModule):
             return through(value, torch.from_numpy(real).to(value.device)), data
         if tensor.quant is None:
             return value, value.detach().cpu().numpy()
+        if name in self._made_here:  # rounded when it was made
+            return value, self._held[name]
         steps = self._held[name] = self._steps(name, value.detach().cpu().numpy())
         return _valued(value, steps, tensor), steps
 
@@ -159,7 +169,7 @@ class RoundedModule(GraphModule):
         """Integers of a value, through the requantize that stands before this form of it, if any."""
         if name in self._held:
             return self._held[name]
-        made = self.integer()
+        made = self._now()
         tensor, maker = made[name], self._makers.get(name)
         if maker is not None and maker.op == "QUANTIZE":
             source = made[str(maker.inputs[0])]
