@@ -51,7 +51,11 @@ def _quiet() -> Iterator[None]:
 @click.option("--split", metavar="SHARE", callback=share, help="Keep this share of --data to report on, such as 20%.")
 @task_option
 @click.option(
-    "--scheme", default="int8", show_default=True, metavar="S", help="The number format: int8, int4, int16x8; float16, dynamic, int4-blocks."
+    "--scheme",
+    default="int8",
+    show_default=True,
+    metavar="S",
+    help="The number format: int8, int4, int16x8; float16, dynamic, int4-blocks.",
 )
 @click.option(
     "--observer",

@@ -13,7 +13,7 @@ ZERO = 8  # what stands for 0 in the file
 
 
 def packed(t: Tensor) -> Array:
-    """uint8[O, blocks, block / 2]: the codes of t[O, I] as 0..15, two a byte, the first below; a last block is filled with 0."""
+    """uint8[O, blocks, block / 2]: the codes of t[O, I] as 0..15, two a byte, the first below; the last is filled with 0."""
     assert t.data is not None
     assert t.quant is not None
     assert t.quant.block is not None
