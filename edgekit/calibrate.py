@@ -128,10 +128,8 @@ def _one(target: Target, engine: str, precision: str, threads: int, items: Seque
 
 def _fit(start: Calibration, items: Sequence[Measured]) -> Calibration:
     priors = {"scale": (0.0, SCALE)} | {kind: (float(np.log(max(start.ns[kind], 1e-12))), SHARE) for kind in KINDS}
-    rows = [
-        Observation(np.array([item.amounts[k] for k in KINDS]), [[k] for k in KINDS], [("scale", 1.0)], item.ms * 1e6)
-        for item in items
-    ]
+    rates = [[(kind, 1.0), ("scale", 1.0)] for kind in KINDS]
+    rows = [Observation(np.array([item.amounts[k] for k in KINDS]), rates, item.ms * 1e6) for item in items]
     found = fit(rows, priors)
     return replace(start, ns={kind: float(np.exp(found.get(kind) + found.get("scale"))) for kind in KINDS})
 

@@ -7,6 +7,7 @@ with the error that cross-validation found. Nothing here knows a model by name.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from edgekit.graph import Graph, Node
@@ -19,10 +20,11 @@ from edgekit.target import Target
 __all__ = ["KINDS", "MACS", "Work", "choose", "latency", "macs_of", "nanoseconds", "precision_of", "work"]
 
 MACS = ("first", "conv", "pointwise", "depthwise", "dense")
-FEW_CHANNELS = 4
+LANES = 16
+SHORT = 48  # values that one output of the image layer is a sum of: 3x3 of three colours, 10x4 of one
 VIEWS = {"RESHAPE"}  # no work: the same bytes under another shape
 # How far outside the calibrated range of multiply-accumulates an estimate is still given (and says so).
-STRETCH = 8.0
+STRETCH = 32.0
 
 Work = dict[str, float]
 
@@ -33,10 +35,32 @@ def kind_of(node: Node, graph: Graph) -> str:
         weights = graph.input_tensors(node)[1]
         assert weights is not None
         _, height, width, channels = weights.shape
-        if channels <= FEW_CHANNELS and height * width > 1:
-            return "first"
-        return "pointwise" if height * width == 1 else "conv"
+        if height * width == 1:
+            return "pointwise"
+        return "first" if height * width * channels <= SHORT else "conv"
     return "depthwise" if node.op == "DEPTHWISE_CONV_2D" else "dense"
+
+
+def windows(node: Node, graph: Graph) -> float:
+    """Values of the kernel's plane over all places where it is laid; 0 for 1x1, which reads its input as it lies."""
+    read, weights = graph.input_tensors(node)[:2]
+    (made,) = graph.output_tensors(node)
+    assert read is not None
+    assert weights is not None
+    _, height, width, _ = weights.shape
+    placed = read if node.op == "TRANSPOSE_CONV" else made
+    return 0.0 if height * width == 1 else float(height * width * placed.elements / placed.shape[-1])
+
+
+def unfilled(node: Node, graph: Graph, macs: float) -> float:
+    """Multiply-accumulates that vectors of LANES would do besides the `macs`: along the sum that makes one value, for a
+    depthwise convolution along its channels."""
+    inputs = graph.input_tensors(node)
+    if len(inputs) < 2 or inputs[1] is None or not inputs[1].is_const or not macs:
+        return 0.0
+    shape = inputs[1].shape
+    length = shape[-1] if node.op == "DEPTHWISE_CONV_2D" else math.prod(shape[1:])
+    return macs * (-(-length // LANES) * LANES / length - 1)
 
 
 def work(graph: Graph) -> Work:
@@ -57,8 +81,12 @@ def work(graph: Graph) -> Work:
         if rule is None:
             found["moved"] += written
         else:
-            found[kind_of(node, graph)] += rule(node, graph.input_tensors(node), outputs)
+            macs = rule(node, graph.input_tensors(node), outputs)
+            found[kind_of(node, graph)] += macs
             found["outputs"] += written
+            found["idle"] += unfilled(node, graph, macs)
+            if node.op in {"CONV_2D", "TRANSPOSE_CONV"}:
+                found["taps"] += windows(node, graph)
     return found
 
 

@@ -20,6 +20,8 @@ KINDS: dict[str, str] = {
     "pointwise": "multiply-accumulates of 1x1 convolutions",
     "depthwise": "multiply-accumulates of depthwise convolutions",
     "dense": "multiply-accumulates of dense and recurrent layers and matrix products",
+    "taps": "places of a kernel times places of its output, for convolutions larger than 1x1 (the windows gathered)",
+    "idle": "multiply-accumulates by which the above do not fill vectors of sixteen",
     "outputs": "elements that the above write",
     "moved": "elements that all other operators write",
     "weights": "constant elements",
@@ -33,7 +35,7 @@ class Calibration:
     """ns: kind of work -> nanoseconds a unit. error: mean relative error of networks (or devices, as `checked` says) left out
     of the fit. macs: multiply-accumulates of the smallest and largest network it was fitted to. rows, networks: published
     latencies of this engine that it rests on, and how many networks they are of; here: how many were measured on this device.
-    outside: mean relative error of networks with an eighth of the multiply-accumulates of all that were fitted.
+    outside: mean relative error of networks with a 32nd of the multiply-accumulates of all that were fitted.
     """
 
     engine: str

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from benchmarks.estimates import dense, mobile, nasnet
 from benchmarks.estimates.__main__ import main as estimates
-from benchmarks.estimates.models import graph_of, work_of
+from benchmarks.estimates.models import _work_of, graph_of, work_of
 from benchmarks.estimates.net import Net
 from edgekit import calibrate, ops
 from edgekit.bench.estimate import live_bytes, memory, of_firmware
@@ -66,9 +66,26 @@ def test_names_choose_a_network_or_say_that_none_is_known() -> None:
     assert (found, how) == (None, "its layers are not known here")
     like, how = work_of("mcunet-vww1", "80x80x3", 11.6e6, None)
     assert like is not None
-    assert (round(macs_of(like)), how) == (11_600_000, "like MobileNetV2")
+    assert (round(macs_of(like)), how) == (11_600_000, "like ProxylessNAS")
     known = dict.fromkeys(KINDS, 7.0)
     assert work_of("anything", "", None, known) == (known, "counted")
+    built = work(mobile.mobilenet_v1(0.25, 96, 2))
+    near = {**built, "pointwise": built["pointwise"] * 1.001, "ops": 99.0}
+    assert work_of("mlperf_tiny_vww", "", None, near) == (built, "built")  # the file's own layers, in more detail
+    other = {**built, "pointwise": built["pointwise"] * 2}
+    assert work_of("mlperf_tiny_vww", "", None, other) == (other, "counted")
+
+
+def test_narrow_networks_have_the_parameters_that_their_authors_publish() -> None:
+    for name, shape, macs, weights in (
+        ("mbv2-w0.35", "144x144x3", 23.5e6, 0.75e6),  # mit-han-lab/mcunet README
+        ("proxyless-w0.3", "176x176x3", 38.3e6, 0.75e6),
+        ("MobileNet v2 0.35", "224x224x3", 59.3e6, 1.66e6),  # its own authors keep the head's 1280 channels
+    ):
+        found = _work_of(name, shape)
+        assert found is not None
+        assert macs_of(found) == pytest.approx(macs, rel=0.05)
+        assert found["weights"] == pytest.approx(weights, rel=0.07)
 
 
 def test_work_is_counted_by_kind() -> None:
@@ -78,8 +95,9 @@ def test_work_is_counted_by_kind() -> None:
     graph = net.done(net.fc(net.flat(x), 5))
     found = work(graph)
     assert found == {
-        "first": 64 * 27, "conv": 0, "pointwise": 64 * 4, "depthwise": 64 * 9, "dense": 64 * 5,
-        "outputs": 3 * 64 + 5, "moved": 64, "weights": (27 * 4 + 4) + (36 + 4) + (16 + 4) + (320 + 5), "ops": 5,
+        "first": 16 * 4 * 27, "conv": 0, "pointwise": 64 * 4, "depthwise": 64 * 9, "dense": 64 * 5, "taps": 16 * 9,
+        "idle": 16 * 4 * 5 + 16 * 4 * 12 + 16 * 9 * 12, "outputs": 3 * 64 + 5,
+        "moved": 64, "weights": (27 * 4 + 4) + (36 + 4) + (16 + 4) + (320 + 5), "ops": 5,
     }  # fmt: skip
 
 
@@ -90,7 +108,7 @@ def test_the_fit_finds_what_made_the_times() -> None:
 
     def row(device: str, speed: float) -> Observation:
         amounts = draw.uniform(1e3, 1e6, 3) * [1, 4, 0.05]
-        return Observation(amounts, [[n] for n in names], [(device, 1.0)], float(amounts @ true) * speed)
+        return Observation(amounts, [[(n, 1.0), (device, 1.0)] for n in names], float(amounts @ true) * speed)
 
     rows = [row("one", 1.0) for _ in range(12)] + [row("two", 3.0) for _ in range(12)]
     priors = dict.fromkeys(names, (0.0, 3.0)) | {"one": (0.0, 1e-3), "two": (0.0, 2.0)}

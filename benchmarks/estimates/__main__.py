@@ -1,12 +1,14 @@
 """How far latency estimates are from published latencies, with networks and devices left out of the fit.
 
     python -m benchmarks.estimates --latency published_latency.csv --features model_features.csv --baseline tflm_baseline.csv
-                                   [--rows FILE.csv] [--write] [--json]
+                                   [--rows FILE.csv] [--write] [--json] [--widths] [--nested]
 
 Fits all rows together (see `benchmarks.estimates.fit`), then again without each network and without each device, and prints by
 engine the mean error of what the fit had not seen. --rows: another table of the same form; published, estimated and error of
 every row, or why there is none; rows of its own are never fitted, and those that are in --latency are left out of it, network
 by network. --write: coefficients into targets/*.toml.
+--widths: the widths of the priors that the rows' evidence asks for, as priors.py has them (minutes). --nested: the errors again
+in five parts, each with widths chosen without the part that is judged (half an hour).
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.estimates.fit import Fitted, device_of, fitted, group_of, kind_of, left_out, supported
+from benchmarks.estimates.priors import SETTINGS
 from benchmarks.estimates.rows import RECENT, Row, counts, edgemark, instructions, read
+from benchmarks.estimates.widths import chosen, nested
 from edgekit.report.table import text_table
 
 SKIPPED = {"tinymaix", "onnx"}
@@ -27,7 +31,9 @@ Judged = list[tuple[Row, float | None]]
 
 
 def label(row: Row) -> str:
-    return f"{row.engine}, {row.precision}" if row.kind in {"phone", "sbc"} else row.engine
+    """The engine as the summary names it: plain TFLM runs on its reference kernels, whatever a table calls it."""
+    engine = "TFLM ref" if row.family == "tflm-ref" else row.engine
+    return f"{engine}, {row.precision}" if row.kind in {"phone", "sbc"} else engine
 
 
 def errors(judged: Judged) -> list[float]:
@@ -88,6 +94,17 @@ def edgemark_check(rows: Sequence[Row], full: Fitted) -> list[dict[str, Any]]:
     return found
 
 
+def print_nested(rows: Sequence[Row]) -> None:
+    """The tables of `tables`, five parts instead of one network or device at a time, widths chosen without each part."""
+    networks: Judged = []
+    devices: Judged = []
+    for name in SETTINGS:
+        members = [row for row in rows if group_of(row) == name]
+        networks += nested(members, lambda row: row.key, lambda text: print(text, file=sys.stderr))
+        devices += nested(members, lambda row: device_of(row.device), lambda text: print(text, file=sys.stderr))
+    print_tables(tables(networks, devices))
+
+
 def print_rows(path: Path, known: dict[str, Any], rows: Sequence[Row], groups: dict[str, Fitted]) -> list[dict[str, Any]]:
     """Every line of `path`: what the fit without its network gives, or why nothing."""
     _, refused, pairs = read(path, known)
@@ -145,11 +162,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--rows", type=Path)
     parser.add_argument("--write", action="store_true")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--widths", action="store_true")
+    parser.add_argument("--nested", action="store_true")
     given = parser.parse_args(arguments)
     known = counts(given.features) if given.features else {}
     rows, refused, _ = read(given.latency, known)
     rows = [row for row in rows if row.family not in SKIPPED] + edgemark()
     rows += instructions(given.baseline) if given.baseline else []
+    if given.widths:
+        for name in SETTINGS:
+            print(name, chosen([row for row in rows if group_of(row) == name]))
+        return 0
+    if given.nested:
+        print_nested(rows)
+        return 0
     groups = {name: fitted([r for r in rows if group_of(r) == name]) for name in ("mcu", "cpu")}
     if given.rows:
         lines = print_rows(given.rows, known, rows, groups)

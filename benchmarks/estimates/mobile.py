@@ -147,7 +147,22 @@ def efficientnet_b0(size: int = 224) -> Graph:
     return net.done(net.softmax(net.fc(net.mean(net.conv(x, 1280, 1, 1, "swish")), 1000)))
 
 
-PROXY = ((6, 3, 24, 2, 2), (6, 5, 40, 2, 2), (6, 7, 80, 2, 2), (6, 5, 96, 4, 1), (6, 7, 192, 4, 2), (6, 7, 320, 1, 1))
+# channels, (kernel, expansion) of each block, stride
+PROXYLESS = (
+    (16, ((3, 1),), 1), (32, ((5, 3), (3, 3)), 2), (40, ((7, 3), (3, 3), (5, 3), (5, 3)), 2),
+    (80, ((7, 6), (5, 3), (5, 3), (5, 3)), 2), (96, ((5, 6), (5, 3), (5, 3), (5, 3)), 1),
+    (192, ((7, 6), (7, 6), (7, 3), (7, 3)), 2), (320, ((7, 6),), 1),
+)  # fmt: skip
+
+
+def proxyless(width: float, size: int, classes: int = 1000) -> Graph:
+    """ProxylessNAS-Mobile, arXiv 1812.00332, figure 4; the head is narrowed with the rest."""
+    net = Net("proxyless", (1, size, size, 3))
+    x = net.conv(net.input, by8(32 * width), 3, 2, "relu6")
+    for out, blocks, stride in PROXYLESS:
+        for i, (k, t) in enumerate(blocks):
+            x = inverted(net, x, net.channels(x) * t, by8(out * width), k, stride if i == 0 else 1, "relu6")
+    return net.done(net.softmax(net.fc(net.mean(net.conv(x, by8(1280 * width), 1, 1, "relu6")), classes)))
 
 
 def shuffle(net: Net, x: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import numpy as np
 from benchmarks.estimates.fit import Fitted, device_of, fitted, group_of, isa_of, kind_of, observation, supported
 from benchmarks.estimates.rows import COUNTED, RECENT, Row, core_of
 from edgekit.estimate import KINDS, STRETCH, macs_of
+from edgekit.fitting import rates_of
 from edgekit.latency import Calibration, as_toml
-from edgekit.target import Target, load_target, profiles
+from edgekit.target import Target, from_table, profiles
 
 MARK = "# ---- Made by `python -m benchmarks.estimates --write` from published latencies; edit above this line only.\n"
 # (family, version) that stands for an engine of edgekit's, best first; a version measured on the device itself goes before.
@@ -25,8 +27,8 @@ LOW = 0.1  # share of an engine's rows that are the small networks of `smallest`
 ENOUGH_HERE = 3  # latencies on the device itself, from which the error is that of networks left out
 
 
-def asked(target: Target, engine: str, family: str, version: str, precision: str, threads: int) -> Row | None:
-    """The device as a row without a network."""
+def asked(target: Target, engine: str, family: str, version: str, precision: str, threads: int, table: str) -> Row | None:
+    """The device as a row without a network, as one of `table` would be."""
     if target.clock_mhz is None:
         return None
     if target.kind == "mcu":
@@ -36,7 +38,9 @@ def asked(target: Target, engine: str, family: str, version: str, precision: str
     if found is None:
         return None
     work = dict.fromkeys(KINDS, 1.0)
-    return Row(target.title, *found, target.kind, engine, family, version, True, threads, precision, "", "", work, "", 1.0)
+    return Row(
+        target.title, *found, target.kind, engine, family, version, True, threads, precision, "", "", work, "", 1.0, table
+    )  # fmt: skip
 
 
 def _mean(judged: Judged, of: Sequence[Row]) -> float | None:
@@ -83,12 +87,12 @@ def calibration(
         )
         options.append((-len({r.key for r in here}), family, versions[-1] if versions else version, title, here))
     for _, family, version, title, here in sorted(options, key=lambda o: o[0]):
-        row = asked(target, engine, family, version, precision, threads)
+        tables = sorted(r.table for r in here or rows if (r.family, r.version) == (family, version))
+        row = asked(target, engine, family, version, precision, threads, max(tables, key=tables.count, default=""))
         if row is None or (family == "cmsis-mve") != (isa_of(row) == "mve") or not supported(row, rows):
             continue
         seen = observation(row, fit.parameters.priors)
-        effects = sum(fit.parameters.get(name) * factor for name, factor in seen.effects)
-        rates = [sum(fit.parameters.get(name) for name in names) + effects for names in seen.rates]
+        rates = rates_of(seen, fit.parameters)
         ns = {kind: float(np.exp(rate)) / row.mhz * 1e3 for kind, rate in zip(KINDS, rates, strict=True)}
         alike = [r for r in rows if (r.family, r.precision) == (family, precision) and r.ours]
         known = len({r.key for r in here}) >= ENOUGH_HERE
@@ -127,7 +131,7 @@ def write(rows: Sequence[Row], groups: Mapping[str, Fitted], networks: Judged, d
     for path in profiles().values():
         text = path.read_text(encoding="utf-8")
         head = text.split(MARK)[0].rstrip("\n") + "\n"
-        tables = of_target(load_target(path), rows, groups, judged)
+        tables = of_target(from_table(tomllib.loads(head), str(path)), rows, groups, judged)
         made = head + ("\n" + MARK + "\n".join(as_toml(c) for c in tables) if tables else "")
         if made != text:
             path.write_text(made, encoding="utf-8")

@@ -15,7 +15,7 @@ from edgekit.estimate import MACS, Work, macs_of
 ENGINES: tuple[tuple[str, str, bool], ...] = (
     (r"TFLM\+CMSIS-NN \(MVE\)$", "cmsis-mve", True),
     (r"TFLM\+CMSIS-NN$", "cmsis", True),
-    (r"microTVM\+CMSIS-NN$", "cmsis", False),
+    (r"microTVM\+CMSIS-NN$|TFLM\+CMSIS\(modified\)$", "cmsis", False),
     (r"TFLM\+ESP-NN$", "esp-nn", True),
     (r"TFLM( ref)?$", "tflm-ref", True),
     (r"XNNPACK$", "xnnpack", True),
@@ -34,14 +34,17 @@ ENGINES: tuple[tuple[str, str, bool], ...] = (
 CORES: tuple[tuple[str, str], ...] = (
     (r"M0\+?\b|CM0", "m0"), (r"M3\b|CM3\b", "m3"), (r"M4|CM4", "m4"), (r"M7|CM7", "m7"), (r"M33|CM33", "m33"),
     (r"M55", "m55"), (r"M85", "m85"), (r"LX6", "lx6"), (r"LX7", "lx7"), (r"RISC-V \(PIE", "rv32-pie"),
-    (r"RV32IMC", "rv32"), (r"ARM11|ARMv6", "arm11"),
+    (r"RV32IMA?C\b", "rv32"), (r"RXv2", "rxv2"), (r"ARM11|ARMv6", "arm11"),
     (r"A53|SD625|SD410", "a53"), (r"A55", "a55"), (r"A57", "a57"), (r"A72", "a72"), (r"Kryo ?280|SD835|A73", "a73"),
     (r"Kryo ?260", "a73"), (r"Kryo ?385|SD845|A75", "a75"), (r"Kryo ?460", "a76"), (r"Kryo ?485|SD855|A76", "a76"),
     (r"A77", "a77"),
     (r"X1\b", "x1"), (r"X3\b", "x3"), (r"X4\b", "x4"), (r"A78", "a78"), (r"SD821|Kryo@|Kryo \(", "kryo"),
     (r"Apple A7", "apple-a7"), (r"Apple A12", "apple-a12"), (r"A7\b", "a7"), (r"A9\b", "a9"),
 )  # fmt: skip
-# Where a table says the phone but not the core: the core and clock of its profile or of its maker's data.
+# Where a table says the phone but not the core. Read: Pixel 1 to 4 and natrium (Mi 5s Plus) in LineageOS's device data
+# (https://github.com/LineageOS/lineage_wiki, _data/devices: sailfish, walleye, blueline, flame, natrium), SD855 in Linux
+# (arch/arm64/boot/dts/qcom/sm8150.dtsi), STM32H743 as in its profile, SD888 as in the Galaxy S21's. Not read: iPhone XS;
+# SM8550's slower cores.
 PHONES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     (r"Pixel \(1\)|Pixel 1\b", "kryo", (2150, 2150, 1600, 1600)),
     (r"Pixel 2", "a73", (2350,) * 4),
@@ -49,13 +52,16 @@ PHONES: tuple[tuple[str, str, tuple[float, ...]], ...] = (
     (r"Pixel 4|SD855", "a76", (2840, 2420, 2420, 2420)),
     (r"iPhone XS", "apple-a12", (2490, 2490)),
     (r"STM32H743", "m7", (480,)),
-    (r"natrium", "kryo", (2350, 2350, 1600, 1600)),
+    (r"natrium", "kryo", (2350, 2350, 2190, 2190)),
     (r"SM8550", "x3", (3200, 2800, 2800, 2800)),
     (r"SD888", "x1", (2840, 2420, 2420, 2420)),
 )
 # Cores with half-precision arithmetic: ncnn uses it unasked.
 HALF = ("a55", "a75", "a76", "a77", "a78", "x1", "x3", "x4", "apple-a12")  # fmt: skip
-XNNPACK_SINCE = 6  # TensorFlow Lite 2.x runs on XNNPACK unless told otherwise
+XNNPACK_SINCE = 6  # TensorFlow Lite 2.x runs float32 on XNNPACK unless told otherwise; int8 on kernels of its own: its builds
+# left signed integers out of the delegate by default (tensorflow fc3ace6e2e7, 2022-02-15). X-LINUX-AI 5 is taken to have put
+# them in: its times are half of those that ST published before for the same files, and Raspberry Pi 2's a clock.
+INT8_XNNPACK = re.compile(r"X-LINUX-AI [5-9]")
 INT8, FLOAT = ("int8", "uint8"), ("float32", "float", "fp32/fp16/bf16 auto")
 
 
@@ -78,11 +84,16 @@ class Row:
     work: Work
     how: str
     ms: float
+    table: str = ""
 
     @property
     def case(self) -> tuple[object, ...]:
         """What two rows share that publish the same measurement."""
         return (self.device, self.engine, self.version, self.threads, self.precision, self.key)
+
+
+# Products of input and output channels of a file that is only counted: a stem of three colours, a body of narrow layers.
+STEM, BODY = 3 * 16, 64 * 64
 
 
 def counts(path: Path) -> dict[str, Work]:
@@ -92,8 +103,14 @@ def counts(path: Path) -> dict[str, Work]:
         "dense": "macs_fc", "outputs": "out_elems_mac_ops", "moved": "out_elems_other", "weights": "weight_elems",
         "ops": "n_ops",
     }  # fmt: skip
+    found = dict[str, Work]()
     with path.open(encoding="utf-8", newline="") as file:
-        return {row["model_key"]: {k: float(row[n] or 0) for k, n in names.items()} for row in csv.DictReader(file)}
+        for row in csv.DictReader(file):
+            amounts = {k: float(row[n] or 0) for k, n in names.items()}
+            amounts["idle"] = 0.2 * amounts["first"]
+            amounts["taps"] = amounts["first"] / STEM + amounts["conv"] / BODY
+            found[row["model_key"]] = amounts
+    return found
 
 
 def core_of(text: str, device: str, clock: str, threads: int) -> tuple[str, float] | None:
@@ -144,10 +161,11 @@ def parse(line: Mapping[str, str], known: Mapping[str, Work]) -> Row | str:
     assert macs_of(amounts) > 0
     family, ours = engine
     if family == "tflite" and (release := re.match(r"2\.(\d+)", line["runtime_version"])) and int(release[1]) >= XNNPACK_SINCE:
-        family = "xnnpack"
+        family = "xnnpack" if kind != "int8" or INT8_XNNPACK.search(line["runtime_version"]) else "tflite"
     return Row(
         line["device"], *core, line["class"], line["runtime"], family, line["runtime_version"], ours,
         int(line["threads"] or 1), kind, line["model"], key_of(amounts), amounts, how, ms,
+        line["source"] if ".md" in line.get("source", "") else "",
     )  # fmt: skip
 
 
