@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 pytest.importorskip("torch")
 
 import torch
 
 from edgekit import ops, states
+from edgekit.cli import main
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig
 from edgekit.evaluate import outputs
+from edgekit.export.onnx import export_onnx
 from edgekit.graph import Array, Graph
+from edgekit.load import load
 from edgekit.passes import finetune
 from edgekit.passes.finetune_feeder import Feeder
 from edgekit.passes.finetune_qat import Qat
@@ -152,6 +157,29 @@ def test_trained_rounded_it_is_the_integer_network(name: str) -> None:
             real = trainer.module(feeds)[trainer.module.graph.outputs[0]].numpy()
         np.testing.assert_allclose(real.reshape(exact[first].shape), exact[first], atol=1e-6)
     assert trainer.compare(done, given).agreement == 1.0
+
+
+def test_from_the_command_line(tmp_path: Path) -> None:
+    """The file says which values are carried; data are sequences."""
+    (tmp_path / "net.onnx").write_bytes(export_onnx(replace(cells("LSTM"), outputs=("z",))))
+    x = np.random.default_rng(0).normal(size=(40, 5, 1, 6)).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x, y=(x.mean((1, 2, 3)) > 0).astype(np.int64))
+    files = {verb: str(tmp_path / f"{verb}.onnx") for verb in ("prune", "distill", "quantize")}
+    more = {
+        "prune": ("--ratio", "0.3", "--no-bench", "--multiple", "1", "--target", "cortex-m4:flash=1M,ram=1M", "--epochs", "1"),
+        "distill": ("--student-width", "0.5", "--epochs", "1"),
+        "quantize": ("--qat", "1"),
+    }
+    for verb, out in files.items():
+        source = files["prune"] if verb == "quantize" else str(tmp_path / "net.onnx")
+        data = ("--data", str(tmp_path / "data.npz"), "--split", "25%")
+        result = CliRunner().invoke(main, [verb, source, "-o", out, *data, *more[verb]])
+        assert result.exit_code == 0, result.stderr
+        assert "accuracy" in result.stdout
+        made = load(out)
+        assert len(made.states) == 2
+        assert {s.init.shape for s in made.states} == {(1, 7 if verb != "distill" else 5)}
+    assert "decide alike on 100.00%" in result.stdout
 
 
 def test_what_sequences_do_not_do_is_refused() -> None:
