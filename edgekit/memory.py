@@ -305,8 +305,8 @@ def _output_row(program: Program, step: KernelCall, arena: Array, layout: Plan, 
     low, high = min(max(top, 0), x.shape[1] - 1), max(min(bottom, x.shape[1]), 1)
     strip = data[image : image + 1, low:high]
     pad = (max(0, -top), max(0, bottom - x.shape[1]), *win.pad[2:])
-    if top >= x.shape[1] or bottom <= 0:  # nothing but padding: any row, pushed out of the window
-        pad = (bottom - top, 0, *win.pad[2:]) if bottom <= 0 else (0, bottom - top, *win.pad[2:])
+    if top >= x.shape[1] or bottom <= 0:  # nothing but padding: any row, pushed below the window
+        pad = (bottom - top, 0, *win.pad[2:])
     cut = replace(node, attrs={**node.attrs, "pad": pad, "stride": (10**6, win.stride[1])})
     tensors = {**graph.tensors, x.name: replace(x, shape=strip.shape), y.name: replace(y, shape=(1, 1, *y.shape[2:]))}
     values = {n: a for n, a in zip(node.inputs[1:], arrays, strict=True) if n is not None and a is not None}

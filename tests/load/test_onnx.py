@@ -452,6 +452,8 @@ def test_damaged_files_are_bad_models(tmp_path: Path) -> None:
     for length in range(1, len(whole), 7):
         with pytest.raises(BadModel):
             load_onnx(whole[:length])
+    with pytest.raises(BadModel, match="no text"):
+        load_onnx(make([node("Relu", "x", "zzzz"), node("Relu", "zzzz")], {"x": [2]}, ["y"]).replace(b"zzzz", b"z\xffzz"))
     with pytest.raises(BadModel, match="cannot read"):
         load_onnx(tmp_path / "nothing.onnx")
     with pytest.raises(BadModel, match="cannot read"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,6 +41,8 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, str, Path |
         raise BadModel(f"{where} holds no ONNX graph", RESAVE)
     if not model.opset_import:
         raise BadModel(f"{where} names no operator set", RESAVE)
+    if not _readable(model.graph):
+        raise BadModel(f"{where} is damaged: a name in it is no text", RESAVE)
     order = in_order(model.graph.node)
     if order != sorted(order):
         nodes = [model.graph.node[i] for i in order]
@@ -47,6 +50,17 @@ def read_model(source: str | Path | bytes) -> tuple[onnx.ModelProto, str, Path |
         model.graph.node.extend(nodes)
     name = model.graph.name if isinstance(source, bytes) else Path(source).stem
     return model, name or "model", folder
+
+
+def _readable(message: Any) -> bool:
+    """Whether every name in a message and what it holds is UTF-8: protobuf hands out any other as bytes."""
+    for field, value in message.ListFields():
+        if field.type == field.TYPE_STRING and field.name != "doc_string":
+            if any(isinstance(text, bytes) for text in ([value] if isinstance(value, (str, bytes)) else value)):
+                return False
+        elif field.type == field.TYPE_MESSAGE and not all(map(_readable, [value] if hasattr(value, "ListFields") else value)):
+            return False
+    return True
 
 
 def opset_of(model: onnx.ModelProto) -> int:

@@ -79,3 +79,17 @@ def test_float_layers_overlap_and_equal_the_reference(seed: int) -> None:
         close = 1e-5 * np.abs(value).max()
         np.testing.assert_allclose(run_program(program, data)[name], value, atol=close)
         np.testing.assert_allclose(compiled[name], value, atol=close)
+
+
+@pytest.mark.parametrize("kind", ["int8", "float32"])
+def test_rows_of_nothing_but_padding(kind: str) -> None:
+    """Above and below the image, wider than the window."""
+    net = Net(kind, np.random.default_rng(3), extreme=False)
+    x = net.input((1, 8, 6, 4))
+    w, _ = weights(net, (2, 2, 2, 4), 0)
+    y = net.op("CONV_2D", [x, w, bias(net, 2)], net.quant(), pad=(4, 5, 3, 3), stride=(2, 2))[0]
+    graph = net.graph([y])
+    program = schedule(graph)
+    assert [s.order for s in program.steps] == ["forward"]
+    data = feeds(graph, net.rng)
+    np.testing.assert_allclose(run_program(program, data)[y], reference.run(graph, data)[y], rtol=1e-5, atol=1e-6)
