@@ -12,14 +12,17 @@ from click.testing import CliRunner
 
 from benchmarks.estimates import dense, mobile, nasnet
 from benchmarks.estimates.__main__ import main as estimates
+from benchmarks.estimates.fit import Fitted, fitted, observation
 from benchmarks.estimates.models import _work_of, graph_of, work_of
 from benchmarks.estimates.net import Net
+from benchmarks.estimates.readme import BLOCK, written
+from benchmarks.estimates.rows import Row
 from edgekit import calibrate, ops
 from edgekit.bench.estimate import live_bytes, memory, of_firmware
 from edgekit.cli import main
 from edgekit.errors import BadData, BadTarget
 from edgekit.estimate import KINDS, STRETCH, choose, latency, macs_of, nanoseconds, work
-from edgekit.fitting import Observation, fit, predict
+from edgekit.fitting import Observation, Parameters, fit, predict
 from edgekit.latency import Calibration, as_toml
 from edgekit.measure import Measurement, unavailable
 from edgekit.target import FIELDS, find_target, from_table, load_target, profiles, template
@@ -333,3 +336,101 @@ def test_calibration_text_is_read_back() -> None:
     faults: list[str] = []
     assert from_tables(tomllib.loads(as_toml(made))["latency"], faults) == (made,)
     assert not faults
+
+
+CALIBRATED = [(name, found) for name, path in sorted(profiles().items()) for found in load_target(path).latency]
+
+
+def grown(width: float) -> dict[str, float]:
+    """The work of one form of network at several widths: every kind of it grows."""
+    net = Net("n", (1, 32, 32, 3))
+    x = net.conv(net.input, int(8 * width), 3, 2)
+    x = net.conv(net.dw(net.conv(x, int(16 * width)), 3), int(16 * width), 3)
+    return work(net.done(net.softmax(net.fc(net.mean(net.add(x, x)), int(10 * width)))))
+
+
+def test_every_calibration_is_a_law_of_nature() -> None:
+    """No negative cost; more work takes longer, twice of everything but the calls at most twice as long."""
+    assert len(CALIBRATED) > 50
+    small, large, widest = grown(1), grown(2), grown(4)
+    for name, found in CALIBRATED:
+        assert all(found.ns[kind] > 0 for kind in KINDS), name
+        times = [nanoseconds(amounts, found) for amounts in (small, large, widest)]
+        assert times == sorted(times), name
+        assert times[0] > 0
+        doubled = {kind: 2 * amount for kind, amount in large.items()}
+        assert nanoseconds(doubled, found) == pytest.approx(2 * times[1])
+        assert nanoseconds(dict.fromkeys(KINDS, 0.0), found) == 0
+        assert found.ns["depthwise"] > found.ns["pointwise"] * 0.5, name  # nothing is reused: never much cheaper
+
+
+def test_threads_never_slow_an_estimate_down_and_integers_are_faster() -> None:
+    nets = [work(mobile.mobilenet_v1(0.25, 96)), work(mobile.mobilenet_v2(1.0, 224)), work(dense.resnet(18)), grown(1)]
+    pairs = 0
+    for path in profiles().values():
+        target = load_target(path)
+        for precision in ("int8", "float32"):
+            one, four = (choose(target, "tflite", precision, threads) for threads in (1, 4))
+            if one is None or four is None:
+                continue
+            pairs += 1
+            for amounts in nets:
+                assert nanoseconds(amounts, four) < 1.05 * nanoseconds(amounts, one), path
+                assert nanoseconds(amounts, four) > 0.2 * nanoseconds(amounts, one), path
+        whole, real = choose(target, "tflite", "int8", 4), choose(target, "tflite", "float32", 4)
+        if whole is not None and real is not None and "32-bit" not in whole.version:
+            assert nanoseconds(nets[1], whole) < nanoseconds(nets[1], real), path
+    assert pairs > 10
+
+
+def test_a_faster_clock_takes_its_share_of_the_time() -> None:
+    """The same row at another clock: time goes with its inverse, for every engine and kind of core."""
+    priors: dict[str, tuple[float, float]] = {}
+    for core, kind, family in (("m4", "mcu", "cmsis"), ("a72", "sbc", "xnnpack")):
+        amounts = work(mobile.mobilenet_v1(0.25, 96))
+        row = Row("x", core, 100.0, kind, "e", family, "1", True, 1, "int8", "m", "k", amounts, "", 1.0)
+        found = Fitted(Parameters(priors))
+        observation(row, priors)
+        assert found.ms(replace(row, mhz=200.0)) == pytest.approx(found.ms(row) / 2)
+
+
+def test_a_table_of_its_own_build_does_not_spoil_others() -> None:
+    """What one table says of its build is learned as that table's: rows of the next are drawn to it only a little."""
+    rows = []
+    for table, slow in (("a.md", 1.0), ("b.md", 2.0)):
+        for width in (0.25, 0.5, 0.75, 1.0):
+            amounts = work(mobile.mobilenet_v1(width, 128))
+            ms = slow * (amounts["pointwise"] * 0.3 + amounts["depthwise"]) / 1e6
+            rows.append(
+                Row(f"b{table}", "a72", 1000.0, "sbc", "XNNPACK", "xnnpack", "1", True, 1, "int8", f"v1 {width}", f"{width}",
+                    amounts, "", ms, table)
+            )  # fmt: skip
+    found = fitted(rows)
+    errors = [abs(found.ms(row) / row.ms - 1) for row in rows]
+    assert max(errors) < 0.12
+    new = replace(rows[0], device="other", table="c.md")
+    assert rows[0].ms < found.ms(new) < rows[4].ms
+
+
+def test_evidence_prefers_priors_that_the_rows_look_drawn_from() -> None:
+    draw = np.random.default_rng(5)
+    kinds = [f"k{i}" for i in range(12)]
+    true = np.exp(draw.normal(0, 0.3, len(kinds)))
+    rows = []
+    for _ in range(40):
+        amounts = draw.uniform(0, 1, len(kinds)) ** 4
+        rows.append(Observation(amounts, [[(k, 1.0)] for k in kinds], float(amounts @ true) * np.exp(draw.normal(0, 0.05))))
+    evidence = {width: fit(rows, dict.fromkeys(kinds, (0.0, width))).evidence for width in (0.02, 0.3, 20.0)}
+    assert evidence[0.3] == max(evidence.values())
+
+
+def test_the_readme_table_is_replaced_where_it_belongs() -> None:
+    side = {"rows": 3, "refused": 1, "mape": 0.0712, "within_10": 0.6667, "within_20": 1.0}
+    none = {"rows": 0, "refused": 4, "mape": None, "within_10": 0.0, "within_20": 0.0}
+    line = {"class": "mcu", "engine": "E", "network": side, "device": none}
+    text = written("a\n<!-- python -m benchmarks.estimates --write -->\nold\n<!-- end -->\nb", [line])
+    assert "old" not in text
+    assert "| microcontrollers | E | 3 | 7.1 % | 67 % | 100 % | 0 | 4 | – | – | – |\n<!-- end -->\nb" in text
+    with pytest.raises(BadData, match="no place"):
+        written("nothing", [line])
+    assert BLOCK.search(Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8"))

@@ -6,7 +6,7 @@
 Fits all rows together (see `benchmarks.estimates.fit`), then again without each network and without each device, and prints by
 engine the mean error of what the fit had not seen. --rows: another table of the same form; published, estimated and error of
 every row, or why there is none; rows of its own are never fitted, and those that are in --latency are left out of it, network
-by network. --write: coefficients into targets/*.toml.
+by network. --write: coefficients into targets/*.toml, the table into README.md.
 --widths: the widths of the priors that the rows' evidence asks for, as priors.py has them (minutes). --nested: the errors again
 in five parts, each with widths chosen without the part that is judged (half an hour).
 """
@@ -15,18 +15,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.estimates.fit import Fitted, device_of, fitted, group_of, kind_of, left_out, supported
+from benchmarks.estimates.fit import Fitted, device_of, fitted, group_of, isa_of, kind_of, left_out, supported
 from benchmarks.estimates.priors import SETTINGS
+from benchmarks.estimates.readme import README, percent, written
 from benchmarks.estimates.rows import RECENT, Row, counts, edgemark, instructions, read
 from benchmarks.estimates.widths import chosen, nested
 from edgekit.report.table import text_table
 
 SKIPPED = {"tinymaix", "onnx"}
+ALL, PLAIN = "all", "all but Helium"
 Judged = list[tuple[Row, float | None]]
 
 
@@ -54,19 +58,22 @@ def summary(judged: Judged) -> dict[str, Any]:
 
 
 def tables(networks: Judged, devices: Judged) -> list[dict[str, Any]]:
-    """One entry an engine and class, then one a class; shipped engines only."""
-    lines = []
+    """One entry an engine and class, then one a class, for microcontrollers also without Helium; shipped engines only."""
     groups = sorted({(kind_of(row), label(row)) for row, _ in networks})
-    for kind, name in [*groups, *((kind, "") for kind in sorted({k for k, _ in groups}))]:
-        pick = [
-            [(r, ms) for r, ms in judged if kind_of(r) == kind and name in {"", label(r)}] for judged in (networks, devices)
+    kinds = sorted({kind for kind, _ in groups})
+    lines = [*groups, *((kind, ALL) for kind in kinds), *([("mcu", PLAIN)] if "mcu" in kinds else [])]
+    found = []
+    for kind, name in lines:
+        sides = [
+            [
+                (r, ms)
+                for r, ms in judged
+                if kind_of(r) == kind and (name in {ALL, label(r)} or (name == PLAIN and isa_of(r) != "mve"))
+            ]
+            for judged in (networks, devices)
         ]
-        lines.append({"class": kind, "engine": name or "all", "network": summary(pick[0]), "device": summary(pick[1])})
-    return lines
-
-
-def percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f} %"
+        found.append({"class": kind, "engine": name, "network": summary(sides[0]), "device": summary(sides[1])})
+    return found
 
 
 def print_tables(lines: Sequence[dict[str, Any]]) -> None:
@@ -79,7 +86,13 @@ def print_tables(lines: Sequence[dict[str, Any]]) -> None:
         cells = [line["class"], line["engine"]]
         for side in ("network", "device"):
             s = line[side]
-            cells += [str(s["rows"]), str(s["refused"]), percent(s["mape"]), percent(s["within_10"]), percent(s["within_20"])]
+            cells += [
+                str(s["rows"]),
+                str(s["refused"]),
+                percent(s["mape"], 1),
+                percent(s["within_10"], 1),
+                percent(s["within_20"], 1),
+            ]
         rows.append(cells)
     print(text_table(header, rows, list(range(2, 12))))
 
@@ -148,7 +161,7 @@ def print_rows(path: Path, known: dict[str, Any], rows: Sequence[Row], groups: d
     for which, ours in (("shipped engines", True), ("not our engine", False)):
         found = [abs(e["error"]) for e in lines if "error" in e and e["ours"] is ours]
         if found:
-            print(f"{which}: {len(found)} rows, mean error {percent(sum(found) / len(found))}")
+            print(f"{which}: {len(found)} rows, mean error {percent(sum(found) / len(found), 1)}")
     return lines
 
 
@@ -202,12 +215,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for c in checks
         ]
         print(text_table(["network", "published", "this row left out", "all of its network left out"], cells, [1, 2, 3]))
-        print(f"\n{len(rows)} rows fitted; {len(refused)} lines not used (--rows says why, line by line)")
+        print(f"\n{len(rows)} rows fitted; {len(refused)} lines not used (--rows names them):")
+        for why, count in Counter(re.sub(r"'.*?'", "…", why) for _, why in refused).most_common():
+            print(f"  {count:4} {why}")
     if given.write:
         from benchmarks.estimates.profiles import write
 
         for path in write(rows, groups, networks, devices):
             print(f"wrote {path}", file=sys.stderr)
+        README.write_text(written(README.read_text(encoding="utf-8"), lines), encoding="utf-8")
     return 0
 
 
