@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgekit import evaluate
+from edgekit.coarse import coarse_inputs
 from edgekit.data import Dataset
 from edgekit.errors import BadData, EdgekitError
 from edgekit.graph import Graph
@@ -78,6 +79,7 @@ class Climb:
     way: Way = Way()
     drop: float = float("inf")
     task: Task | None = None
+    coarse: tuple[str, ...] = ()  # what the plain way said of the inputs' features
 
     @property
     def kept(self) -> bool:
@@ -127,6 +129,8 @@ def _attempt(found: Climb, name: str, way: Way, graph: Graph, judged: Dataset, *
         if not found.rungs:
             raise  # what is wrong with the plain way is wrong with all
         return Rung(name, way, None, None, error.message.splitlines()[0])
+    if not found.rungs:
+        found.coarse = coarse_inputs(done.after, fixed["data"])
     drop = evaluate.drop(found.before, after).value
     if drop is None:
         return Rung(name, way, None, None, after.note)

@@ -111,6 +111,11 @@ class Quantized:
     notes: tuple[str, ...] = ()
 
 
+def needs_data(scheme: str) -> BadConfig:
+    """That a scheme calibrates, and nothing was given to calibrate on."""
+    return BadConfig(f"{scheme} needs data to calibrate on", f"--data D; without: --scheme {', --scheme '.join(STORAGE)}")
+
+
 def quantize_graph(
     graph: Graph,
     data: Dataset | None,
@@ -154,8 +159,7 @@ def quantize_graph(
         choice = Choice(Scheme(scheme, STORAGE[scheme], "float32", ()), "none", {}, {})
         return Quantized(before, stored(before, scheme, engine), QuantReport(choice, (), (), (), 0))
     if data is None:
-        schemes = ", ".join(f"--scheme {name}" for name in STORAGE)
-        raise BadConfig(f"{scheme} needs data to calibrate on", f"--data D; without: {schemes}")
+        raise needs_data(scheme)
     if keep_int8 and scheme != "int4":
         raise BadConfig(f"--keep-int8: weights have 8 bits in scheme {scheme} anyway", "--scheme int4, or without it")
     before = prepare(graph, engine, layout, whole=True)

@@ -19,7 +19,9 @@ from edgekit.ladder import Climb, Rung, Way, climb
 from edgekit.measure import Measurement
 from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, Rounding, layer_sqnr
 from edgekit.passes.quantize.apply import IO
-from edgekit.pipeline import Layout, Source, open_model, quantize_graph
+from edgekit.passes.quantize.choose import find_scheme
+from edgekit.passes.quantize.storage import STORAGE
+from edgekit.pipeline import Layout, Source, needs_data, open_model, quantize_graph
 from edgekit.recipe import Recipe, data_hash, versions
 from edgekit.target import Target, find_target
 from edgekit.tasks import Task
@@ -94,11 +96,13 @@ def quantize(
     points that may be lost; ways are then tried until one loses no more on `val` (see `ladder`), and the best is taken if none
     does. Without `val` half of what would be judged on decides, and the other half is what is reported on.
     checkpoint: a file from which interrupted training goes on. Raises BadConfig, BadData, BadModel, Unsupported."""
+    if data is None and scheme not in STORAGE:
+        raise needs_data(find_scheme(scheme).name)
+    if data is None and split is not None:
+        raise BadConfig("split keeps a share of data to judge on, and there is no data", "give data, or eval")
     source = open_model(model, data or eval, **load_options)
     path = Path(out)
     engine = _file_engine(path, None if target is None else find_target(target))
-    if data is None and split is not None:
-        raise BadConfig("split keeps a share of data to judge on, and there is no data", "give data, or eval")
     opened = partial(open_data, graph=source.graph, scale=data_scale, task=task)
     calibration = None if data is None else opened(data, samples=samples, split=split, role="train")
     held = None if calibration is None else calibration.held_out
@@ -178,7 +182,7 @@ def quantize(
     first = list(islice(calibration or (), SQNR_SAMPLES))
     notes = done.notes
     if calibration is not None:
-        notes = (*calibration.notes, *done.notes, *coarse_inputs(done.after, calibration))
+        notes = (*calibration.notes, *done.notes, *(climbed.coarse if climbed else coarse_inputs(done.after, calibration)))
     return QuantizeResult(
         source,
         files,
@@ -187,7 +191,7 @@ def quantize(
         before,
         after,
         evaluate.drop(before, after),
-        tuple(layer_sqnr(done.report.compared or done.before, done.after, first)),
+        tuple(layer_sqnr(done.report.compared or done.before, done.after, first)) if first else (),
         len(first),
         (*notes, *_loops(done.after)),
         way,

@@ -100,11 +100,16 @@ def _accuracy(result: QuantizeResult, limit: Limit | None) -> list[str]:
     if decides is None:
         lines.append("FAIL: --max-drop cannot be judged")
     elif decides > limit.bound:
-        bound, over = amount("accuracy_drop", limit.bound), difference("accuracy_drop", decides - limit.bound)
+        bound, over = _points(after.metric, limit.bound), _points(after.metric, decides - limit.bound)
         lines.append(f"FAIL: --max-drop {bound} exceeded by {over}")
     elif drop.value is not None and drop.value > limit.bound:
-        lines.append(f"more than {amount('accuracy_drop', limit.bound)} on the samples reported on, which did not decide")
+        lines.append(f"more than {_points(after.metric, limit.bound)} on the samples reported on, which did not decide")
     return lines
+
+
+def _points(metric: str, drop: float) -> str:
+    """Points of a share, percent of an error; never "0.00" unless it is zero."""
+    return difference("accuracy_drop", drop) if metric in SHARES else difference("accuracy_drop", drop).replace("pt", "%")
 
 
 def _lost(metric: str, drop: float) -> str:
@@ -122,13 +127,18 @@ def _rungs(result: QuantizeResult, out: str) -> list[str]:
         (
             rung.name,
             amount(metric, rung.accuracy),
-            amount("accuracy_drop", rung.drop) if rung.drop is not None else f"not tried: {rung.why}",
+            _points(metric, rung.drop) if rung.drop is not None else f"not tried: {rung.why}",
             "taken" if rung.way == result.way and rung.drop == result.climb.drop else "",
         )
         for rung in result.climb.rungs
     ]
     wrote = [f"wrote {out}.recipe.toml: `edgekit apply` makes it again"] if result.recipe is not None else []
-    return ["", text_table(("tried for --max-drop", title(metric), "drop", ""), rows, (1, 2)), *wrote, ""]
+    return [
+        "",
+        text_table(("tried for --max-drop", title(metric), "drop" if metric in SHARES else "worse by", ""), rows, (1, 2)),
+        *wrote,
+        "",
+    ]
 
 
 def _value(found: Measurement) -> str:
