@@ -26,7 +26,8 @@ from edgekit.pruning import Judged, check_suffix, write
 from edgekit.tasks_further import metric_of
 
 if TYPE_CHECKING:
-    from edgekit.passes.finetune import Loss, Progress
+    from edgekit.passes.finetune import Progress
+    from edgekit.passes.finetune_losses import Loss
     from edgekit.recipe import Recipe
     from edgekit.tasks import Task
 
@@ -197,8 +198,8 @@ class Distiller:
 
     def losses(self) -> tuple[list[Loss], list[tuple[str, str, str]]]:
         """The terms, and the values that those inside the networks compare."""
-        from edgekit.passes.finetune import task_loss, teacher_loss
         from edgekit.passes.finetune_distil import attention_loss, feature_loss
+        from edgekit.passes.finetune_losses import task_loss, teacher_loss
 
         s, found = self.settings, list["Loss"]()
         if self.task != "teacher" and s.labels > 0:

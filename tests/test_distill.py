@@ -108,7 +108,7 @@ def test_features_and_attention_are_compared_at_each_resolution() -> None:
 
     own = attention_loss(large, large, 1.0)
     values = to_module(large)(torch.rand(3, 16, 16, 3), keep=own.keep)
-    from edgekit.passes.finetune import Step
+    from edgekit.passes.finetune_losses import Step
 
     same = own.function(Step({}, values, None, values, None))  # type: ignore[arg-type]
     assert float(same.detach()) == 0.0

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from edgekit.errors import BadConfig
 from edgekit.graph import Graph, Shape
-from edgekit.passes.finetune import Loss, Step
+from edgekit.passes.finetune_losses import Loss, Step
 from edgekit.trainable import learned
 
 Kind = Literal["feature", "attention"]
