@@ -58,7 +58,8 @@ def task_of(graph: Graph, dataset: Dataset, teacher: bool = False) -> Task:
             return "teacher"
         if len(graph.inputs) == 1 and int(np.prod(source_shape(graph, graph.inputs[0])[1:])) == outputs:
             return "reconstruction"
-        if len(shape) == 2 and graph[graph.inputs[0]].dtype.startswith("int"):
+        first = graph[graph.inputs[0]]
+        if len(shape) == 2 and first.dtype.startswith("int") and first.quant is None and first.elements == shape[0]:
             return "language"
         if paired(graph):
             return "embedding"

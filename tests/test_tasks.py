@@ -10,7 +10,7 @@ import pytest
 from edgekit import evaluate
 from edgekit.data import Dataset, from_arrays
 from edgekit.errors import BadData
-from edgekit.graph import Array, Graph, Node, Tensor, build, const
+from edgekit.graph import Array, Graph, Node, Quant, Tensor, build, const
 from edgekit.measure import ERRORS, JUDGED_TASKS, OTHER_TASKS, SHARES, UNITS
 from edgekit.tasks import METRICS, Task, count, judged, result, task_of
 
@@ -133,6 +133,15 @@ def test_a_language_model_foretells_its_own_tokens() -> None:
     logs = table - np.log(np.exp(table).sum(-1, keepdims=True))
     told = np.exp(-np.mean(logs[ids[:, :-1], ids[:, 1:]]))
     assert value(graph, ids, None) == pytest.approx(told, rel=1e-5)
+
+
+def test_quantized_numbers_are_no_tokens() -> None:
+    quant = Quant.per_tensor(0.1, 0, "int8")
+    tensors = [Tensor("x", (1, 3, 5), "int8", None, quant), Tensor("y", (1, 3, 4), "int8", None, quant)]
+    node = Node("SLICE", ("x",), ("y",), {"begin": (0, 0, 0), "size": (1, 3, 4), "stride": (1, 1, 1)})
+    graph = build("net", ["x"], ["y"], [node], tensors)
+    with pytest.raises(BadData, match="no labels"):
+        task_of(graph, data(graph, rows(4, 3, 5)))
 
 
 def test_how_much_worse_errors_are_in_percent() -> None:
