@@ -84,11 +84,23 @@ def task_of(graph: Graph, dataset: Dataset, teacher: bool = False) -> Task:
 
 
 def paired(graph: Graph) -> bool:
-    """Whether the first two of several outputs are embeddings of the same width, as those of two towers are."""
+    """Whether the first two of several outputs are embeddings of the same width, each of inputs of its own: two towers."""
     if len(graph.inputs) < 2 or len(graph.outputs) < 2:
         return False
-    shapes = [[n for n in source_output(graph, name)[1:] if n > 1] for name in graph.outputs[:2]]
-    return shapes[0] == shapes[1] and len(shapes[0]) == 1
+    shapes = [[n for n in source_output(graph, name) if n > 1] for name in graph.outputs[:2]]
+    read = [_inputs_of(graph, name) for name in graph.outputs[:2]]
+    return shapes[0] == shapes[1] and len(shapes[0]) == 1 and not read[0] & read[1]
+
+
+def _inputs_of(graph: Graph, name: str) -> set[str]:
+    """The inputs that a value depends on."""
+    makers, seen, open_ones = graph.producers(), {name}, [name]
+    while open_ones:
+        maker = makers.get(open_ones.pop())
+        fresh = {n for n in maker.inputs if n is not None} - seen if maker is not None else set[str]()
+        seen |= fresh
+        open_ones += fresh
+    return seen & set(graph.inputs)
 
 
 def _classes(shape: Shape, row: Shape) -> int:

@@ -144,6 +144,14 @@ def test_quantized_numbers_are_no_tokens() -> None:
         task_of(graph, data(graph, rows(4, 3, 5)))
 
 
+def test_a_state_beside_its_output_is_no_second_tower() -> None:
+    tensors = [Tensor(n, (1, 4), "float32") for n in ("x", "h", "y", "after")]
+    nodes = [Node("ADD", ("x", "h"), ("y",), {}), Node("TANH", ("y",), ("after",), {})]
+    graph = build("net", ["x", "h"], ["y", "after"], nodes, tensors)
+    with pytest.raises(BadData, match="no labels"):
+        task_of(graph, data(graph, rows(5, 4)))
+
+
 def test_how_much_worse_errors_are_in_percent() -> None:
     graph = passing(1)
     before, after = (
