@@ -41,7 +41,7 @@ def coarse_inputs(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> tuple
             worst = int(still[np.argmin(found[still])])
             notes.append(
                 f"input '{name}': {len(still)} of {found.size} features move less than {LEAST_STEPS} of its steps of {step:.4g}"
-                f" (feature {worst} by {found[worst]:.3g} in all) and are all but lost: --io float scales each one before "
+                f" (feature {worst} by {found[worst]:.3g} in all) and are all but lost: quantize --io float scales each before "
                 "it is quantized; for integers, bring them to one range before the network is trained (int16x8 helps less)"
             )
     return tuple(notes)

@@ -10,6 +10,7 @@ from typing import Any
 
 from edgekit import __version__, ledger, reference, states
 from edgekit.boundary import random_feeds, to_feeds
+from edgekit.coarse import coarse_inputs
 from edgekit.contract import about
 from edgekit.data import Dataset
 from edgekit.errors import BadConfig, BadModel, DoesNotFit
@@ -67,7 +68,8 @@ def export_files(
                 f"{line}  (or add --data DATA here)",
             )
         graph = quantize_graph(graph, data, kind).after
-        notes.append(f"quantized to int8 on {len(data)} samples of {data.name}")
+        notes.append(f"quantized to int8 on {len(data)} samples of {data.name}; `edgekit quantize` judges it and has all ways")
+        notes += coarse_inputs(graph, data)
     prepared = prepare(graph, kind, layout)
     notes += [f"input '{n}': {line}" for n in prepared.inputs for line in about(prepared.contract.input(n))]
     if kind == "c" and target.kind == "mcu":
