@@ -28,6 +28,11 @@ def weights(*shape: int) -> list[Array]:
     return [rng.normal(size=shape).astype(np.float32) / 4, rng.normal(size=shape[0]).astype(np.float32)]
 
 
+def weights_back(*shape: int) -> list[Array]:
+    """Of a transposed convolution, without a bias."""
+    return [rng.normal(size=shape).astype(np.float32) / 4]
+
+
 def net(layers: list[Layer], shape: tuple[int, ...]) -> bytes:
     held, nodes, name = [], [], "x"
     for i, (op, arrays, attrs) in enumerate(layers):
@@ -52,6 +57,15 @@ LAYERS: list[Layer] = [
     ("MaxPool", [], {"kernel_shape": [2, 2, 2], "dilations": [2, 1, 2]}),
     ("AveragePool", [], {"kernel_shape": [3, 2, 3], "pads": [1, 0, 1, 1, 1, 1], "strides": [2, 1, 2]}),
     ("AveragePool", [], {"kernel_shape": [2, 3, 1], "pads": [1, 1, 0, 1, 1, 0], "count_include_pad": 1}),
+    ("ConvTranspose", weights_back(3, 4, 2, 3, 2), {"strides": [2, 2, 1]}),
+    (
+        "ConvTranspose",
+        weights_back(3, 4, 3, 3, 3),
+        {"strides": [2, 1, 2], "pads": [1, 1, 0, 1, 2, 1], "output_padding": [1, 0, 1]},
+    ),
+    ("ConvTranspose", weights_back(3, 2, 2, 1, 3), {"group": 3, "dilations": [2, 1, 1], "strides": [1, 1, 3]}),
+    ("ConvTranspose", weights_back(3, 2, 3, 2, 2), {"strides": [3, 2, 2], "output_shape": [14, 15, 11]}),
+    ("ConvTranspose", weights_back(3, 2, 2, 2, 2), {"strides": [1, 2, 2], "pads": [3, 0, 0, 2, 0, 0], "dilations": [3, 1, 1]}),
     ("GlobalAveragePool", [], {}),
     ("GlobalMaxPool", [], {}),
     ("BatchNormalization", [*weights(3), np.ones(3, np.float32), np.full(3, 0.7, np.float32)], {}),

@@ -153,12 +153,12 @@ def test_scores_that_are_all_but_equal_can_be_quantized() -> None:
 
 def test_all_nodes_of_a_kind_that_is_refused_are_listed() -> None:
     """Not the first of a chain alone: the second reads what the first would have made."""
-    w = RNG.normal(size=(2, 2, 3, 3, 3)).astype(np.float32)
+    w = RNG.normal(size=(2, 2, 3, 3, 3, 3)).astype(np.float32)
     nodes = [
-        helper.make_node("Conv", ["x", "w"], ["a"], name="one", pads=[1] * 6),
+        helper.make_node("Conv", ["x", "w"], ["a"], name="one", pads=[1] * 8),
         helper.make_node("Relu", ["a"], ["b"]),
-        helper.make_node("Conv", ["b", "w"], ["y"], name="two", pads=[1] * 6),
+        helper.make_node("Conv", ["b", "w"], ["y"], name="two", pads=[1] * 8),
     ]
     with pytest.raises(Unsupported) as caught:
-        load_onnx(onnx_bytes(nodes, (1, 2, 4, 4, 4), {"w": w}))
+        load_onnx(onnx_bytes(nodes, (1, 2, 4, 4, 4, 4), {"w": w}))
     assert [where for where, _, _ in caught.value.problems] == ["Conv 'one'", "Conv 'two'"]

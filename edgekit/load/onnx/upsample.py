@@ -7,11 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from edgekit.graph import Array
+from edgekit.load.onnx import volume
 from edgekit.load.onnx.builder import Builder, Call, Cannot, Handler
 from edgekit.load.onnx.spatial import pair, weights_of
 
 
 def conv_transpose(b: Builder, c: Call) -> list[str]:
+    if volume.is_volume(b, c.needed(0)):
+        return volume.conv_transpose(b, c)
     rank, weight = weights_of(b, c)
     x, w, bias = c.needed(0), c.needed(1), c.input(2)
     kernel = pair(weight.shape[2:], rank)

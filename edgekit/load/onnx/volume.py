@@ -31,9 +31,9 @@ def volume(b: Builder, y: str, depth: int) -> str:
     return b.transpose(b.reshape(y, (count // depth, depth, height, width, channels)), (0, 4, 1, 2, 3))
 
 
-def triple(values: Sequence[int] | None) -> tuple[int, int, int]:
+def triple(values: Sequence[int] | None, default: int = 1) -> tuple[int, int, int]:
     """Strides, dilations or a window over depth, height and width."""
-    given = (1, 1, 1) if values is None else tuple(int(v) for v in values)
+    given = (default,) * 3 if values is None else tuple(int(v) for v in values)
     if len(given) != 3:
         raise ValueError(f"{list(given)} does not fit three spatial axes")
     return given[0], given[1], given[2]
@@ -106,6 +106,67 @@ def _side_by_side(
     parts = [b.reshape(part, shape) for part in parts]
     joined = b.one("CONCATENATION", parts, axis=len(shape) - 1) if taps > 1 else parts[0]
     return b.reshape(joined, (n * depth, height, width, channels * taps))
+
+
+def conv_transpose(b: Builder, c: Call) -> list[str]:
+    """Over depth as a convolution of planes with planes of zeros between them, over height and width as it is."""
+    x, w, bias = c.needed(0), c.needed(1), c.input(2)
+    weight, groups = b.array(w), int(c.get("group", 1))
+    if weight is None or (bias is not None and b.array(bias) is None):
+        raise Cannot("its weights are computed at run time", "make weight and bias initializers")
+    n, channels, *size = b.shape(x)
+    if weight.ndim != 5 or groups < 1 or weight.shape[0] != channels or channels % groups:
+        raise ValueError(f"weight {list(weight.shape)} with group={groups} does not fit {channels} channels")
+    kernel = triple(weight.shape[2:])
+    stride, dilation = triple(c.get("strides")), triple(c.get("dilations"))
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)]
+    pads, extra = _crops(c, size, reach, stride)
+    length = (size[0] - 1) * stride[0] + 1
+    depth = length + reach[0] - 1 + extra[0] - sum(pads[0])
+    if depth < 1:
+        raise ValueError(f"its output would have {depth} planes")
+    height, width = size[1:]
+    row = height * width * channels
+    data = planes(b, x)
+    if stride[0] > 1:
+        data = b.one(
+            "PAD", [b.reshape(data, (n, size[0], 1, row))], pads=((0, 0), (0, 0), (0, stride[0] - 1), (0, 0)), value=0.0
+        )
+    data = b.reshape(data, (n, size[0] * stride[0], row))
+    first = reach[0] - 1 - pads[0][0]  # planes before the first
+    begin, kept = max(-first, 0), min(length, depth + reach[0] - 1 - first) - max(-first, 0)
+    if (begin, kept) != (0, size[0] * stride[0]):
+        data = b.one("SLICE", [data], begin=(0, begin, 0), size=(n, kept, row), stride=(1, 1, 1))
+    around = (max(first, 0), depth + reach[0] - 1 - max(first, 0) - kept)
+    frames = b.reshape(data, (n, kept, height, width, channels))
+    data = _side_by_side(b, frames, groups, depth, kernel[0], 1, dilation[0], around)
+
+    def arrange(a: Array) -> Array:
+        """[C,O / groups,kd,kh,kw] as [O,kh,kw,kd*C], the last plane first, in groups [O,kh,kw,C / groups*kd]."""
+        full = a[:, :, ::-1].reshape(groups, -1, *a.shape[1:])
+        order = (0, 2, 4, 5, 3, 1) if groups == 1 else (0, 2, 4, 5, 1, 3)
+        return full.transpose(order).reshape(groups * a.shape[1], *kernel[1:], -1)
+
+    inputs = [data, b.weight(w, f"planes back/{groups}", arrange), None if bias is None else b.weight(bias, "", lambda a: a)]
+    attrs = {"stride": stride[1:], "dilation": dilation[1:], "pad": (*pads[1], *pads[2]), "output_padding": extra[1:]}
+    return [volume(b, b.one("TRANSPOSE_CONV", inputs, **attrs), depth)]
+
+
+def _crops(c: Call, size: Sequence[int], reach: Sequence[int], stride: Sequence[int]) -> tuple[Pads, tuple[int, int, int]]:
+    """(what is cropped, output_padding) of a transposed convolution, from pads, output_shape or auto_pad."""
+    auto, given = str(c.get("auto_pad", "NOTSET")), c.get("output_shape")
+    extra = list(triple(c.get("output_padding"), 0))
+    if given is None and auto not in ("SAME_UPPER", "SAME_LOWER"):
+        return pads_of(c, size, reach, stride), (extra[0], extra[1], extra[2])
+    wanted = triple(given[-3:]) if given is not None else [n * s for n, s in zip(size, stride, strict=True)]
+    pads: Pads = []
+    for axis in range(3):
+        total = stride[axis] * (size[axis] - 1) + extra[axis] + reach[axis] - wanted[axis]
+        extra[axis] += max(-total, 0)
+        total = max(total, 0)
+        small = total // 2
+        pads.append((small, total - small) if auto == "SAME_UPPER" else (total - small, small))
+    return pads, (extra[0], extra[1], extra[2])
 
 
 def pool(b: Builder, c: Call) -> list[str]:
