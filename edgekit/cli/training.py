@@ -41,7 +41,9 @@ def training_options(function: F) -> F:
             click.option(
                 "--batch", type=click.IntRange(min=1), default=64, show_default=True, metavar="N", help="Samples a step."
             ),
-            click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="Same seed, same weights."),
+            click.option(
+                "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Same seed, same weights."
+            ),
             click.option(
                 "--early-stop",
                 type=click.IntRange(min=1),

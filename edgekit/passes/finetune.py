@@ -147,6 +147,8 @@ def train(
     """
     if epochs < 0 or batch < 1 or not (lr > 0 and math.isfinite(lr)):
         raise BadConfig(f"cannot train {epochs} epochs in batches of {batch} at a rate of {lr}")
+    if epochs and not module.learned:
+        raise BadConfig(f"'{module.graph.name}' has no weights that could learn", "leave training out")
     task = task or task_of(module.graph, dataset, teacher is not None)
     if task == "teacher" and teacher is None:
         raise BadConfig("nothing to learn: no labels and no teacher", "add labels y, or name a teacher")

@@ -132,7 +132,7 @@ def test_bounds_that_cannot_be_kept(folder: Path, options: tuple[str, ...], why:
 def test_flash_that_no_firmware_keeps(folder: Path) -> None:
     pytest.importorskip("ziglang")
     pytest.importorskip("unicorn")
-    for limit, least in (("--flash", "100"), ("--ram", "100"), ("--instructions", "100"), ("--latency", "0.001")):
+    for limit, least in (("--flash", "100"), ("--latency", "0.001")):
         command = ["prune", str(folder / "net.onnx"), "-o", str(folder / "nothing.onnx"), limit, least, "--epochs", "0"]
         result = CliRunner().invoke(main, [*command, "--least", "0.9"])
         assert result.exit_code == 2
