@@ -50,9 +50,10 @@ def saturating_rounding_doubling_high_mul(a: Array, b: Array | int) -> Array:
 
     gemmlowp adds 2**30 (or 1 - 2**30 below zero) and truncates towards zero: the same as one floor division for every sign.
     """
-    product: Array = np.asarray(a, np.int64) * np.asarray(b, np.int64)
-    rounded: Array = (product + (1 << 30)) >> 31
-    return np.where(rounded > INT32_MAX, INT32_MAX, rounded)
+    rounded: Array = np.asarray(np.asarray(a, np.int64) * np.asarray(b, np.int64))
+    rounded += 1 << 30
+    rounded >>= 31
+    return np.minimum(rounded, INT32_MAX, out=rounded)
 
 
 def rounding_divide_by_pot(x: Array, exponent: Array | int) -> Array:
@@ -61,7 +62,9 @@ def rounding_divide_by_pot(x: Array, exponent: Array | int) -> Array:
     exponent = np.asarray(exponent, np.int64)
     half = (np.int64(1) << exponent) >> 1
     # (x >> 63) is -1 below zero; with exponent 0 there is no half, and nothing may be taken away.
-    rounded: Array = (x + half + np.where(half > 0, x >> 63, 0)) >> exponent
+    rounded: Array = np.asarray(x + half)
+    rounded += (x >> 63) if np.all(half) else (x >> 63) * (half > 0)
+    rounded >>= exponent
     return rounded
 
 
@@ -186,7 +189,7 @@ def logarithm(x: Array, bits_in: int, bits_out: int) -> Array:
     mul = saturating_rounding_doubling_high_mul
     x, bits = np.asarray(x, np.int64), bits_out + 1
     log_2, root, fourth_root = 1488522236, 1518500250, 1805811301  # log(2), sqrt(1/2), its root
-    quarter = rounding_divide_by_pot(np.int64(1 << 29), bits)
+    quarter = rounding_divide_by_pot(np.asarray(1 << 29), bits)
 
     def zeros(v: Array) -> Array:
         return 32 - np.frexp(v.astype(np.float64))[1].astype(np.int64)
@@ -196,7 +199,7 @@ def logarithm(x: Array, bits_in: int, bits_out: int) -> Array:
 
     lead_a, lowered = zeros(x), mul(x, root)
     lead_b = zeros(lowered) - 1
-    r_a, r_b = shifted(mul(shifted(x, lead_a - 1), root), np.int64(1)), shifted(x, lead_b)
+    r_a, r_b = shifted(mul(shifted(x, lead_a - 1), root), np.asarray(1)), shifted(x, lead_b)
     one = 31 - bits
     power_a = np.clip(((bits_in - lead_a) << one) + quarter, INT32_MIN, INT32_MAX)
     power_b = np.clip(((bits_in - lead_b) << one) - quarter, INT32_MIN, INT32_MAX)
