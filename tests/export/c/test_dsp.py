@@ -3,6 +3,7 @@ and on emulated cores that have them."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from edgekit import dsp, reference
 from edgekit.bench.emulate import emulate
 from edgekit.bench.host_c import Form, run_c
-from edgekit.export.c import compile_c
+from edgekit.export.c import compile_c, kernels
 from edgekit.export.c.calls_dsp import filled, in_words
 from edgekit.graph import Graph, Quant
 from edgekit.target import find_target
@@ -116,6 +117,27 @@ def test_assembly_holds_in_an_unoptimized_build(kernel: str) -> None:
     made = emulate(model.files, model.interface, find_target("cortex-m4:flash=512K,ram=256K"), data, opt="-O0").outputs[0]
     for name, expected in reference.run(graph, data[0]).items():
         np.testing.assert_array_equal(made[name], expected)
+
+
+def test_a_pixels_step_that_is_the_count_of_words() -> None:
+    """Three channels, 3 x 3: compilers may hold two operands of one value in one register, if assembly lets them."""
+    net = Net("int8", np.random.default_rng(4))
+    x = net.input((1, 6, 6, 3), Quant.per_tensor(0.1, 3))
+    w = weights(net, (4, 3, 3, 3), 0)[0]
+    net.outputs += net.op("CONV_2D", [x, w, bias(net, 4)], Quant.per_tensor(2.0, -5), stride=(1, 1))
+    graph = net.graph()
+    model = compile_c(graph, "net", isa="dsp")
+    data = [feeds(graph, np.random.default_rng(0))]
+    made = emulate(model.files, model.interface, find_target("cortex-m4:flash=512K,ram=256K"), data).outputs[0]
+    for name, expected in reference.run(graph, data[0]).items():
+        np.testing.assert_array_equal(made[name], expected)
+
+
+def test_assembly_that_changes_an_operand_shares_its_register_with_none() -> None:
+    """Read and written operands are clobbered early: loops read the others after they changed them."""
+    folder = Path(kernels.__file__).parent / "kernels"
+    wrong = [f.name for f in folder.glob("*.c") if '"+r"' in f.read_text("utf-8")]
+    assert not wrong
 
 
 def test_the_order_of_weights_in_words() -> None:

@@ -31,7 +31,7 @@ EK_ALONE static int8_t *ek_bytes_dsp(const int8_t *from, int32_t count, int8_t *
         "subs %[n], %[n], #1\n\t"
         "bne 3b\n"
         "4:"
-        : [f] "+r"(from), [t] "+r"(to), [n] "+r"(count), [w] "=&r"(word)
+        : [f] "+&r"(from), [t] "+&r"(to), [n] "+&r"(count), [w] "=&r"(word)
         :
         : "cc", "memory");
 #else

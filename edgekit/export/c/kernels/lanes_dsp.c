@@ -28,7 +28,7 @@ EK_ALONE static void ek_lanes_dsp(const int8_t *x, int32_t step, int32_t words, 
         "2:\n\t" EK_FOUR
         "subs %[n], %[n], #2\n\t"
         "bgt 1b"
-        : [x] "+r"(x), [t] "+r"(tile), [n] "+r"(words), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e),
+        : [x] "+&r"(x), [t] "+&r"(tile), [n] "+&r"(words), [a] "=&r"(a), [b] "=&r"(b), [c] "=&r"(c), [d] "=&r"(d), [e] "=&r"(e),
           [f] "=&r"(f)
         : [s] "r"(step), [s3] "r"(3 * step)
         : "cc", "memory");

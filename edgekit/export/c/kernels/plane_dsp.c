@@ -61,7 +61,7 @@ EK_SMALL static void ek_plane_dsp(const int8_t *x, const ek_plane *s, uint32_t *
         "subs %[n], %[n], #1\n\t"
         "bne 2b\n\t"
         "3:"
-        : [x] "+r"(x), [t] "+r"(to), [n] "+r"(pairs), [u] "=&r"(u), [v] "=&r"(v), [w] "=&r"(w)
+        : [x] "+&r"(x), [t] "+&r"(to), [n] "+&r"(pairs), [u] "=&r"(u), [v] "=&r"(v), [w] "=&r"(w)
         : [s] "r"(step), [s3] "r"(3 * step), [a] "r"(4 * apart)
         : "cc", "memory");
 #else
