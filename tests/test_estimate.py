@@ -16,7 +16,7 @@ from benchmarks.estimates.fit import Fitted, fitted, observation
 from benchmarks.estimates.models import _work_of, graph_of, work_of
 from benchmarks.estimates.net import Net
 from benchmarks.estimates.readme import BLOCK, written
-from benchmarks.estimates.rows import Row
+from benchmarks.estimates.rows import Row, read
 from edgekit import calibrate, ops
 from edgekit.bench.estimate import live_bytes, memory, of_firmware
 from edgekit.cli import main
@@ -434,3 +434,25 @@ def test_the_readme_table_is_replaced_where_it_belongs() -> None:
     with pytest.raises(BadData, match="no place"):
         written("nothing", [line])
     assert BLOCK.search(Path(__file__).parents[1].joinpath("README.md").read_text(encoding="utf-8"))
+
+
+def test_rows_that_cannot_be_used_say_why(tmp_path: Path) -> None:
+    head = "device,cpu_core,clock_mhz,runtime,model,latency_ms,model_precision,threads,runtime_version,class"
+    lines = {
+        "B,Cortex-M4,fast,TFLM+CMSIS-NN,mlperf_tiny_ic,3,int8,two,,mcu": "no number: threads 'two', clock_mhz 'fast'",
+        "B,Cortex-M4,80,TFLM+CMSIS-NN,mlperf_tiny_ic,0,int8,1,,mcu": "no number: latency_ms '0'",
+        "B,Cortex-M4,80,TFLM+CMSIS-NN,mlperf_tiny_ic,nan,int8,1,,mcu": "no number: latency_ms 'nan'",
+        "B,Z80,4,TFLM+CMSIS-NN,mlperf_tiny_ic,3,int8,1,,mcu": "core 'Z80' at '4' MHz is not known here",
+        "B,Cortex-M4,80,Abacus,mlperf_tiny_ic,3,int8,1,,mcu": "engine Abacus is not known here",
+        "B,Cortex-M55,400,TFLM+CMSIS-NN,mlperf_tiny_ic,3,int8,1,,mcu": "cmsis-mve",
+        "B,Cortex-A53,1400,TFLite,MobileNet v1 1.0,3,int8,4,2.11.0,sbc": "tflite",
+        "B,Cortex-A53,1400,TFLite,MobileNet v1 1.0,3,float32,4,2.11.0,sbc": "xnnpack",
+        "B,Cortex-A53,1400,TFLite,MobileNet v1 1.0,3,int8,4,2.11.0 (X-LINUX-AI 5.1.0),sbc": "xnnpack",
+    }
+    file = tmp_path / "rows.csv"
+    file.write_text("\n".join([head, *lines]) + "\n")
+    _, refused, pairs = read(file, {})
+    assert [why for _, why in refused] + [row.family for _, row in pairs] == list(lines.values())
+    file.write_text("device,model\nB,mlperf_tiny_ic\n")
+    with pytest.raises(BadData, match="no column cpu_core, clock_mhz, runtime, latency_ms"):
+        read(file, {})

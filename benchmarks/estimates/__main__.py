@@ -27,6 +27,7 @@ from benchmarks.estimates.priors import SETTINGS
 from benchmarks.estimates.readme import README, percent, written
 from benchmarks.estimates.rows import RECENT, Row, counts, edgemark, instructions, read
 from benchmarks.estimates.widths import chosen, nested
+from edgekit.errors import EdgekitError
 from edgekit.report.table import text_table
 
 SKIPPED = {"tinymaix", "onnx"}
@@ -228,4 +229,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (EdgekitError, OSError) as error:
+        sys.exit(f"error: {error}")

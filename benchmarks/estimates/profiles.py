@@ -34,7 +34,7 @@ def asked(target: Target, engine: str, family: str, version: str, precision: str
     if target.kind == "mcu":
         found = (CORES[target.core], float(target.clock_mhz)) if target.core in CORES else None
     else:
-        found = core_of(target.core, target.title, f"{target.clock_mhz:g}", threads)
+        found = core_of(target.core, target.title, float(target.clock_mhz), threads)
     if found is None:
         return None
     work = dict.fromkeys(KINDS, 1.0)

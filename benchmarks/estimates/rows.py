@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.estimates.models import work_of
+from edgekit.errors import BadData
 from edgekit.estimate import MACS, Work, macs_of
 
 # (runtime in the table, family, kernels). One family shares its kernels' proportions; "ours" are those that edgekit ships for.
@@ -62,6 +64,7 @@ XNNPACK_SINCE = 6  # TensorFlow Lite 2.x runs float32 on XNNPACK unless told oth
 # left signed integers out of the delegate by default (tensorflow fc3ace6e2e7, 2022-02-15). X-LINUX-AI 5 is taken to have put
 # them in: its times are half of those that ST published before for the same files, and Raspberry Pi 2's a clock.
 INT8_XNNPACK = re.compile(r"X-LINUX-AI [5-9]")
+HELIUM = ("m55", "m85")
 INT8, FLOAT = ("int8", "uint8"), ("float32", "float", "fp32/fp16/bf16 auto")
 
 
@@ -113,10 +116,18 @@ def counts(path: Path) -> dict[str, Work]:
     return found
 
 
-def core_of(text: str, device: str, clock: str, threads: int) -> tuple[str, float] | None:
+def number(text: str) -> float | None:
+    """A finite number, None for anything else."""
+    try:
+        found = float(text)
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def core_of(text: str, device: str, mhz: float, threads: int) -> tuple[str, float] | None:
     """(core, MHz) of a row: the fastest core named, the mean clock of as many of the fastest as there are threads."""
     found = [(match.start(), name) for pattern, name in CORES if (match := re.search(pattern, text))]
-    mhz = float(clock) if clock else 0.0
     for pattern, core, clocks in PHONES:
         if re.search(pattern, device):
             used = clocks[:threads]
@@ -126,6 +137,13 @@ def core_of(text: str, device: str, clock: str, threads: int) -> tuple[str, floa
 
 def key_of(amounts: Work) -> str:
     return "/".join(f"{amounts[kind]:.2g}" for kind in MACS)
+
+
+NEEDED = ("device", "cpu_core", "clock_mhz", "runtime", "model", "latency_ms")
+COLUMNS = (
+    *NEEDED, "runtime_version", "threads", "model_precision", "input_shape", "macs", "source", "note", "class", "accelerator",
+    "model_key",
+)  # fmt: skip
 
 
 def parse(line: Mapping[str, str], known: Mapping[str, Work]) -> Row | str:
@@ -141,7 +159,16 @@ def parse(line: Mapping[str, str], known: Mapping[str, Work]) -> Row | str:
         return f"engine {line['runtime']} is not known here"
     if "little" in line["cpu_core"] or "NPU" in line["cpu_core"]:
         return "on the slower cores, or a vendor's mixture"
-    core = core_of(line["cpu_core"], line["device"], line["clock_mhz"], int(line["threads"] or 1))
+    threads, clock = number(line["threads"] or "1"), number(line["clock_mhz"] or "0")
+    ms, macs = number(line["latency_ms"]), number(line["macs"] or "0")
+    wrong = [
+        f"{name} '{line[name]}'"
+        for name, value in (("threads", threads), ("clock_mhz", clock), ("macs", macs), ("latency_ms", ms))
+        if value is None or value < 0 or (name in {"threads", "latency_ms"} and value == 0)
+    ]
+    if wrong or ms is None or threads is None or clock is None:
+        return f"no number: {', '.join(wrong)}"
+    core = core_of(line["cpu_core"], line["device"], clock, int(threads))
     if core is None:
         return f"core '{line['cpu_core']}' at '{line['clock_mhz']}' MHz is not known here"
     precision = line["model_precision"].split(" ")[0]
@@ -150,22 +177,19 @@ def parse(line: Mapping[str, str], known: Mapping[str, Work]) -> Row | str:
         kind = "float16"
     if not kind:
         return f"precision {line['model_precision']}"
-    macs = float(line["macs"]) if line["macs"] else None
     amounts, how = work_of(line["model"], line["input_shape"], macs, known.get(line["model_key"]))
     if amounts is None:
         return how
-    try:
-        ms = float(line["latency_ms"])
-    except ValueError:
-        return "no latency"
     assert macs_of(amounts) > 0
     family, ours = engine
+    if family == "cmsis" and core[0] in HELIUM:
+        family = "cmsis-mve"  # CMSIS-NN takes Helium where a core has it
     if family == "tflite" and (release := re.match(r"2\.(\d+)", line["runtime_version"])) and int(release[1]) >= XNNPACK_SINCE:
         family = "xnnpack" if kind != "int8" or INT8_XNNPACK.search(line["runtime_version"]) else "tflite"
     return Row(
         line["device"], *core, line["class"], line["runtime"], family, line["runtime_version"], ours,
-        int(line["threads"] or 1), kind, line["model"], key_of(amounts), amounts, how, ms,
-        line["source"] if ".md" in line.get("source", "") else "",
+        int(threads), kind, line["model"], key_of(amounts), amounts, how, ms,
+        line["source"] if ".md" in line["source"] else "",
     )  # fmt: skip
 
 
@@ -177,7 +201,11 @@ def read(
     left: list[tuple[Mapping[str, str], str]] = []
     pairs: list[tuple[Mapping[str, str], Row]] = []
     with path.open(encoding="utf-8", newline="") as file:
-        for line in csv.DictReader(file):
+        reader = csv.DictReader(file, restval="")
+        if missing := [name for name in NEEDED if name not in (reader.fieldnames or ())]:
+            raise BadData(f"{path} has no column {', '.join(missing)}", "its form is that of published_latency.csv")
+        for given in reader:
+            line = dict.fromkeys(COLUMNS, "") | {k: v.strip() for k, v in given.items() if k and isinstance(v, str)}
             found = parse(line, known)
             if isinstance(found, str):
                 left.append((line, found))
@@ -225,7 +253,7 @@ def instructions(path: Path) -> list[Row]:
             amounts, how = work_of(name, SHAPES.get(name, ""), None, None)
             assert amounts is not None
             ref = line["kernels"] != "cmsis"
-            family = "tflm-ref" if ref else "cmsis-mve" if core in {"m55", "m85"} else "cmsis"
+            family = "tflm-ref" if ref else "cmsis-mve" if core in HELIUM else "cmsis"
             found.append(
                 Row(f"emulated {core}", core, 1.0, "mcu", f"{COUNTED} {line['opt']}", family, COUNTED, False, 1, "int8", name,
                     key_of(amounts), amounts, how, float(line["instructions"]) / 1e3)
