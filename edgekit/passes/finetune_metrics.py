@@ -71,11 +71,13 @@ def _imported() -> Any:
         import torchmetrics
         import torchmetrics.classification
     except RuntimeError:
+        declared: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
         for operator in ("nms", "qnms"):
-            _DECLARED.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+            declared.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _KEPT.append(declared)
         import torchmetrics
         import torchmetrics.classification
     return torchmetrics
 
 
-_DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
+_KEPT: list[Any] = []  # declarations hold as long as they are referred to
