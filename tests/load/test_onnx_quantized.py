@@ -14,13 +14,17 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgekit import reference
-from edgekit.boundary import from_outputs, to_feeds
+from edgekit.boundary import from_outputs, random_feeds, random_samples, to_feeds
 from edgekit.errors import Unsupported
+from edgekit.export.onnx import export_onnx
 from edgekit.graph import Graph, Quant, Tensor
 from edgekit.load import load
 from edgekit.load.onnx import HANDLERS, load_onnx, qlinear
 from edgekit.load.symmetric import symmetric
 from edgekit.metrics import sqnr_db
+from edgekit.passes.quantize import quantize_with_report
+from edgekit.pipeline import prepare
+from tests.passes.net import Net
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "quantized-onnx.md"
 SHAPE = (1, 3, 8, 8)
@@ -160,3 +164,21 @@ def test_the_table_names_every_operator_that_is_read() -> None:
     missing = [op for op in (*qlinear.READ, "QuantizeLinear", "DequantizeLinear") if f"`{op}`" not in text]
     assert not missing
     assert not set(qlinear.READ) & set(HANDLERS)
+
+
+@pytest.mark.parametrize("ways", [{"scheme": "int16x8"}, {"keep_float": ["CONV_2D"]}, {"keep_float": ["FULLY_CONNECTED"]}])
+def test_nodes_that_stayed_float_are_read_so(ways: dict[str, Any]) -> None:
+    """A value that goes back into 16 bits behind them is one of 16 bits; weights without a scale make no integer layer."""
+    net = Net(3)
+    x = net.add("CONV_2D", net.input(1, 6, 6, 3), net.random(4, 3, 3, 3), net.random(4), activation="RELU")
+    x = net.add("MEAN", net.add("LOG_SOFTMAX", x), axes=(1, 2))
+    graph = net.graph(net.add("FULLY_CONNECTED", x, net.random(5, 4), net.random(5)))
+    made, _ = quantize_with_report(prepare(graph, "c"), random_samples(graph, 8), io="float", **ways)
+    again = prepare(load_onnx(export_onnx(prepare(made, "onnx", "nhwc"))), "c", "nhwc")
+    assert [again[n.outputs[0]].dtype for n in again.nodes if n.op in {"CONV_2D", "FULLY_CONNECTED"}] == [
+        made[n.outputs[0]].dtype for n in made.nodes if n.op in {"CONV_2D", "FULLY_CONNECTED"}
+    ]
+    assert all(n.attrs.get("dtype", "int8") == again[n.outputs[0]].dtype for n in again.nodes if n.op == "QUANTIZE")
+    for feed in random_feeds(made, 3):
+        ours, theirs = (reference.run(g, feed)[made.outputs[0]] for g in (made, again))
+        np.testing.assert_allclose(theirs, ours, atol=1e-6)

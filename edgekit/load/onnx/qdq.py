@@ -71,7 +71,7 @@ def quantize_linear(b: Builder, c: Call) -> list[str]:
         raise Cannot("it quantizes an activation to int32", "use int8 or uint8")
 
     def emit(source: str) -> str:
-        y = b.one("QUANTIZE", [source])
+        y = b.one("QUANTIZE", [source], **({} if quant.dtype == "int8" else {"dtype": quant.dtype}))
         b.tensors[y] = replace(b.tensors[y], dtype=quant.dtype, quant=quant)
         return y
 
@@ -249,7 +249,8 @@ class Fuser:
             if any(w is not None and w.dtype != "int4" for w in held):  # 4 bits are also used to store weights alone
                 self.refuse(node, "its weights are quantized and its input is not")
             return False
-        if entry.integer is None or any(i not in live and str(node.inputs[i]) not in self.exact for i in data):
+        fixed = [i for i in (*data, *entry.weights) if i not in live and i < len(node.inputs) and node.inputs[i] is not None]
+        if entry.integer is None or any(str(node.inputs[i]) not in self.exact for i in fixed):
             return False  # a float island, as the file says: no integer meaning, or a constant that was never quantized
         if node.op not in WIDE and any(self.tensors[self.integer_of[str(node.inputs[i])]].dtype == "int16" for i in live):
             return False  # no meaning for 16 bits
