@@ -35,6 +35,7 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
     "transformers": (),
     "compression": (),
     "memory": (),
+    "formats": (),
     "cycles": ("{mlperf}",),
     "mlperf": ("{mlperf}",),
     "mcu": ("{mlperf}", "--baseline", "{tflm}"),
@@ -48,12 +49,14 @@ BENCHMARKS: dict[str, tuple[str, ...]] = {
 MORE: dict[str, tuple[str, ...]] = {
     "toolchain": ("--vww", f"{{mlperf}}/{VWW}"),
     "strangers": ("--keras-python", "{keras}"),
+    "formats": ("--mlperf", "{mlperf}"),
 }
 # With --quick.
 QUICK: dict[str, tuple[str, ...]] = {
     "toolchain": ("--repeat", "1"),
     "compression": ("--only", "lenet5", "--seeds", "1"),
     "memory": ("ds_cnn", "mobilenet_v1 0.25 96"),
+    "formats": ("lenet5",),
     "mlperf": ("--quick",),
     "mcu": ("--samples", "2"),
     "sources": ("--samples", "10"),

@@ -53,7 +53,8 @@ class Way:
     def options(self) -> dict[str, Any]:
         """What differs from the plain way, as command-line options are named."""
         plain = asdict(Way())
-        return {name: value for name, value in asdict(self).items() if value != plain[name]}
+        usual = {"rounding": self.rounding} if self.scheme == "int4" else {}  # what is usual there is another
+        return {name: value for name, value in asdict(self).items() if value != plain[name]} | usual
 
 
 @dataclass(frozen=True)

@@ -116,6 +116,11 @@ def needs_data(scheme: str) -> BadConfig:
     return BadConfig(f"{scheme} needs data to calibrate on", f"--data D; without: --scheme {', --scheme '.join(STORAGE)}")
 
 
+def usual_rounding(scheme: str, graph: Graph, trained: bool) -> Rounding:
+    """How weights are rounded where nobody asked: 4 bits need the data, unless they are trained or layers cannot be refined."""
+    return "adaptive" if scheme == "int4" and not trained and not graph.states else "nearest"
+
+
 def quantize_graph(
     graph: Graph,
     data: Dataset | None,
@@ -127,7 +132,7 @@ def quantize_graph(
     layout: Layout | None = None,
     equalize: bool = False,
     bias_correction: bool = False,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     keep_float: Sequence[str] = (),
     keep_int8: Sequence[str] = (),
     int16: Sequence[str] = (),
@@ -149,7 +154,7 @@ def quantize_graph(
         raise BadModel(f"'{graph.name}' is quantized already", "quantize the float model it was made from")
     check_finite(graph)
     if scheme in STORAGE:
-        given = {"--equalize": equalize, "--bias-correction": bias_correction, "--rounding": rounding != "nearest"}
+        given = {"--equalize": equalize, "--bias-correction": bias_correction, "--rounding": rounding == "adaptive"}
         given |= {"--observer": observer != "minmax", "--keep-float": bool(keep_float), "--qat": bool(qat)}
         given |= {"--keep-int8": bool(keep_int8), "--int16": bool(int16)}
         if any(given.values()):
@@ -181,7 +186,7 @@ def quantize_graph(
         observer=observer,
         io=io,
         bias_correction=bias_correction,
-        rounding=rounding,
+        rounding=rounding or usual_rounding(scheme, graph, bool(qat)),
         keep_float=[*keep_float, *even.kept],
         keep_int8=keep_int8,
         int16=int16,

@@ -21,7 +21,7 @@ from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, Roundi
 from edgekit.passes.quantize.apply import IO
 from edgekit.passes.quantize.choose import find_scheme
 from edgekit.passes.quantize.storage import STORAGE
-from edgekit.pipeline import Layout, Source, needs_data, open_model, quantize_graph
+from edgekit.pipeline import Layout, Source, needs_data, open_model, quantize_graph, usual_rounding
 from edgekit.recipe import Recipe, data_hash, versions
 from edgekit.target import Target, find_target
 from edgekit.tasks import Task
@@ -77,7 +77,7 @@ def quantize(
     data_scale: Scale | None = None,
     equalize: bool = False,
     bias_correction: bool = False,
-    rounding: Rounding = "nearest",
+    rounding: Rounding | None = None,
     keep_float: Sequence[str] = (),
     keep_int8: Sequence[str] = (),
     int16: Sequence[str] = (),
@@ -107,7 +107,11 @@ def quantize(
     calibration = None if data is None else opened(data, samples=samples, split=split, role="train")
     held = None if calibration is None else calibration.held_out
     judged = held if eval is None else opened(eval, role="test")
-    way = Way(scheme, observer, equalize, bias_correction, rounding, tuple(keep_float), tuple(keep_int8), tuple(int16), qat)
+    # A climb starts with the cheapest.
+    usual = usual_rounding(scheme, source.graph, bool(qat)) if max_drop is None else "nearest"
+    way = Way(
+        scheme, observer, equalize, bias_correction, rounding or usual, tuple(keep_float), tuple(keep_int8), tuple(int16), qat
+    )
     learn = None if data is None or not (qat or max_drop is not None) else opened(data, split=split, role="train")
     show = None if progress is None else partial(progress, "qat")
     climbed, chosen, board = None, None, None if target is None else find_target(target)

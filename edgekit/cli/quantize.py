@@ -82,9 +82,7 @@ def _quiet() -> Iterator[None]:
 @click.option(
     "--rounding",
     type=click.Choice(["nearest", "adaptive"]),
-    default="nearest",
-    show_default=True,
-    help="Round weights to the nearest value, or so that layers give what they gave.",
+    help="Round weights to the nearest value (usual), or so that layers give what they gave (usual for int4).",
 )
 @click.option("--keep-float", metavar="NODE,...", callback=_names, help="Leave these nodes in float.")
 @click.option("--keep-int8", metavar="NODE,...", callback=_names, help="Of int4: leave these nodes' weights in 8 bits.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from edgekit.export.tflite import export_tflite
 from edgekit.export.tflm import tflm_problems
 from edgekit.graph import Array, Graph, Quant, Tensor, const
 from edgekit.inspection import weight_bytes
+from edgekit.ladder import Way
 from edgekit.load.onnx import load_onnx
 from edgekit.load.tflite import load_tflite
 from edgekit.passes.legalize import legalize
@@ -29,6 +31,7 @@ from edgekit.passes.quantize.narrow import row_scales
 from edgekit.passes.quantize.observe import observe
 from edgekit.passes.quantize.storage import stored
 from edgekit.pipeline import prepare, quantize_graph
+from edgekit.quantizing import quantize
 from tests.ops.draw import activation, bias_for, ints, sum_quant, weights
 from tests.passes.net import Net
 from tests.tflm_judge import agree, feeds_for, one_node, same_pad
@@ -193,3 +196,17 @@ def test_blocks_are_multiplied_by_onnx_runtime(keep: bool) -> None:
     for engine in ("tflite", "c", "tflm"):
         with pytest.raises(BadConfig, match=f"int4-blocks is not for {engine}"):
             stored(prepare(dense(keep), engine), "int4-blocks", engine)
+
+
+def test_4_bits_are_rounded_by_data_unless_it_is_said_otherwise(tmp_path: Path) -> None:
+    graph, rng = network(), np.random.default_rng(0)
+    np.save(tmp_path / "x.npy", rng.normal(size=(24, 8, 8, 3)).astype(np.float32))
+    made = {
+        rounding: quantize(graph, tmp_path / "m.tflite", tmp_path / "x.npy", scheme="int4", rounding=rounding)
+        for rounding in (None, "nearest", "adaptive")
+    }
+    files = {rounding: result.files["m.tflite"] for rounding, result in made.items()}
+    assert files[None] == files["adaptive"] != files["nearest"]
+    # A recipe says it, since what is usual differs from the plain way.
+    assert Way("int4").options() == {"scheme": "int4", "rounding": "nearest"}
+    assert Way().options() == {}
