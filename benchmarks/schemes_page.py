@@ -79,8 +79,8 @@ INT4 = """\
 ## int4
 
 Each cell says what an int4 network has of an operator that has weights; "8 bits": its weights stay int8, on every engine. All
-other operators are those of int8. Embedding tables, LSTM, GRU, RNN and transposed convolutions keep 8 bits because no engine
-multiplies 4 there.
+other operators are those of int8. LSTM, GRU, RNN and transposed convolutions keep 8 bits because no engine has kernels of 4 for
+them; embedding tables do, too.
 
 * TFLM's dense layers take one scale for all; a dense layer becomes a 1x1 convolution for it, which has one a channel and gives
   the same bits. TFLM widens a layer's weights into its arena before it runs: the planned arena counts them.
@@ -88,8 +88,8 @@ multiplies 4 there.
 * In ONNX the weights are INT4 with a `DequantizeLinear` of ONNX Runtime's own domain (ONNX's takes 4 bits from opset 21 on).
 * C reads two channels by four inputs a word on cores with the DSP extension (those with Helium, too, for convolutions and
   dense layers), two channels a byte elsewhere. Depthwise weights are widened into scratch: few bytes are saved, and a
-  layer that needs a left shift then runs the plain kernel, so `--keep-int8 DEPTHWISE_CONV_2D` is mostly smaller, faster and better. Rows
-  run in cascades except those of depthwise layers.
+  layer that needs a left shift then runs the plain kernel, so `--keep-int8 DEPTHWISE_CONV_2D` is mostly smaller, faster and
+  better. Layers run in cascades except depthwise ones.
 * Scales are those of the least squared error of the weights, and weights are rounded so that layers give what they gave
   (`--rounding adaptive`) unless `--rounding nearest` is asked for.
 """
