@@ -3,9 +3,9 @@
 Students: the teacher's own structure with every layer as much narrower as brings it to a quarter of the MACs, new weights; the
 same few labelled samples, changes of them (`--augment`), steps, order and rate for all. Alone it learns from the labels; taught
 from labels and teacher; with unlabelled samples, the rest of the training data without its labels, the teacher answers for
-those too, in as many steps. A fifth of the labelled samples is set aside and decides which epoch's weights are taken.
-Accuracy on the test part, mean and standard deviation over seeds, which draw the weights and the order. The number of samples,
-the changes and the steps were chosen by training samples that no student saw, not by the test part.
+those too, in as many steps. Nothing is chosen here: every student is taken as it is after the last step; the number of samples,
+the changes and the steps were chosen beforehand by training samples that no student saw. Accuracy on the test part, mean and
+standard deviation over seeds, which draw the weights and the order.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.compression_data import accuracy, opened, spread
-from edgekit import deciding, ops
+from edgekit import ops
 from edgekit.augment import parse_augment
 from edgekit.data import Dataset, selected
 from edgekit.distilling import Distiller, DistilSettings, narrowed, reinitialised
@@ -69,9 +69,6 @@ def students(net: str, seeds: int, epochs: int | None, samples: int | None) -> S
     usual_samples, changes, usual_epochs = TASK_OF.get(net, OTHER)
     few = selected(data, samples or usual_samples, None)
     rest = replace(data.subset(np.setdiff1d(np.arange(len(data)), np.searchsorted(data.rows, few.rows))), labels=None)
-    divided = deciding.parts(few, None, test, deciding.SHARE)
-    assert divided.train is not None
-    assert divided.deciding is not None
     teacher = simplify(source.graph, "train")
     width, count, augment = quarter(teacher), epochs or usual_epochs, parse_augment(changes)
     alone, taught, more, share = list[float](), list[float](), list[float](), 0.0
@@ -79,15 +76,14 @@ def students(net: str, seeds: int, epochs: int | None, samples: int | None) -> S
         small = reinitialised(narrowed(teacher, width), seed)
         share = ops.macs(small) / ops.macs(teacher)
         module = to_module(small)
-        held = replace(divided.train, held_out=divided.deciding)
-        finetune.train(module, held, epochs=count, lr=RATE, seed=seed, early_stop=count, augment=augment)
+        finetune.train(module, few, epochs=count, lr=RATE, seed=seed, augment=augment)
         alone.append(_judged(to_graph(module), test))
         for unlabelled, results in ((None, taught), (rest, more)):
-            size = len(divided.train) + (0 if unlabelled is None else len(unlabelled))
-            passes = max(1, round(count * len(divided.train) / size))
-            own = DistilSettings({"logit": 1.0}, epochs=passes, lr=RATE, seed=seed, early_stop=passes, augment=augment)
-            pair = (source, Source("student", "", small), own, divided.train, None)
-            distiller = Distiller(*pair, val=divided.deciding, unlabelled=unlabelled)
+            size = len(few) + (0 if unlabelled is None else len(unlabelled))
+            passes = max(1, round(count * len(few) / size))
+            own = DistilSettings({"logit": 1.0}, epochs=passes, lr=RATE, seed=seed, augment=augment)
+            pair = (source, Source("student", "", small), own, few, None)
+            distiller = Distiller(*pair, unlabelled=unlabelled)
             results.append(_judged(distiller.run(Path("student.onnx")).graph, test))
     found = (tuple(values) for values in (alone, taught, more))
     return Students(net, (len(few), len(rest)), share, _judged(teacher, test), *found)

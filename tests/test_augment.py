@@ -94,3 +94,12 @@ def test_what_has_no_such_change_is_refused() -> None:
     kept = replace(graph, states=(State("state", "state_out", np.zeros(1, np.float32)),))
     with pytest.raises(BadConfig, match="keeps a state"):
         check_augment(kept, parse_augment("noise=0.1"), "classification")
+
+
+def test_epochs_are_judged_as_the_network_is_used() -> None:
+    """A network trained on blends is chosen by statistics of unchanged samples: those that it ends with."""
+    graph = untrained()
+    module, held = to_module(graph), dataset(graph, 1200, 1400)
+    data = replace(dataset(graph, 0, 320), held_out=held)
+    done = finetune.train(module, data, epochs=4, lr=2e-2, batch=32, augment=parse_augment("mix=1"), early_stop=4)
+    assert finetune.evaluate(module, held) == done.metrics[done.best_epoch - 1]

@@ -33,6 +33,7 @@ from edgekit.trainable import GraphModule
 WARM_UP = 0.1  # of the steps, in which the rate rises
 FLOOR = 0.02  # of the rate, at the end of the cosine
 CLIP = 5.0  # largest norm of the gradient
+JUDGED_BY = 8  # batches of unchanged samples that statistics are set from, where an epoch is chosen
 SAVE_STEPS = 200  # steps between checkpoints within an epoch
 
 
@@ -105,11 +106,13 @@ def _rows(labels: Array | None, places: Array, device: torch.device) -> torch.Te
 
 def recalibrate(module: GraphModule, dataset: Dataset, batch: int = 64, most: int = 64) -> None:
     """Set the statistics of BATCH_NORM to the data's: the mean over up to `most` batches. In place."""
-    if not any(node.op == "BATCH_NORM" for node in module.graph.nodes):
-        return
+    if any(node.op == "BATCH_NORM" for node in module.graph.nodes):
+        _averaged(module, Feeder(module.graph, dataset, module.device), batch, most)
+
+
+def _averaged(module: GraphModule, feeder: Feeder, batch: int, most: int) -> None:
     was = module.training
     module.train()
-    feeder = Feeder(module.graph, dataset, module.device)
     with torch.no_grad(), module.averaging():
         for count, (places, feeds) in enumerate(feeder.batches(batch)):
             if count == most or (count and len(places) < batch):
@@ -298,6 +301,8 @@ class _Run:
         done.losses.append(total / self.steps)
         if self.held is None:
             return
+        if self.augment and self.early_stop is not None:  # statistics of changed samples judge unchanged ones unfairly
+            _averaged(self.module, self.feeder, 64, JUDGED_BY)
         done.metrics.append(_judged(self.module, self.judge, self.held, self.held_labels, 128))
         best = (max if self.judge.metric.higher else min)(done.metrics)
         if self.early_stop is None:
