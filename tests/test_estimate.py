@@ -53,6 +53,10 @@ MEASURED = "measured"
         ("Inception ResNet v2", "", 13160),
         ("NASNet mobile", "", 564),
         ("NASNet large", "", 23800),
+        ("mobilenet_v2_0.35_128", "", 20.2),
+        ("MobileNet v1 0.25 128", "", 13.6),
+        ("proxyless-w0.3-r64", "", 5.02),
+        ("ResNet v1 56 (resnetv1)", "", 125.5),
         ("DenseNet", "", 2834),
     ],
 )
@@ -70,6 +74,8 @@ def test_names_choose_a_network_or_say_that_none_is_known() -> None:
     like, how = work_of("mcunet-vww1", "80x80x3", 11.6e6, None)
     assert like is not None
     assert (round(macs_of(like)), how) == (11_600_000, "like ProxylessNAS")
+    assert graph_of("MobileNet v2 SSD", "300x300x3") is None  # a detector, not the classifier it grew from
+    assert "not those of the network" in work_of("MobileNet v2 1.0", "224x224x3", 97e6, None)[1]
     known = dict.fromkeys(KINDS, 7.0)
     assert work_of("anything", "", None, known) == (known, "counted")
     built = work(mobile.mobilenet_v1(0.25, 96, 2))

@@ -15,6 +15,7 @@ from edgekit.graph import Graph
 SEARCHED = re.compile(r"^mcunet", re.IGNORECASE)
 FLOWERS = 5  # classes of the ST model zoo's image classifiers
 
+FAR = 1.4  # factor between published and built multiply-accumulates that another convention of counting does not explain
 SAME = 0.01  # relative difference of multiply-accumulates below which a built network is the counted file
 
 Build = Callable[[re.Match[str], int], Graph]
@@ -40,18 +41,18 @@ TABLE: tuple[tuple[str, int, Build], ...] = (
     (r"cmsis.*cifar|cifar-10 cnn", 32, lambda m, n: dense.cmsis_cifar()),
     (r"fdmobilenet 0\.25", 224, lambda m, n: mobile.mobilenet_v1(0.25, n, FLOWERS, 3, mobile.FD)),
     (r"(?:ncnn/)?mobilenet[_-]?ssd", 300, lambda m, n: mobile.mobilenet_ssd(n)),
-    (r"(?:ncnn/mobilenet$|mobilenet[ _-]?v1(?: (?P<w>[\d.]+)[xX]?)?)", 224,
+    (r"(?:ncnn/mobilenet$|mobilenet[ _-]?v1(?:[ _-](?P<w>\d\.\d+)[xX]?)?)", 224,
      lambda m, n: mobile.mobilenet_v1(_number(m["w"]), n, _classes(m), _colours(m))),
     # With a head of 1280 channels these would not fit into the flash that their tables give them.
     (r"(?:mobilenet[ _-]?v2 alpha=|mbv2-w)(?P<w>[\d.]+)", 224,
      lambda m, n: mobile.mobilenet_v2(_number(m["w"]), n, 1000, mobile.by8(1280 * _number(m["w"])))),
     (r"proxyless-w(?P<w>[\d.]+)", 224, lambda m, n: mobile.proxyless(_number(m["w"]), n)),
-    (r"(?:ncnn/)?(?:mobilenet[ _-]?v2|mbv2)[ -]?(?P<w>[\d.]+)?[xX]?", 224,
+    (r"(?:ncnn/)?(?:mobilenet[ _-]?v2|mbv2)[ _-]?(?P<w>\d\.\d+)?[xX]?", 224,
      lambda m, n: mobile.mobilenet_v2(_number(m["w"]), n, _classes(m))),
     (r"(?:ncnn/)?mobilenet[ _-]?v3[ _-]?(?P<k>large|small)?[ _x]*(?P<w>\d(?:[._]\d+)?(?!\d))?[xX]?(?P<m> ?minimalistic)?", 224,
      lambda m, n: mobile.mobilenet_v3(
          (m["k"] or "large").lower() == "large", _number((m["w"] or "").replace("_", ".")), n, bool(m["m"]))),
-    (r"(?:ncnn/)?mnasnet(?: (?P<w>[\d.]+))?", 224, lambda m, n: mobile.mnasnet(_number(m["w"]), n)),
+    (r"(?:ncnn/)?mnasnet(?:[ _-](?P<w>\d\.\d+))?", 224, lambda m, n: mobile.mnasnet(_number(m["w"]), n)),
     (r"efficientnet[-_ ]?lite(?P<k>[0-4])", 0, lambda m, n: mobile.efficientnet_lite(int(m["k"]), n or None)),
     (r"(?:ncnn/)?efficientnet[-_ ]b0", 224, lambda m, n: mobile.efficientnet_b0(n)),
     (r"(?:ncnn/)?shufflenet[_-]?v2", 224, lambda m, n: mobile.shufflenet_v2(n)),
@@ -79,6 +80,12 @@ def _colours(match: re.Match[str]) -> int:
     return 1 if match.string.endswith("#1") else 3
 
 
+# A classifier's name with one of these is another network, unless TABLE has it.
+HEADS = re.compile(r"ssd|fpn|yolo|deeplab|segment|pose|unet")
+SIDE = re.compile(r"(?:^|[ _-])r?(\d{2,3})(?=$|[ _(#-])")  # "… 224", "…-r80"
+LEAST_SIDE = 36  # smaller numbers are depths
+
+
 def size_of(shape: str) -> tuple[int, int]:
     """(height, colours) of "224x224x3", "1x96x96x1", "seq 384"; 0 where it is not said."""
     numbers = [int(n) for n in re.findall(r"\d+", shape)]
@@ -96,8 +103,9 @@ def graph_of(model: str, shape: str) -> Graph | None:
         name += "#1"
     for pattern, usual, build in TABLE:
         match = re.match(pattern, name)
-        if match:
-            return build(match, size or usual)
+        if match and (not HEADS.search(name) or HEADS.search(pattern)):
+            named = [int(side) for side in SIDE.findall(name[match.end() :]) if int(side) >= LEAST_SIDE]
+            return build(match, size or (named[-1] if usual and named else usual))
     return None
 
 
@@ -110,6 +118,8 @@ def _work_of(model: str, shape: str) -> Work | None:
 def work_of(model: str, shape: str, macs: float | None, known: Mapping[str, float] | None) -> tuple[Work | None, str]:
     """(work of a row's network, how it was found). known: counts of the very file it ran."""
     found = _work_of(model, shape)
+    if found is not None and known is None and macs and not 1 / FAR < macs_of(found) / macs < FAR:
+        return None, "its multiply-accumulates are not those of the network that its name means here"
     if found is not None and (known is None or abs(macs_of(found) / macs_of(known) - 1) < SAME):
         return found, "built"
     if known is not None:
