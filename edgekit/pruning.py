@@ -100,7 +100,7 @@ class Judged:
 class PruneResult:
     """files: {file name: bytes}, one file. layers: (name, kind, units before, after). judged: None without data to judge on.
 
-    decided: on the samples that --max-drop was decided by, which are none of those (None: nothing was). bench: the target
+    decided: on the samples that anything was decided by, which are none of those (None: nothing was). bench: the target
     before and after (the form it runs: int8 where the target takes that). zeros: share of weights. trained: samples learnt.
     """
 
@@ -391,7 +391,7 @@ class Pruner:
         both = (self.whole_on_target, self.on_target(deployed)) if bench and self.target is not None else None
         ends = self.metric(self.graph, self.judged), self.metric(graph, self.judged)
         chosen = None
-        if self.settings.max_drop is not None:
+        if self.tried or self.settings.max_drop is not None or self.settings.early_stop is not None:
             chosen = self.compare(self.metric(self.graph, self.deciding), steps[-1].recovered, self.deciding)
         return PruneResult(
             self.source,

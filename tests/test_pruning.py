@@ -109,6 +109,8 @@ def test_auto_takes_what_is_best_on_the_samples_that_decide() -> None:
     assert (pruner.settings.score, pruner.settings.scope) == (best.score, best.scope)
     assert pruner.deciding is not None
     assert (len(pruner.deciding), result.trained) == (100, 400)
+    assert result.decided is not None
+    assert result.decided.note == "100 samples of digits (held out)"
     assert result.judged is not None
     assert result.judged.note == "597 samples of digits"
 
