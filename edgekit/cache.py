@@ -15,7 +15,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,8 @@ TOOLS = ("ziglang", "unicorn", "tflite-micro", "onnxruntime", "numpy", "onnx", "
 # What a Python file may read from its own folder: part of its content as far as the cache is concerned.
 BESIDE = frozenset(".py .pth .pt .pt2 .safetensors .npz .npy .csv .onnx .tflite .bin .ckpt .wav".split())
 KEPT = 256  # entries; the oldest go first
+# Fields of a model's configuration that its figures do not depend on, or only by the contents of what they name.
+APART = frozenset({"name", "source", "folder", "data", "eval", "weights", "limits", "growth"})
 # A location of ONNX external data: StringStringEntryProto {key: "location", value: ...} as protobuf writes it.
 EXTERNAL = re.compile(rb"\x0a\x08location\x12([\x01-\x7f])")
 
@@ -50,8 +52,7 @@ def key_of(config: ModelConfig, targets: Iterable[Target]) -> str:
 
     add(__version__, _own_code(), {name: _version(name) for name in TOOLS}, sys.version_info[:2], platform.machine())
     add([asdict(target) for target in targets], list(config.targets))
-    add(config.scheme, config.observer, config.io, config.samples, config.split, config.ram_budget, config.audio, config.image)
-    add(dict(config.args), {name: list(shape) for name, shape in config.shapes.items()})
+    add({f.name: getattr(config, f.name) for f in fields(config) if f.name not in APART})
     for spec in (config.source, config.data, config.eval, config.weights, *config.spec_files):
         add(None if spec is None else Path(spec).name)
         for name, digest in _contents(spec) if spec else ():

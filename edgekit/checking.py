@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgekit import base, cache
 from edgekit import errors as kinds
-from edgekit.config import ModelConfig
+from edgekit.config import TABLES, ModelConfig
 from edgekit.errors import BadConfig, BadData, BadModel, EdgekitError, Unsupported
 from edgekit.gate import Verdict, check_comparable, judge, judge_growth
 from edgekit.measure import UNITS, Measurement
@@ -187,7 +187,8 @@ def measure_model(config: ModelConfig) -> RunReport:
             io=config.io,
             target=boards[0] if all(board.kind == "mcu" for board in boards) else None,
         )
-        graph, own, judged = done.graph, [done.accuracy, done.accuracy_drop], None
+        told = replace(done.accuracy_drop, note="; ".join([done.accuracy_drop.note, *done.notes]))
+        graph, own, judged = done.graph, [done.accuracy, told], None
         parts = breakdown.of_accuracy(done.float_accuracy, done.accuracy)
     report = api.bench(graph, list(boards), eval=judged, task=config.task, details=True, ram_budget=config.ram_budget)
     results = tuple(
@@ -205,7 +206,7 @@ def measure_model(config: ModelConfig) -> RunReport:
 def _load_options(config: ModelConfig) -> dict[str, Any]:
     from edgekit.load.cut import cut_at
 
-    given = {key: getattr(config, key) for key in ("weights", "args", "shapes", "audio", "image")}
+    given = {key: getattr(config, key) for key in (*TABLES.values(), "weights", "shapes", "audio", "image", "trust")}
     given["outputs"] = cut_at(config.outputs)
     return {key: value for key, value in given.items() if value}
 

@@ -19,7 +19,8 @@ DEFAULT_NAME = "edgekit.toml"
 # Keys of [model.NAME] beside the metrics: what they must be.
 TEXTS = ("source", "data", "eval", "split", "weights", "outputs", "audio", "image", "task", "scheme", "observer", "io")
 CHOICES = {"observer": ("minmax", "percentile", "mse", "entropy"), "io": ("int8", "float"), "task": JUDGED_TASKS}
-OPTIONS = (*TEXTS, "samples", "ram_budget", "args", "shapes", "limits")
+TABLES = {"args": "args", "states": "states", "set": "fixed"}  # of texts -> the field of ModelConfig
+OPTIONS = (*TEXTS, *TABLES, "samples", "ram_budget", "trust", "shapes", "limits")
 BOUNDS = ("max", "min", "accept", "at_most_error")
 EVIDENCE = tuple(how for how in HOW if how != "unavailable")
 # unit -> factor to the metric's own unit
@@ -27,7 +28,7 @@ BYTES = {"": 1, "B": 1, "K": 1024, "KB": 1024, "KIB": 1024, "M": 1024**2, "MB": 
 FACTORS: dict[str, Mapping[str, float]] = {
     "B": BYTES,
     "ms": {"": 1, "MS": 1, "S": 1000, "US": 0.001, "ΜS": 0.001},
-    "pt": {"": 1, "PT": 1, "PTS": 1},
+    "pt": {"": 1, "PT": 1, "PTS": 1, "%": 1},
     "uJ": {"": 1, "UJ": 1, "ΜJ": 1, "MJ": 1000, "J": 1_000_000},
     "": {"": 1, "K": 1e3, "M": 1e6, "G": 1e9},
 }
@@ -57,7 +58,10 @@ class ModelConfig:
     io: Literal["int8", "float"] = "int8"
     samples: int = 256
     ram_budget: int | None = None
+    trust: bool = False
     args: Mapping[str, str] = field(default_factory=dict)
+    states: Mapping[str, str] = field(default_factory=dict)
+    fixed: Mapping[str, str] = field(default_factory=dict)
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     limits: tuple[Limit, ...] = ()
     growth: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -130,7 +134,10 @@ def _model(name: str, table: Any, folder: Path, faults: list[str]) -> ModelConfi
         rest["samples"] = _typed(table, "samples", int, "a whole number", at, faults)
     if "ram_budget" in table:
         rest["ram_budget"] = round(parse_amount("ram", table["ram_budget"], f"{at}.ram_budget", faults))
-    rest["args"] = {key: str(value) for key, value in _table(table, "args", at, faults).items()}
+    if "trust" in table:
+        rest["trust"] = _typed(table, "trust", bool, "true or false", at, faults)
+    for key, own in TABLES.items():
+        rest[own] = {name: str(value) for name, value in _table(table, key, at, faults).items()}
     rest["shapes"] = {
         key: _shape(value, f"{at}.shapes.{key}", faults) for key, value in _table(table, "shapes", at, faults).items()
     }
@@ -223,7 +230,7 @@ def _shape(value: Any, at: str, faults: list[str]) -> tuple[int, ...]:
 
 
 def _typed(table: Mapping[str, Any], key: str, kind: type, what: str, at: str, faults: list[str]) -> Any:
-    if not isinstance(table[key], kind) or isinstance(table[key], bool):
+    if not isinstance(table[key], kind) or (isinstance(table[key], bool) and kind is not bool):
         faults.append(f"{at}.{key} must be {what}")
     return table[key]
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgekit.base import target_spec
-from edgekit.config import ModelConfig
+from edgekit.config import TABLES, ModelConfig
 from edgekit.measure import ERRORS, OTHER_TASKS, SHARES, UNITS, Measurement
 from edgekit.report.model import RunReport, TargetResult
 from edgekit.report.numbers import amount, evidence, percent
@@ -30,12 +30,16 @@ def name_of(model: str) -> str:
     return name_of_network(Path(model[: function.start(1) - 1] if function else model), function[1] if function else None)
 
 
-def config_text(config: ModelConfig, report: RunReport, margin: float) -> str:
-    """edgekit.toml for one model whose paths are relative to the file already. margin: a share of today's figures (0.1)."""
+def config_text(config: ModelConfig, report: RunReport, margin: float, others: str = "") -> str:
+    """edgekit.toml for one model whose paths are relative to the file already, after `others`, the text that the file has.
+    margin: a share of today's figures (0.1)."""
     table = f"model.{_key(config.name)}"
-    lines = [
+    head = [
         "# The limits that `edgekit check` holds. They are what was measured when this file was written, and a margin of",
         f"# {percent(margin)}: make them what the product can afford. Past a limit the check ends with exit code 1.",
+    ]
+    lines = [
+        *([others.rstrip()] if others else head),
         "",
         f"[{table}]",
         *_options(config),
@@ -44,6 +48,17 @@ def config_text(config: ModelConfig, report: RunReport, margin: float) -> str:
     for result in report.results:
         lines += ["", f"[{table}.limits.{_key(result.target)}]", *_limits(result, margin, config.folder)]
     return "\n".join(lines) + "\n"
+
+
+def without(text: str, name: str) -> str:
+    """An edgekit.toml's text without the tables of one model, ready for others to be added."""
+    kept, own = [], False
+    for line in text.splitlines():
+        table = re.match(r"\s*\[+\s*model\s*\.\s*(\"[^\"]*\"|'[^']*'|[\w-]+)", line)
+        own = table[1].strip("\"'") == name if table else own and not line.startswith("[")
+        if not own:
+            kept.append(line)
+    return "\n".join(kept).rstrip() + "\n" if any(line.strip() for line in kept) else ""
 
 
 def relative_spec(spec: str, folder: Path) -> str:
@@ -59,14 +74,24 @@ def _options(config: ModelConfig) -> Iterator[str]:
         "split": "the share of data that accuracy is judged on",
         "task": "what the labels mean",
         "weights": "of the PyTorch model",
+        "outputs": "where the network is cut",
+        "audio": "the front-end",
+        "image": "how pictures are prepared",
         "scheme": "float32 leaves the model as it is",
+        "io": "type of inputs and outputs",
     }
     for key, remark in remarks.items():
         value = getattr(config, key)
+        if key == "io" and value == "int8":
+            continue
         if value is not None and (key != "scheme" or value == "float32" or config.data is not None):
             yield f"{key} = {json.dumps(value, ensure_ascii=False)}  # {remark if value != 'int8' else 'the number format'}"
-    if config.args:
-        yield f"args = {{ {', '.join(f'{_key(k)} = {json.dumps(v, ensure_ascii=False)}' for k, v in config.args.items())} }}"
+    if config.trust:
+        yield "trust = true  # run the code that the file holds"
+    for key, own in TABLES.items():
+        pairs = [f"{_key(k)} = {json.dumps(v, ensure_ascii=False)}" for k, v in getattr(config, own).items()]
+        if pairs:
+            yield f"{key} = {{ {', '.join(pairs)} }}"
     if config.shapes:
         yield f"shapes = {{ {', '.join(f'{_key(k)} = {list(v)}' for k, v in config.shapes.items())} }}"
     if config.data is None and config.scheme == "float32":
@@ -85,7 +110,8 @@ def _accuracy(report: RunReport) -> Iterator[str]:
         elif metric in SHARES:
             yield _line(metric, f'">= {math.floor(1000 * max(0.0, m.value - ACCURACY_MARGIN)) / 1000:g}"', m)
         else:
-            yield _line(metric, f'"{math.ceil(10 * (max(0.0, m.value) + DROP_MARGIN) - 1e-9) / 10:g} pt"', m)
+            unit = "%" if judged in ERRORS else "pt"
+            yield _line(metric, f'"{math.ceil(10 * (max(0.0, m.value) + DROP_MARGIN) - 1e-9) / 10:g} {unit}"', m)
 
 
 def _limits(result: TargetResult, margin: float, folder: Path) -> Iterator[str]:

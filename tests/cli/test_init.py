@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from edgekit.cache import key_of
 from edgekit.cli import main
 from edgekit.config import parse_amount, parse_config
+from edgekit.errors import BadConfig
+from edgekit.load import load
 from edgekit.measure import ERRORS, SHARES, UNITS
 from edgekit.starting import _rounded_up
 from tests.gate_project import make_project, own_cache
@@ -87,6 +91,52 @@ def test_it_replaces_nothing_unless_told_to(project: Path) -> None:
     assert "--force" in refused.stderr
     assert (project / "edgekit.toml").read_text() == "mine"
     assert run("init", "net.onnx", "--force").exit_code == 0
+
+
+def test_models_are_added_and_only_their_own_limits_replaced(project: Path) -> None:
+    file = project / "edgekit.toml"
+    assert run("init", "net.onnx", "--data", "data.npz").exit_code == 0
+    first = file.read_text()
+    file.write_text(first.replace("[model.net]", "[model.net]\n# mine") + "\n[model.'net.2'.limits.mcu]\nflash = 1\n")
+    assert run("init", "net.onnx").exit_code == 2  # a model without a source: not a file to add to
+    file.write_text(first.replace("[model.net]", "[model.net]\n# mine"))
+    refused = run("init", "net.onnx")
+    assert refused.exit_code == 2
+    assert "has model.net already" in refused.stderr
+    assert run("init", "net.onnx", "--name", "net.float", "--data", "data.npz", "--io", "float").exit_code == 0
+    models = parse_config(tomllib.loads(file.read_text()), project, "edgekit.toml")
+    assert [(m.name, m.io) for m in models] == [("net", "int8"), ("net.float", "float")]
+    assert "# mine" in file.read_text()
+    assert run("init", "net.onnx", "--scheme", "float32", "--force").exit_code == 0
+    models = parse_config(tomllib.loads(file.read_text()), project, "edgekit.toml")
+    assert [(m.name, m.scheme) for m in models] == [("net.float", "int8"), ("net", "float32")]
+    assert "# mine" not in file.read_text()
+    assert run("check").exit_code == 0
+
+
+def test_how_a_model_is_loaded_is_written_too(project: Path) -> None:
+    outputs = load(project / "net.onnx").nodes[-1].inputs[0]
+    assert run("init", "net.onnx", "--outputs", str(outputs), "--target", "rpi").exit_code == 0
+    (model,) = parse_config(tomllib.loads((project / "edgekit.toml").read_text()), project, "edgekit.toml")
+    assert model.outputs == outputs
+    table = """[model.a]
+        source = "a.keras"
+        trust = true
+        task = "regression"
+        states = { h = "next" }
+        set = { rate = 16000 }
+        [model.b]
+        source = "b.onnx"
+        task = "regresion"
+        trust = 1
+    """
+    with pytest.raises(BadConfig, match=r"regression[\s\S]*trust"):
+        parse_config(tomllib.loads(table), project, "edgekit.toml")
+    (model,) = parse_config(tomllib.loads(table.partition("[model.b]")[0]), project, "edgekit.toml")
+    assert (model.trust, model.task, model.states, model.fixed) == (True, "regression", {"h": "next"}, {"rate": "16000"})
+    keys = {key_of(replace(model, source=str(project / "net.onnx"), **change), []) for change in ({}, {"outputs": "a"},
+            {"task": None}, {"fixed": {}}, {"states": {}}, {"trust": False}, {"name": "other"})}  # fmt: skip
+    assert len(keys) == 6
 
 
 @pytest.mark.parametrize("model", ["none.onnx", "data.npz"])
