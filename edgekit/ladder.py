@@ -213,7 +213,7 @@ def _worst(done: Quantized | None, data: Dataset) -> list[str]:
     if done is None:
         return []
     ops = {name: node.op for name, node in done.before.producers().items()}
-    layers = layer_sqnr(done.before, done.after, islice(data, SAMPLES))
+    layers = layer_sqnr(done.before, done.layers, islice(data, SAMPLES))
     alone = [
         (layer.cumulative if layer.isolated is None else layer.isolated, layer.tensor)
         for layer in layers

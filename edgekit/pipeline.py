@@ -102,13 +102,19 @@ def prepare(graph: Graph, engine: str, layout: Layout | None = None, *, whole: b
 @dataclass(frozen=True)
 class Quantized:
     """before: the float graph that was calibrated; after: its integer form; report: what was done; qat: how training went;
-    notes: what was changed by itself that the user should know."""
+    notes: what was changed by itself that the user should know; whole: `after` before it was legalized again."""
 
     before: Graph
     after: Graph
     report: QuantReport
     qat: QatReport | None = None
     notes: tuple[str, ...] = ()
+    whole: Graph | None = None
+
+    @property
+    def layers(self) -> Graph:
+        """The integer graph with the layers of `before`: legalizing 4 bits for TFLM makes convolutions of dense ones."""
+        return self.whole if self.whole is not None and self.report.choice.narrow else self.after
 
 
 def needs_data(scheme: str) -> BadConfig:
@@ -196,4 +202,4 @@ def quantize_graph(
     learned = None if trainer is None else trainer.compare(legal, (data.held_out if data.held_out is not None else data))
     own = {node.source or node.outputs[0] for node in before.nodes if node.outputs[0] in even.kept}
     report = replace(report, islands=tuple((op, s, WHY if s in own else why) for op, s, why in report.islands))
-    return Quantized(before, legal, report, learned, even.notes)
+    return Quantized(before, legal, report, learned, even.notes, after)

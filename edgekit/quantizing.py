@@ -195,7 +195,7 @@ def quantize(
         before,
         after,
         evaluate.drop(before, after),
-        tuple(layer_sqnr(done.report.compared or done.before, done.after, first)) if first else (),
+        tuple(layer_sqnr(done.report.compared or done.before, done.layers, first)) if first else (),
         len(first),
         (*notes, *_loops(done.after)),
         way,

@@ -18,7 +18,7 @@ CLASSES: dict[str, str] = {"mcu": "nucleo-l4r5zi", "rpi": "raspberry-pi-4", "pho
 KINDS = ("mcu", "sbc", "phone")
 ENGINES = ("c", "tflm", "tflite", "onnx")
 ACCELERATORS = ("gpu", "nnapi", "qnn", "coreml", "ethos-u55")  # see edgekit.delegates
-SCHEMES = ("int8", "int16x8", "float16", "dynamic", "float32")
+SCHEMES = ("int8", "int16x8", "int4", "float16", "dynamic", "float32")
 # Every one of these that a profile gives must have its source in [sources].
 FIGURES = (
     "clock_mhz", "cores", "flash", "ram", "flash_origin", "ram_origin", "flash_wait_states", "memory_bandwidth_gbs",

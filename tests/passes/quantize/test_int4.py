@@ -22,7 +22,7 @@ from edgekit.export.tflite import export_tflite
 from edgekit.export.tflm import tflm_problems
 from edgekit.graph import Array, Graph, Quant, Tensor, const
 from edgekit.inspection import weight_bytes
-from edgekit.ladder import Way
+from edgekit.ladder import Way, climb
 from edgekit.load.onnx import load_onnx
 from edgekit.load.tflite import load_tflite
 from edgekit.passes.legalize import legalize
@@ -210,3 +210,25 @@ def test_4_bits_are_rounded_by_data_unless_it_is_said_otherwise(tmp_path: Path) 
     # A recipe says it, since what is usual differs from the plain way.
     assert Way("int4").options() == {"scheme": "int4", "rounding": "nearest"}
     assert Way().options() == {}
+
+
+def test_max_drop_gives_the_worst_layers_8_bits() -> None:
+    """Weights with outliers: 4 bits leave little of the rest."""
+    rng = np.random.default_rng(0)
+    net = Net(0)
+    y = net.input(1, 24)
+    for i, outs in enumerate((24, 24, 6)):
+        w = rng.normal(0, 0.2, (outs, 24)).astype(np.float32)
+        w[:, 0] = rng.choice([-6.0, 6.0], outs) if i == 1 else w[:, 0]
+        y = net.add("FULLY_CONNECTED", y, net.value(w), net.value(np.zeros(outs, np.float32)))
+    graph = net.graph(y)
+    x = rng.normal(size=(200, 24)).astype(np.float32)
+    labels = np.array([np.argmax(reference.run(graph, {graph.inputs[0]: row[None]})[y]) for row in x])
+    data = Dataset("outliers", np.arange(200), lambda i: {graph.inputs[0]: x[i : i + 1]}, labels)
+    start = Way("int4", equalize=True, bias_correction=True, rounding="adaptive")
+    found = climb(graph, data, data, "tflm", 5.0, start=start)
+    assert found.kept
+    assert found.rungs[0].drop is not None
+    assert found.rungs[0].drop > 5
+    assert found.rungs[-1].name.endswith("in 8 bits")
+    assert graph.nodes[1].outputs[0] in found.way.keep_int8
