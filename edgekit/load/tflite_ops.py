@@ -330,10 +330,16 @@ def dense_slices(
 
 
 def gather(b: Builder, op: FileOp) -> None:
-    if op.options.get("batchDims", 0):
-        raise Refused("GATHER with batch_dims is not supported", "gather along one axis")
-    axis = axis_of(int(op.options.get("axis", 0)), len(b.shape(op.inputs[0])))
-    b.add("GATHER", b.named(op), op, {"axis": axis})
+    shape, rows, batch = b.shape(op.inputs[0]), b.shape(op.inputs[1]), int(op.options.get("batchDims", 0) or 0)
+    axis = axis_of(int(op.options.get("axis", 0)), len(shape))
+    batch += len(rows) if batch < 0 else 0
+    if not batch:
+        b.add("GATHER", b.named(op), op, {"axis": axis})
+        return
+    if math.prod(rows[:batch]) != 1 or batch > axis:
+        raise Refused("it gathers other rows in each of a batch", "load it at a batch of 1")
+    index = b.reshape(b.name(op.inputs[1]), rows[batch:], op)
+    b.add("GATHER", (b.name(op.inputs[0]), index), op, {"axis": axis})
 
 
 def cast(b: Builder, op: FileOp) -> None:

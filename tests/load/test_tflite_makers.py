@@ -373,3 +373,13 @@ def test_a_fused_activation_that_tflite_passes_over_is_refused() -> None:
     ops = [O("ADD", ["x", "c"], ["y"], "AddOptions", {"fusedActivationFunction": 4})]
     with pytest.raises(Unsupported, match="fused activation 4"):
         load_tflite(make(tensors, ops, ["x"], ["y"]))
+
+
+@pytest.mark.parametrize("batch", [1, -1])
+def test_rows_gathered_in_a_batch_of_one(batch: int) -> None:
+    """As tf.gather with batch_dims writes it."""
+    shape = (1, 2) if batch == 1 else (1,)
+    x, rows = T("x", (1, 4, 3)), constant("rows", np.array([3, 1][: shape[-1]], np.int32).reshape(shape))
+    y = T("y", (1, *shape[1:], 3))
+    options = {"axis": 1, "batchDims": batch}
+    agrees(make([x, rows, y], [O("GATHER", ["x", "rows"], ["y"], "GatherOptions", options)], ["x"], ["y"]))
