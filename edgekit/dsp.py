@@ -13,7 +13,15 @@ import numpy as np
 from edgekit.fixedpoint import multiply_by_quantized_multiplier
 from edgekit.graph import Array, Graph, Node, Shape
 from edgekit.ops import TABLE, attr
-from edgekit.ops.requant import activation_range, add_params, conv_requant, dense_requant, int8_quant, zero_of
+from edgekit.ops.requant import (
+    activation_range,
+    add_params,
+    conv_requant,
+    dense_requant,
+    int8_quant,
+    weight_quant,
+    zero_of,
+)
 
 ISAS = ("plain", "dsp", "mve")
 CORES = frozenset({"cortex-m4", "cortex-m7", "cortex-m33"})  # those with the extension and no vectors, of `target.CORES`
@@ -182,8 +190,7 @@ def packed(graph: Graph, node: Node) -> tuple[str, int] | None:
     if x is None or w is None or w.data is None or (b is not None and b.data is None) or 0 in (*x.shape, *y.shape):
         return None
     if node.op == "FULLY_CONNECTED":
-        assert w.quant is not None
-        centred = w.data.astype(np.int64) - w.quant.zero_point.reshape(-1, 1)
+        centred = w.data.astype(np.int64) - weight_quant(node, w).zero_point.reshape(-1, 1)
         rows, tidy = x.elements // w.shape[1], w.shape[1] % 4 == 0 and centred.min() >= -128 and centred.max() <= 127
         if rows >= PIXELS and tidy and rescale(graph, node, centred).exact:
             return "dense_rows_dsp_s8", 2 * PIXELS * w.shape[1]  # rows side by side, as pixels are

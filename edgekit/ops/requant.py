@@ -71,11 +71,17 @@ def conv_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Ar
     return dense_requant(node, x, w, y)
 
 
-def dense_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
-    """(multipliers int64[O], shifts int64[O]) of FULLY_CONNECTED, whose weights may have a zero point."""
+def weight_quant(node: Node, w: Tensor) -> Quant:
+    """The Quant of integer weights, one scale or one a channel. Raises BadModel when they have none."""
     if w.quant is None:
         fail(node, f"weights '{w.name}' have no Quant")
-    real = scale_of(data_quant(node, x)) * w.quant.scale.astype(np.float64) / scale_of(data_quant(node, y))
+    return w.quant
+
+
+def dense_requant(node: Node, x: Tensor, w: Tensor, y: Tensor) -> tuple[Array, Array]:
+    """(multipliers int64[O], shifts int64[O]) of FULLY_CONNECTED, whose weights may have a zero point."""
+    scale = weight_quant(node, w).scale
+    real = scale_of(data_quant(node, x)) * scale.astype(np.float64) / scale_of(data_quant(node, y))
     return fixedpoint.quantize_multipliers(np.broadcast_to(real, (y.shape[-1],)))
 
 

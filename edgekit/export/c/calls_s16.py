@@ -25,6 +25,7 @@ from edgekit.ops.requant import (
     mul_params,
     reduce_params,
     requantize_params,
+    weight_quant,
 )
 
 EXACT = 1 << 47  # sums below it keep their products with a multiplier within 64 bits
@@ -122,8 +123,7 @@ def conv(site: Site) -> list[str]:
 def matmul(site: Site) -> list[str]:
     """Dense layers and 1x1 convolutions."""
     w, tensor = constant_weights(site), site.tensor(1)
-    assert tensor.quant is not None
-    if np.any(tensor.quant.zero_point != 0):
+    if np.any(weight_quant(site.node, tensor).zero_point != 0):
         raise site.refuse("its weights have a zero point", "weights with zero point 0")
     flat = w.reshape(len(w), -1)
     requant = (dense_requant if site.node.op == "FULLY_CONNECTED" else conv_requant)(

@@ -14,7 +14,7 @@ from edgekit.export.c.calls_s8 import constant_weights, weighted
 from edgekit.export.c.site import Site
 from edgekit.graph import Array
 from edgekit.kernel_choice_s4 import widened
-from edgekit.ops.requant import conv_requant, dense_requant, int8_quant, zero_of
+from edgekit.ops.requant import conv_requant, dense_requant, int8_quant, weight_quant, zero_of
 
 DEPTHWISE = calls_s8.CALLS | calls_dsp.CALLS | calls_mve.CALLS
 
@@ -34,9 +34,7 @@ def centred(site: Site) -> Array:
     """int64[O, ...]: weights less their zero point. Raises Unsupported when they leave 4 bits."""
     w = constant_weights(site).astype(np.int64)
     if site.node.op == "FULLY_CONNECTED":
-        quant = site.tensor(1).quant
-        assert quant is not None
-        w = w - quant.zero_point.reshape(-1, 1)
+        w = w - weight_quant(site.node, site.tensor(1)).zero_point.reshape(-1, 1)
     if w.min(initial=0) < -8 or w.max(initial=0) > 7:
         raise site.refuse("its weights' zero point leaves int4", "weights with zero point 0")
     return w

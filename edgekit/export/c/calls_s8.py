@@ -22,6 +22,7 @@ from edgekit.ops.requant import (
     reduce_params,
     requantize_params,
     softmax_params,
+    weight_quant,
     zero_of,
 )
 from edgekit.ops.tables import unary_table
@@ -131,9 +132,8 @@ def depthwise(site: Site) -> list[str]:
 
 def centred_weights(site: Site) -> Array:
     """int64[O, I]: a dense layer's weights less their zero point. Raises Unsupported when they leave int8."""
-    w, tensor = constant_weights(site), site.tensor(1)
-    assert tensor.quant is not None
-    centred = w.astype(np.int64) - tensor.quant.zero_point.reshape(-1, 1)
+    zeros = weight_quant(site.node, site.tensor(1)).zero_point
+    centred = constant_weights(site).astype(np.int64) - zeros.reshape(-1, 1)
     if centred.min(initial=0) < -128 or centred.max(initial=0) > 127:
         raise site.refuse("its weights' zero point leaves int8", "weights with zero point 0")
     return centred

@@ -6,7 +6,6 @@ Inputs keep the file's layout; TRANSPOSE nodes stand around spatial operators, a
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +19,7 @@ from edgekit import ops, states
 from edgekit.errors import BadModel, EdgekitError, Unsupported
 from edgekit.graph import NUMPY_DTYPES, Graph, InputContract, InputSpec, Node, Shape, Tensor, build
 from edgekit.load.onnx import (
+    advice,
     attention,
     audio,
     choice,
@@ -70,26 +70,6 @@ STATIC = ("Constant", "Shape", "Size")
 ARRANGE = ("Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten")
 COVERED = tuple(sorted({*HANDLERS, *STATIC, *audio.FOLDED, "If"} - {*audio.OWN}))
 FLOW = tuple(flow.RULES)
-# What ends a detector, or starts its second stage: places or counts depend on the data.
-CUT = ("NonMaxSuppression", "NonZero", "Unique", "Compress", "RoiAlign", "MaxRoiPool", "GridSample")
-# What to do about operators of other domains.
-FOREIGN = {
-    "com.microsoft": "save the file before ONNX Runtime optimizes it, or export with standard ONNX operators only",
-    "com.microsoft.nchwc": "it is made for one processor: save the file before ONNX Runtime optimizes it",
-    "ai.onnx.ml": "trees, scalers and labels are no network: take the network before them, or do their arithmetic in it",
-    "ai.onnx.contrib": "texts, pictures and sounds are prepared outside: take the network alone",
-    "aten": "export with operator_export_type=ONNX",
-    "org.pytorch.aten": "export with operator_export_type=ONNX",
-}
-# Of values to cut a network at, in a hint.
-MOST_ENDS = 8
-INSTEAD = {
-    **dict.fromkeys(sorted(fold.RANDOM), "export after model.eval(), or make the random numbers an input"),
-    "MaxUnpool": "use a transposed convolution, or Resize, to enlarge",
-    **dict.fromkeys(qlinear.READ, "save in QDQ format (quant_format=QuantFormat.QDQ), its channels first"),
-    "ConvInteger": "quantize statically, or start from the float model",
-    "MatMulInteger": "quantize statically, or start from the float model",
-}
 
 
 def load_onnx(
@@ -161,7 +141,7 @@ class _Reader:
         for node in self.live:
             self.node(node)
         if self.problems:
-            raise Unsupported("reading ONNX", self.problems, self.rest())
+            raise Unsupported("reading ONNX", self.problems, advice.ends(graph, self.live, self.broken, b.values))
         outputs = [self.output(value.name) for value in graph.output]
         return self.finish(name, inputs, outputs)
 
@@ -204,17 +184,10 @@ class _Reader:
         fused = contrib.rule_of(node) is not None
         known = fused or node.op_type in (*HANDLERS, *STATIC, *FLOW) or self.foldable(node)
         if not (node.domain in ("", "ai.onnx") or node.domain.startswith(OWN_DOMAIN) or node.op_type in qdq.HANDLERS or fused):
-            self.problem(
-                call, f"it belongs to '{node.domain}'", FOREIGN.get(node.domain, "export with standard ONNX operators only")
-            )
+            self.problem(call, f"it belongs to '{node.domain}'", advice.of_domain(node.domain))
             return
         if not known:
-            self.problem(
-                call,
-                "the operator is not supported",
-                self.cut_before(node)
-                or INSTEAD.get(node.op_type, "rewrite it with convolutions, dense layers, pools and elementwise arithmetic"),
-            )
+            self.problem(call, "the operator is not supported", advice.instead(node, self.b))
             return
         if wrong := complaint(node, self.opset):
             raise BadModel(f"{call.source}: {wrong}", RESAVE)
@@ -247,34 +220,6 @@ class _Reader:
             self.problem(call, refusal.why, refusal.fix)
         except (ValueError, IndexError, KeyError, TypeError, AssertionError, ArithmeticError) as error:
             raise BadModel(f"{call.source} is malformed: {error}", RESAVE) from error
-
-    def cut_before(self, node: onnx.NodeProto) -> str:
-        """How to leave out an operator that ends a detector; "" for others."""
-        computed = [n for n in node.input if self.b.values.get(n) in self.b.maker]
-        if node.op_type not in CUT or not computed:
-            return ""
-        return f"cut the graph before it and run it after the network: --outputs {','.join(computed)}"
-
-    def rest(self) -> str:
-        """How to take what can be read: the values that refused nodes read, and the outputs that need none of them."""
-        made = {n for node in self.live for n in node.output if n and n not in self.broken}
-        ends = [n for node in self.live if any(o in self.broken for o in node.output) for n in reads(node)]
-        ends = [n for n in dict.fromkeys([*ends, *(o.name for o in self.model.graph.output)]) if n in made & set(self.b.values)]
-        ends = self.gathered(ends, made)
-        if not ends or len(ends) > MOST_ENDS:
-            return ""
-        return f"to take what comes before them: --outputs {','.join(ends)}"
-
-    def gathered(self, ends: list[str], made: set[str]) -> list[str]:
-        """Where there are too many ends (a detector's scores, class by class): what the largest group of a kind is made of."""
-        makers = {name: node for node in self.live for name in node.output}
-        while len(ends) > MOST_ENDS:
-            kind, count = Counter(makers[n].op_type for n in ends).most_common(1)[0]
-            if count <= 2:
-                break
-            above = [m for n in ends for m in (reads(makers[n]) if makers[n].op_type == kind else [n])]
-            ends = [n for n in dict.fromkeys(above) if n in made and n in self.b.values]
-        return ends
 
     def call(self, node: onnx.NodeProto) -> Call:
         attrs: dict[str, Any] = {}

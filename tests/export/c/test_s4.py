@@ -11,6 +11,7 @@ from edgekit import reference
 from edgekit.bench.emulate import emulate
 from edgekit.bench.host_c import run_c
 from edgekit.dsp import isa_of
+from edgekit.errors import BadModel
 from edgekit.export.c import compile_c, compile_program
 from edgekit.export.c.calls_s4 import in_pairs, in_words
 from edgekit.graph import Graph, Quant, const
@@ -148,3 +149,13 @@ def test_packing_is_a_bijection(shape: tuple[int, int]) -> None:
     np.testing.assert_array_equal(again[: len(w)], w)
     assert packed.nbytes // 8 == -(-shape[0] // 2) * shape[1]
     assert not again[len(w) :].any()
+
+
+@pytest.mark.parametrize("isa", ["plain", "dsp", "mve"])
+@pytest.mark.parametrize("kind", ["int8", "int4"])
+def test_weights_without_a_scale_are_a_fault_of_the_model(kind: str, isa: str) -> None:
+    net = Net("int8", np.random.default_rng(0))
+    w = net.add(const("w", np.ones((3, 8), np.int8), None, kind))
+    y = net.op("FULLY_CONNECTED", [net.input((1, 8)), w], net.quant())
+    with pytest.raises(BadModel, match="'w' have no Quant"):
+        compile_c(net.graph(y), "net", isa=isa)
