@@ -27,6 +27,7 @@ KINDS: dict[str, str] = {
     "weights": "constant elements",
     "ops": "operators",
 }
+LATER = ("taps", "idle")  # kinds that profiles written before they were counted do not have: nothing
 TEXTS = ("engine", "title", "version", "precision", "checked", "source")
 
 
@@ -71,7 +72,7 @@ def from_tables(tables: Any, faults: list[str]) -> tuple[Calibration, ...]:
             if key in table and table[key] not in allowed:
                 faults.append(f"{where}: '{key}' has '{table[key]}', not one of {', '.join(allowed)}")
         ns = table.get("ns", {})
-        if not isinstance(ns, dict) or set(ns) != set(KINDS) or not all(_number(v) for v in ns.values()):
+        if not isinstance(ns, dict) or set(ns) | set(LATER) != set(KINDS) or not all(_number(v) for v in ns.values()):
             faults.append(f"{where}: 'ns' must give nanoseconds for each of {', '.join(KINDS)}")
         macs = table.get("macs", [0, 0])
         if not isinstance(macs, list) or len(macs) != 2 or not all(_number(v) for v in macs):
@@ -83,7 +84,8 @@ def from_tables(tables: Any, faults: list[str]) -> tuple[Calibration, ...]:
             if not isinstance(table.get(key, 0), int):
                 faults.append(f"{where}: '{key}' must be a whole number")
         if len(faults) == before:
-            found.append(Calibration(**{**table, "macs": (float(macs[0]), float(macs[1]))}))
+            whole = dict.fromkeys(LATER, 0.0) | ns
+            found.append(Calibration(**{**table, "ns": whole, "macs": (float(macs[0]), float(macs[1]))}))
     return tuple(found)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from benchmarks.estimates.__main__ import main as estimates
 from benchmarks.estimates.fit import Fitted, fitted, observation
 from benchmarks.estimates.models import _work_of, graph_of, work_of
 from benchmarks.estimates.net import Net
+from benchmarks.estimates.priors import Settings
 from benchmarks.estimates.readme import BLOCK, written
 from benchmarks.estimates.rows import Row, read
+from benchmarks.estimates.widths import START, chosen, nested
 from edgekit import calibrate, ops
 from edgekit.bench.estimate import live_bytes, memory, of_firmware
 from edgekit.cli import main
@@ -340,7 +343,12 @@ def test_calibration_text_is_read_back() -> None:
 
     made = Calibration("c", 'a "b"', "v", "int8", 2, dict.fromkeys(KINDS, 0.5), 0.1, 0.2, "x", (1.0, 9.0), 3, 2, 0, "s")
     faults: list[str] = []
-    assert from_tables(tomllib.loads(as_toml(made))["latency"], faults) == (made,)
+    tables = tomllib.loads(as_toml(made))["latency"]
+    assert from_tables(tables, faults) == (made,)
+    for kind in ("taps", "idle"):  # as profiles were before these were counted
+        del tables[0]["ns"][kind]
+    (older,) = from_tables(tables, faults)
+    assert (older.ns["taps"], older.ns["conv"], set(older.ns)) == (0.0, 0.5, set(KINDS))
     assert not faults
 
 
@@ -400,10 +408,10 @@ def test_a_faster_clock_takes_its_share_of_the_time() -> None:
         assert found.ms(replace(row, mhz=200.0)) == pytest.approx(found.ms(row) / 2)
 
 
-def test_a_table_of_its_own_build_does_not_spoil_others() -> None:
-    """What one table says of its build is learned as that table's: rows of the next are drawn to it only a little."""
+def made_up(tables: dict[str, float]) -> list[Row]:
+    """Four networks on a board a table, one law of time, each table as slow as it says."""
     rows = []
-    for table, slow in (("a.md", 1.0), ("b.md", 2.0)):
+    for table, slow in tables.items():
         for width in (0.25, 0.5, 0.75, 1.0):
             amounts = work(mobile.mobilenet_v1(width, 128))
             ms = slow * (amounts["pointwise"] * 0.3 + amounts["depthwise"]) / 1e6
@@ -411,11 +419,35 @@ def test_a_table_of_its_own_build_does_not_spoil_others() -> None:
                 Row(f"b{table}", "a72", 1000.0, "sbc", "XNNPACK", "xnnpack", "1", True, 1, "int8", f"v1 {width}", f"{width}",
                     amounts, "", ms, table)
             )  # fmt: skip
+    return rows
+
+
+def test_a_table_of_its_own_build_does_not_spoil_others() -> None:
+    """What one table says of its build is learned as that table's: a third is put between them."""
+    rows = made_up({"a.md": 1.0, "b.md": 2.0})
     found = fitted(rows)
     errors = [abs(found.ms(row) / row.ms - 1) for row in rows]
     assert max(errors) < 0.12
     new = replace(rows[0], device="other", table="c.md")
     assert rows[0].ms < found.ms(new) < rows[4].ms
+
+
+def test_widths_are_chosen_without_what_is_judged() -> None:
+    rows = made_up({"a.md": 1.0, "b.md": 1.1, "c.md": 0.9})
+    better = chosen(rows, rounds=1)
+    assert fitted(rows, None, better).parameters.evidence > fitted(rows, None, START).parameters.evidence
+    heard: list[set[str]] = []
+
+    def settings_of(given: Sequence[Row]) -> Settings:
+        heard.append({row.key for row in given})
+        return START
+
+    judged = nested(rows, lambda row: row.key, settings_of)
+    assert sorted(id(row) for row, _ in judged) == sorted(id(row) for row in rows)
+    for row, ms in judged:
+        assert any(row.key not in keys for keys in heard)
+        assert ms is not None
+        assert ms == pytest.approx(row.ms, rel=0.35)
 
 
 def test_evidence_prefers_priors_that_the_rows_look_drawn_from() -> None:

@@ -7,8 +7,8 @@ Fits all rows together (see `benchmarks.estimates.fit`), then again without each
 engine the mean error of what the fit had not seen. --rows: another table of the same form; published, estimated and error of
 every row, or why there is none; rows of its own are never fitted, and those that are in --latency are left out of it, network
 by network. --write: coefficients into targets/*.toml, the table into README.md.
---widths: the widths of the priors that the rows' evidence asks for, as priors.py has them (minutes). --nested: the errors again
-in five parts, each with widths chosen without the part that is judged (half an hour).
+--widths: the widths of the priors that the rows' evidence asks for, as priors.py has them (minutes). --nested: the errors
+again, with widths chosen without the fifth of networks or devices that is judged (half an hour).
 """
 
 from __future__ import annotations
@@ -109,13 +109,13 @@ def edgemark_check(rows: Sequence[Row], full: Fitted) -> list[dict[str, Any]]:
 
 
 def print_nested(rows: Sequence[Row]) -> None:
-    """The tables of `tables`, five parts instead of one network or device at a time, widths chosen without each part."""
+    """The tables of `tables` with widths chosen without the part of the networks or devices that is judged."""
     networks: Judged = []
     devices: Judged = []
     for name in SETTINGS:
         members = [row for row in rows if group_of(row) == name]
-        networks += nested(members, lambda row: row.key, lambda text: print(text, file=sys.stderr))
-        devices += nested(members, lambda row: device_of(row.device), lambda text: print(text, file=sys.stderr))
+        networks += nested(members, lambda row: row.key)
+        devices += nested(members, lambda row: device_of(row.device))
     print_tables(tables(networks, devices))
 
 

@@ -153,6 +153,6 @@ def left_out(
     found: list[tuple[Row, float | None]] = []
     for key, members in groups.items():
         rest = [row for row in rows if of(row) != key or row.version == COUNTED]
-        without = fitted(rest, full)
+        without = fitted(rest, full, full.settings)
         found += [(row, without.ms(row) if supported(row, rest) else None) for row in members]
     return found

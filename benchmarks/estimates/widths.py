@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable, Sequence
 
-from benchmarks.estimates.fit import Fitted, fitted, supported
+from benchmarks.estimates.fit import Fitted, fitted, left_out
 from benchmarks.estimates.priors import Settings
 from benchmarks.estimates.rows import COUNTED, Row
 
@@ -60,18 +60,20 @@ def _moved(
     return found
 
 
+def part_of(name: object) -> int:
+    """Which of FOLDS a network or device belongs to; the same on every machine."""
+    return zlib.crc32(repr(name).encode()) % FOLDS
+
+
 def nested(
-    rows: Sequence[Row], of: Callable[[Row], object], progress: Callable[[str], None] = lambda _: None
+    rows: Sequence[Row], of: Callable[[Row], object], settings_of: Callable[[Sequence[Row]], Settings] = chosen
 ) -> list[tuple[Row, float | None]]:
-    """Shipped rows predicted by fits whose settings, too, come from the other rows alone: FOLDS parts by `of`."""
+    """`left_out` of all shipped rows, with settings that come from the other four parts of the rows alone: neither the
+    settings nor the fit have heard of the network or device that is judged."""
     found: list[tuple[Row, float | None]] = []
-    for fold in range(FOLDS):
-        inside = [zlib.crc32(repr(of(row)).encode()) % FOLDS == fold for row in rows]
-        rest = [row for row, held in zip(rows, inside, strict=True) if not held or row.version == COUNTED]
-        judged = [row for row, held in zip(rows, inside, strict=True) if held and row.ours]
+    for part in range(FOLDS):
+        judged = [row for row in rows if row.ours and part_of(of(row)) == part]
         if judged:
-            settings = chosen(rest, START, 1)
-            progress(f"part {fold + 1} of {FOLDS}: {settings}")
-            without = fitted(rest, None, settings)
-            found += [(row, without.ms(row) if supported(row, rest) else None) for row in judged]
+            settings = settings_of([row for row in rows if part_of(of(row)) != part or row.version == COUNTED])
+            found += left_out(rows, of, judged, fitted(rows, None, settings))
     return found
