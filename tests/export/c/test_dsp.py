@@ -3,6 +3,7 @@ and on emulated cores that have them."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +12,16 @@ import pytest
 
 from edgekit import dsp, reference
 from edgekit.bench.emulate import emulate
-from edgekit.bench.host_c import Form, run_c
+from edgekit.bench.host_c import run_c
 from edgekit.export.c import compile_c, kernels
 from edgekit.export.c.calls_dsp import filled, in_words
 from edgekit.graph import Graph, Quant
 from edgekit.target import find_target
-from tests.export.c.nets import FUSED, Net, Rng, bias, feeds, many, pick, tangle, weights
+from tests.export.c import packed
+from tests.export.c.nets import Net, Rng, bias, feeds, many, pick, tangle, weights
+from tests.export.c.packed import Pair
 
-# kernel -> (op, kernel sizes, strides) it takes
-KINDS: dict[str, tuple[str, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]] = {
+KINDS: packed.Kinds = {
     "conv_1x1_dsp_s8": ("CONV_2D", ((1, 1),), ((1, 1),)),
     "conv_dsp_s8": ("CONV_2D", ((1, 1), (3, 3), (2, 4), (4, 1), (5, 3)), ((1, 1), (2, 2), (1, 3))),
     "depthwise_dsp_s8": ("DEPTHWISE_CONV_2D", ((3, 3),), ((1, 1), (2, 2))),
@@ -28,54 +30,26 @@ KINDS: dict[str, tuple[str, tuple[tuple[int, int], ...], tuple[tuple[int, int], 
 }
 
 
-def layer(net: Net, op: str, size: tuple[int, int], stride: tuple[int, int], rng: Rng) -> list[str]:
+def layer(net: Net, op: str, size: Pair, stride: Pair, rng: Rng) -> list[str]:
     """One layer with right shifts only: random image, padding, activation, zero points, dead channels, odd channel counts."""
     shape = (int(rng.integers(1, 3)), *(int(n) for n in rng.integers(5, 12, 2)), int(rng.integers(1, 14)))
     x = net.input(shape, Quant.per_tensor(0.1, int(pick(rng, (-128, 0, 127, 5)))))
     if op == "ADD":
-        scale = float(pick(rng, (0.1, 0.05, 0.001, 1e-6, 0.3, 7.0)))
-        other = net.input(shape, Quant.per_tensor(scale, int(rng.integers(-128, 128))))
-        made = Quant.per_tensor(max(scale, 0.1) * float(rng.uniform(0.3, 3)), int(pick(rng, (-128, 0, 127))))
-        return net.op(op, [x, other] if rng.random() < 0.5 else [other, x], made, activation=str(pick(rng, FUSED)))
+        return packed.add(net, x, rng)
     out = shape[3] if op == "DEPTHWISE_CONV_2D" else int(rng.integers(1, 12))
     attrs: dict[str, Any] = {"stride": stride}
     if rng.random() < 0.7:
-        attrs["pad"] = tuple(int(rng.integers(0, k)) for k in (size[0], size[0], size[1], size[1]))
+        attrs["pad"] = packed.pads(size, rng)
     if op == "CONV_2D" and rng.random() < 0.2:
         attrs |= {"dilation": tuple(2 if 2 * (k - 1) < 4 else 1 for k in size)}
-    reach = size[0] * size[1] * (1 if op == "DEPTHWISE_CONV_2D" else shape[3])
-    if op == "FULLY_CONNECTED":
-        attrs = {"keep_dims": True}
-    w = {
-        "CONV_2D": lambda: weights(net, (out, *size, shape[3]), 0),
-        "DEPTHWISE_CONV_2D": lambda: weights(net, (1, *size, out), 3),
-        "FULLY_CONNECTED": lambda: weights(net, (out, shape[3]), 0),
-    }[op]()
-    spread = float(w[1].max() * np.sqrt(reach) * 4 * 10 ** rng.uniform(0, 6 if rng.random() < 0.1 else 0.5))
-    quant = Quant.per_tensor(max(spread, 0.11 * float(w[1].max())), int(pick(rng, (-128, -128, 0, 127, -7))))
-    return net.op(op, [x, w[0], bias(net, out)], quant, activation=str(pick(rng, FUSED)), **attrs)
+    return packed.weighted(net, op, x, out, size, attrs, rng, lambda spread, largest: max(spread, 0.11 * largest))
 
 
 def layers(kernel: str, count: int, seed: int) -> Graph:
-    op, sizes, strides = KINDS[kernel]
-    rng = np.random.default_rng(seed)
-    net = Net("int8", rng, extreme=False)
-    for _ in range(count):
-        net.outputs += layer(net, op, pick(rng, sizes), pick(rng, strides), rng)
-    return net.graph()
+    return packed.layers(KINDS, layer, kernel, count, seed, extreme=False)
 
 
-def compare(graph: Graph, rng: Rng, const_input: bool = False) -> None:
-    """Both forms, under sanitizers."""
-    model = compile_c(graph, "net", isa="dsp", const_input=const_input)
-    data = [feeds(graph, rng) for _ in range(2)]
-    forms: tuple[Form, ...] = ("run", "static")
-    for form in forms:
-        found = run_c(model.files, model.interface, data, sanitize=True, form=form)
-        for fed, actual in zip(data, found, strict=True):
-            for name, expected in reference.run(graph, fed).items():
-                made = [f"{n.op} {dict(n.attrs)}" for n in graph.nodes if name in n.outputs]
-                np.testing.assert_array_equal(actual[name], expected, err_msg=f"{name}: {made}")
+compare = partial(packed.compare, isa="dsp")
 
 
 @pytest.mark.parametrize("kernel", KINDS)

@@ -4,6 +4,7 @@ the tools are installed on an emulated Cortex-M55."""
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,20 @@ import pytest
 from edgekit import mve, reference
 from edgekit.bench import gcc
 from edgekit.bench.emulate import build_firmware, emulate, qemu
-from edgekit.bench.host_c import Form, run_c
 from edgekit.export.c import compile_c
 from edgekit.export.c.calls_mve import in_lanes
 from edgekit.graph import Graph, Quant
 from edgekit.target import find_target
+from tests.export.c import packed
 from tests.export.c.nets import FUSED, Net, Rng, bias, feeds, many, pick, tangle, weights
+from tests.export.c.packed import Pair
 from tests.export.c.test_overlap import separable
 
 needs_tools = pytest.mark.skipif(
     not (shutil.which(gcc.GCC) and shutil.which(qemu.QEMU)), reason="arm-none-eabi-gcc and qemu-system-arm are optional"
 )
 BOARD = "cortex-m55:flash=512K,ram=256K"
-# kernel -> (op, kernel sizes, strides)
-KINDS: dict[str, tuple[str, tuple[tuple[int, int], ...], tuple[tuple[int, int], ...]]] = {
+KINDS: packed.Kinds = {
     "conv_1x1_mve_s8": ("CONV_2D", ((1, 1),), ((1, 1),)),
     "conv_mve_s8": ("CONV_2D", ((1, 1), (3, 3), (2, 4), (4, 1), (5, 3)), ((1, 1), (2, 2), (1, 3))),
     "depthwise_mve_s8": ("DEPTHWISE_CONV_2D", ((3, 3), (3, 3), (1, 1), (2, 4), (5, 3), (1, 7)), ((1, 1), (2, 2), (1, 3))),
@@ -35,64 +36,31 @@ KINDS: dict[str, tuple[str, tuple[tuple[int, int], ...], tuple[tuple[int, int], 
 }
 
 
-def layer(net: Net, op: str, size: tuple[int, int], stride: tuple[int, int], rng: Rng) -> list[str]:
+def layer(net: Net, op: str, size: Pair, stride: Pair, rng: Rng) -> list[str]:
     """One layer: random image, padding, activation, zero points, dead channels, channel counts; now and then left shifts."""
     depth = int(rng.integers(1, 14) if rng.random() < 0.6 else rng.integers(14, 70))
     shape = (int(rng.integers(1, 3)), *(int(n) for n in rng.integers(1 if op == "ADD" else 7, 12, 2)), depth)
     x = net.input(shape, Quant.per_tensor(0.1, int(pick(rng, (-128, 0, 127, 5)))))
     if op == "ADD":
-        scale = float(pick(rng, (0.1, 0.05, 0.001, 1e-6, 0.3, 7.0)))
-        other = net.input(shape, Quant.per_tensor(scale, int(rng.integers(-128, 128))))
-        made = Quant.per_tensor(max(scale, 0.1) * float(rng.uniform(0.3, 3)), int(pick(rng, (-128, 0, 127))))
-        return net.op(op, [x, other] if rng.random() < 0.5 else [other, x], made, activation=str(pick(rng, FUSED)))
+        return packed.add(net, x, rng)
     if op == "AVERAGE_POOL_2D":
-        pads = tuple(int(rng.integers(0, k)) for k in (size[0], size[0], size[1], size[1]))
-        return net.op(op, [x], net.of(x).quant, filter=size, stride=stride, pad=pads, activation=str(pick(rng, FUSED)))
+        pad = packed.pads(size, rng)
+        return net.op(op, [x], net.of(x).quant, filter=size, stride=stride, pad=pad, activation=str(pick(rng, FUSED)))
     out = depth if op == "DEPTHWISE_CONV_2D" else int(rng.integers(1, 20) if rng.random() < 0.7 else rng.integers(20, 100))
     attrs: dict[str, Any] = {"stride": stride}
     if rng.random() < 0.7:
-        attrs["pad"] = tuple(int(rng.integers(0, k)) for k in (size[0], size[0], size[1], size[1]))
+        attrs["pad"] = packed.pads(size, rng)
     if rng.random() < 0.2:
         attrs |= {"dilation": tuple(2 if 2 * (k - 1) < 7 else 1 for k in size)}
-    reach = size[0] * size[1] * (1 if op == "DEPTHWISE_CONV_2D" else depth)
-    if op == "FULLY_CONNECTED":
-        attrs = {"keep_dims": True}
-    w = {
-        "CONV_2D": lambda: weights(net, (out, *size, depth), 0),
-        "DEPTHWISE_CONV_2D": lambda: weights(net, (1, *size, out), 3),
-        "FULLY_CONNECTED": lambda: weights(net, (out, depth), 0),
-    }[op]()
-    spread = float(w[1].max() * np.sqrt(reach) * 4 * 10 ** rng.uniform(0, 6 if rng.random() < 0.1 else 0.5))
-    spread *= 1e-4 if rng.random() < 0.15 else 1
-    quant = Quant.per_tensor(spread, int(pick(rng, (-128, -128, 0, 127, -7))))
-    return net.op(op, [x, w[0], bias(net, out)], quant, activation=str(pick(rng, FUSED)), **attrs)
+    left = 1e-4 if rng.random() < 0.15 else 1.0
+    return packed.weighted(net, op, x, out, size, attrs, rng, lambda spread, largest: spread * left)
 
 
 def layers(kernel: str, count: int, seed: int) -> Graph:
-    op, sizes, strides = KINDS[kernel]
-    rng = np.random.default_rng(seed)
-    net = Net("int8", rng)
-    for _ in range(count):
-        net.outputs += layer(net, op, pick(rng, sizes), pick(rng, strides), rng)
-    return net.graph()
+    return packed.layers(KINDS, layer, kernel, count, seed)
 
 
-def compare(graph: Graph, rng: Rng, const_input: bool = False) -> None:
-    """Both forms, under sanitizers."""
-    model = compile_c(graph, "net", isa="mve", const_input=const_input)
-    data = [feeds(graph, rng) for _ in range(2)]
-    forms: tuple[Form, ...] = ("run", "static")
-    for form in forms:
-        found = run_c(model.files, model.interface, data, sanitize=True, form=form)
-        for fed, actual in zip(data, found, strict=True):
-            same(graph, reference.run(graph, fed), actual)
-
-
-def same(graph: Graph, expected: dict[str, Any], actual: dict[str, Any]) -> None:
-    made = {name: node for node in graph.nodes for name in node.outputs}
-    for name, value in expected.items():
-        what = f"{made[name].op} {dict(made[name].attrs)}" if name in made else ""
-        np.testing.assert_array_equal(actual[name], value, err_msg=f"{name} {what}")
+compare = partial(packed.compare, isa="mve")
 
 
 @pytest.mark.parametrize("kernel", KINDS)
@@ -155,7 +123,7 @@ def test_kernels_on_the_emulated_core(opt: str, each: int) -> None:
     assert {s.kernel for s in model.program.steps} >= KINDS.keys()
     data = [feeds(graph, np.random.default_rng(0))]
     made = emulate(model.files, model.interface, find_target(BOARD), data, toolchain="gcc", opt=opt).outputs[0]
-    same(graph, reference.run(graph, data[0]), made)
+    packed.same(graph, reference.run(graph, data[0]), made)
 
 
 @needs_tools
@@ -169,7 +137,7 @@ def test_operands_of_equal_value() -> None:
     model = compile_c(graph, "net", isa="mve")
     data = [feeds(graph, np.random.default_rng(0))]
     made = emulate(model.files, model.interface, find_target(BOARD), data, toolchain="gcc").outputs[0]
-    same(graph, reference.run(graph, data[0]), made)
+    packed.same(graph, reference.run(graph, data[0]), made)
 
 
 @needs_tools
@@ -178,7 +146,7 @@ def test_overlaps_on_the_emulated_core() -> None:
     model = compile_c(graph, "net", isa="mve")
     data = [feeds(graph, np.random.default_rng(0))]
     made = emulate(model.files, model.interface, find_target(BOARD), data, toolchain="gcc").outputs[0]
-    same(graph, reference.run(graph, data[0]), made)
+    packed.same(graph, reference.run(graph, data[0]), made)
 
 
 def test_the_default_toolchain_builds_them() -> None:
