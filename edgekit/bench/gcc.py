@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import re
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 from edgekit.bench.elf import STT_FUNC, Symbol, parse
-from edgekit.bench.toolchain import FLAGS, TIMEOUT, Firmware, explain
-from edgekit.errors import EdgekitError, MissingTool
+from edgekit.bench.toolchain import FLAGS, TIMEOUT, Firmware, explain, tool_version
+from edgekit.errors import EdgekitError
 
 GCC = "arm-none-eabi-gcc"
 INSTALL = "apt install gcc-arm-none-eabi libnewlib-arm-none-eabi"
@@ -22,14 +20,7 @@ LINK = ("-nostartfiles", "-Wl,--gc-sections,-e,Reset_Handler,--no-warn-rwx-segme
 @functools.cache
 def gcc_version() -> str:
     """Version of the installed compiler ("12.2.1"). Raises MissingTool."""
-    path = shutil.which(GCC)
-    if path is None:
-        raise MissingTool(f"{GCC} is not installed", INSTALL)
-    done = subprocess.run([path, "-dumpfullversion"], capture_output=True, text=True, timeout=60, check=False)
-    found = re.search(r"\d+(\.\d+)+", done.stdout)
-    if done.returncode or not found:
-        raise MissingTool(f"{path} does not run: {done.stderr.strip()[:200]}", INSTALL)
-    return found[0]
+    return tool_version(GCC, "-dumpfullversion", r"(\d+(?:\.\d+)+)", INSTALL)
 
 
 def run_gcc(arguments: Sequence[str], folder: Path) -> None:

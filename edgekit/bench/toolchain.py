@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,18 @@ def cache_dir() -> Path:
     except OSError:
         pass
     raise EdgekitError(f"cannot write the cache folder {folder}", "set EDGEKIT_CACHE_DIR to a folder you can write")
+
+
+def tool_version(name: str, flag: str, pattern: str, install: str) -> str:
+    """Version of an installed program, by the first group of `pattern` in what it prints. Raises MissingTool."""
+    path = shutil.which(name)
+    if path is None:
+        raise MissingTool(f"{name} is not installed", install)
+    done = subprocess.run([path, flag], capture_output=True, text=True, timeout=60, check=False)
+    found = re.search(pattern, done.stdout)
+    if done.returncode or not found:
+        raise MissingTool(f"{path} does not run: {done.stderr.strip()[:200]}", install)
+    return found[1]
 
 
 def zig_version() -> str:

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import functools
 import importlib.resources
-import re
-import shutil
 import struct
 import subprocess
 import tempfile
@@ -27,9 +25,9 @@ from edgekit.bench.emulate import unicorn
 from edgekit.bench.emulate.counter import FlashCache
 from edgekit.bench.emulate.image import compiled, harness, link_image
 from edgekit.bench.emulate.result import Emulation, Step, collect, input_bytes, steps_of
-from edgekit.bench.toolchain import Firmware
+from edgekit.bench.toolchain import Firmware, tool_version
 from edgekit.cores import Core
-from edgekit.errors import DoesNotFit, EdgekitError, MissingTool, Unsupported
+from edgekit.errors import DoesNotFit, EdgekitError, Unsupported
 from edgekit.export.c.interface import Interface
 from edgekit.export.project.firmware import linker_script
 from edgekit.graph import NUMPY_DTYPES, Array
@@ -89,14 +87,7 @@ BOARDS["cortex-m85"] = tuple(replace(board, note=" (Cortex-M55: the same instruc
 @functools.cache
 def qemu_version() -> str:
     """Version of the installed emulator. Raises MissingTool."""
-    path = shutil.which(QEMU)
-    if path is None:
-        raise MissingTool(f"{QEMU} is not installed", INSTALL)
-    done = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=60, check=False)
-    found = re.search(r"version (\d+(?:\.\d+)+)", done.stdout)
-    if not found:
-        raise MissingTool(f"{path} does not run: {done.stderr.strip()[:200]}", INSTALL)
-    return found[1]
+    return tool_version(QEMU, "--version", r"version (\d+(?:\.\d+)+)", INSTALL)
 
 
 def emulator_name(core: Core, board: Board) -> str:

@@ -13,11 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from edgekit import states
-from edgekit.boundary import to_feeds
 from edgekit.graph import Array, Graph, Node
 from edgekit.ops import op_of
-from edgekit.passes.quantize.observe import runner
+from edgekit.passes.quantize.observe import values_of
 
 SHARE = 0.5  # SmoothQuant's alpha: how much of the imbalance the weights take
 FURTHEST = 24  # |log2 s|: keeps weights far from float32's ends
@@ -85,17 +83,11 @@ def _holds(values: Array) -> bool:
 def channel_ranges(graph: Graph, data: Iterable[Mapping[str, Array]], names: list[str]) -> dict[str, Array]:
     """{name: float32[C], the largest |value| of each index of the last axis} over all samples."""
     names = list(dict.fromkeys(names))
-    run = runner(states.expose(graph), names)
     found: dict[str, Array] = {}
-    for sample in data:
-        held = states.start(graph)
-        for frame in states.frames(graph, sample):
-            feeds = {**to_feeds(graph, frame), **held}
-            results = {**feeds, **run(feeds)}
-            held = {s.input: results.get(s.output, held[s.input]) for s in graph.states}
-            for name in names:
-                most = np.abs(results[name]).reshape(-1, results[name].shape[-1]).max(axis=0)
-                found[name] = np.maximum(found[name], most) if name in found else most
+    for results in values_of(graph, data, names):
+        for name in names:
+            most = np.abs(results[name]).reshape(-1, results[name].shape[-1]).max(axis=0)
+            found[name] = np.maximum(found[name], most) if name in found else most
     return found
 
 

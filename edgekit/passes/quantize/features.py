@@ -14,11 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from edgekit import states
-from edgekit.boundary import to_feeds
 from edgekit.fixedpoint import integer_range
 from edgekit.graph import Array, Graph, Node, build, const, fresh
-from edgekit.passes.quantize.observe import runner
+from edgekit.passes.quantize.observe import values_of
 
 WHY = "it brings the input's features to one range"
 LEAST_STEPS = 16  # features that move less are worth two float operations an element
@@ -98,19 +96,13 @@ def _path(graph: Graph, name: str) -> list[str]:
 
 def _ranges(graph: Graph, data: Iterable[Mapping[str, Array]], names: list[str]) -> dict[str, tuple[Array, Array]]:
     """{name: least and largest of each index of the last axis} over all samples, and steps of sequences."""
-    run = runner(states.expose(graph), names)
     found: dict[str, tuple[Array, Array]] = {}
-    for sample in data:
-        held = states.start(graph)
-        for frame in states.frames(graph, sample):
-            feeds = {**to_feeds(graph, frame), **held}
-            results = {**feeds, **run(feeds)}
-            held = {s.input: results.get(s.output, held[s.input]) for s in graph.states}
-            for name in names:
-                rows = np.asarray(results[name], np.float64).reshape(-1, graph[name].shape[-1])
-                low, high = rows.min(axis=0), rows.max(axis=0)
-                before = found.get(name, (low, high))
-                found[name] = np.minimum(before[0], low), np.maximum(before[1], high)
+    for results in values_of(graph, data, names):
+        for name in names:
+            rows = np.asarray(results[name], np.float64).reshape(-1, graph[name].shape[-1])
+            low, high = rows.min(axis=0), rows.max(axis=0)
+            before = found.get(name, (low, high))
+            found[name] = np.minimum(before[0], low), np.maximum(before[1], high)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -162,6 +162,18 @@ def observe(
     if not seen.samples:
         raise BadData("there are no samples to calibrate on", "give --data with at least one sample; 100 or more are better")
     return seen
+
+
+def values_of(graph: Graph, data: Iterable[Mapping[str, Array]], names: list[str]) -> Iterator[dict[str, Array]]:
+    """What `names` and the inputs hold on each sample (source layout), and on each step of a graph with states."""
+    run = runner(states.expose(graph), names)
+    for sample in data:
+        held = states.start(graph)
+        for frame in states.frames(graph, sample):
+            feeds = {**to_feeds(graph, frame), **held}
+            results = {**feeds, **run(feeds)}
+            held = {s.input: results.get(s.output, held[s.input]) for s in graph.states}
+            yield results
 
 
 def runner(graph: Graph, tensors: list[str]) -> Callable[[Mapping[str, Array]], dict[str, Array]]:
