@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
+from edgekit import reference
 from edgekit.errors import Unsupported
 from edgekit.graph import Array
 from edgekit.load.onnx import load_onnx
@@ -260,6 +261,22 @@ def test_initializers_that_are_no_inputs_before_opset_7() -> None:
     nodes = [op("BatchNormalization", ["x", "s", "b", "m", "v"], "y", is_test=1, epsilon=1e-3)]
     graph = load_onnx(model(nodes, [value("x", [1, 3, 2, 2])], ["y"], held, opset=6, ir=3))
     assert [n.op for n in graph.nodes if n.op != "TRANSPOSE"] == ["BATCH_NORM"]
+
+
+def test_the_first_operator_sets_are_converted_step_by_step() -> None:
+    """Shapes as attributes, broadcasting that is asked for: a Gemm of opset 3 behind a Reshape."""
+    held = {"w": normal(4, 3, 3, 3), "b": normal(4), "f": normal(5, 64), "fb": normal(5)}
+    nodes = [
+        op("Conv", ["x", "w", "b"], "c", kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+        op("MaxPool", ["c"], "m", kernel_shape=[2, 2], strides=[2, 2]),
+        op("Reshape", ["m"], "r", shape=[1, -1]),
+        op("Gemm", ["r", "f", "fb"], "y", broadcast=1, transB=1),
+    ]
+    graph = load_onnx(model(nodes, [value("x", [1, 3, 8, 8])], ["y"], held, opset=3, ir=3))
+    today = [*nodes[:2], op("Flatten", ["m"], "r"), op("Gemm", ["r", "f", "fb"], "y", transB=1)]
+    other = load_onnx(model(today, [value("x", [1, 3, 8, 8])], ["y"], held))
+    x = normal(1, 3, 8, 8)
+    np.testing.assert_array_equal(reference.run(graph, {"x": x})["y"], reference.run(other, {"x": x})["y"])
 
 
 def test_the_mask_of_a_dropout_keeps_everything() -> None:

@@ -97,7 +97,10 @@ def modernize(model: onnx.ModelProto) -> onnx.ModelProto:
 
         model = _channel_slopes(_declared(model))
         try:
-            return version_converter.convert_version(model, 13)
+            # Step by step: later steps want shapes that are known only once the earlier ones are done.
+            for step in (*range(version + 1, OLDEST_OPSET + 1), 13):
+                model = _inferred(version_converter.convert_version(model, step))
+            return model
         except Exception as error:  # the converter raises bare RuntimeErrors
             # Its messages begin with a place in its own source code: "/…/helper.cc:73: assert…: Assertion `…` failed: why".
             why = str(error).strip().rpartition("failed: ")[2]
@@ -115,10 +118,15 @@ def _declared(model: onnx.ModelProto) -> onnx.ModelProto:
     result.graph.input.extend(
         onnx.helper.make_tensor_value_info(t.name, t.data_type, t.dims) for t in model.graph.initializer if t.name not in known
     )
+    return _inferred(result)
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model with the shapes that can be told; what cannot, the converter may not need."""
     try:
-        return onnx.shape_inference.infer_shapes(result)
-    except Exception:  # what it cannot tell, the converter may not need
-        return result
+        return onnx.shape_inference.infer_shapes(model)
+    except Exception:
+        return model
 
 
 def _channel_slopes(model: onnx.ModelProto) -> onnx.ModelProto:
