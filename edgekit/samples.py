@@ -138,5 +138,5 @@ def check_labels(name: str, given: Array | None, graph: Graph) -> None:
         first = int(wrong[0])
         raise BadData(
             f"{name}: label {int(labels[first])} of sample {first} is out of range: the model has {classes} classes",
-            f"{wrong.size} of {labels.size} labels are not in 0..{classes - 1}",
+            f"{wrong.size} of {labels.size} labels are not in 0..{classes - 1}; where outputs are embeddings: --task embedding",
         )

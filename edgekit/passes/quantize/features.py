@@ -37,10 +37,11 @@ class Scaled:
 
 
 def scaled(graph: Graph, data: Iterable[Mapping[str, Array]], skip: Sequence[str] = (), activations: str = "int8") -> Scaled:
-    """Scale the features of float inputs of `graph` (float, deployed) that one step cannot hold, by their ranges in `data`
-    (samples in the source's layout). skip: nodes, by the value they make, that stay float anyway; activations: the integers
-    that the input becomes."""
-    paths = {name: path for name in graph.inputs if graph[name].dtype == "float32" and (path := _path(graph, name))}
+    """Scale the features of float inputs (tables, sequences) of `graph` (float, deployed) that one step cannot hold, by their
+    ranges in `data` (samples in the source's layout). skip: nodes, by the value they make, that stay float anyway; activations:
+    the integers that the input becomes."""
+    real = [name for name in graph.inputs if graph[name].dtype == "float32" and len(graph[name].shape) in (2, 3)]
+    paths = {name: _path(graph, name) for name in real}
     if not paths:
         return Scaled(graph)
     ranges = _ranges(graph, data, [*dict.fromkeys(v for path in paths.values() for v in path)])
@@ -55,12 +56,12 @@ def scaled(graph: Graph, data: Iterable[Mapping[str, Array]], skip: Sequence[str
         return bool(np.any((high > low) & (high - low < LEAST_STEPS * step)))
 
     for name, path in paths.items():
-        if not coarse(name):
+        # Of each value on the way, its last axis: which of them are the features is known at the end only.
+        last = max((i for i, value in enumerate(path) if coarse(value)), default=None)
+        if last is None:
             continue
-        # The first value on the way that one step can hold; the last is made one.
-        fine = next((i for i, value in enumerate(path) if not coarse(value)), None)
-        if fine is not None:
-            kept += path[1 : fine + 1]
+        if last + 1 < len(path):
+            kept += path[1 : last + 2]
             notes.append(
                 f"input '{name}': its features have very different ranges; the operations that even them out stay float"
             )

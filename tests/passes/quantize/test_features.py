@@ -58,8 +58,21 @@ def recurrent() -> Graph:
 
 
 def convolution(pad: tuple[int, int, int, int]) -> Graph:
-    nodes = [Node("CONV_2D", ("x", "w", "b"), ("y",), {"pad": pad}, "conv")]
-    return net((1, 1, 8, 5), nodes, {"w": even(4, 1, 3), "b": some(4)})
+    nodes = [
+        Node("RESHAPE", ("x",), ("rows",), {"shape": (1, 1, 8, 5)}, "rows"),
+        Node("CONV_2D", ("rows", "w", "b"), ("y",), {"pad": pad}, "conv"),
+    ]
+    return net((1, 8, 5), nodes, {"w": even(4, 1, 3), "b": some(4)})
+
+
+def channels_first() -> Graph:
+    """A sequence as Conv1d takes it: features before time."""
+    nodes = [
+        Node("RESHAPE", ("x",), ("rows",), {"shape": (1, 1, 5, 8)}, "rows"),
+        Node("TRANSPOSE", ("rows",), ("turned",), {"perm": (0, 1, 3, 2)}, "turn"),
+        Node("CONV_2D", ("turned", "w", "b"), ("y",), {"pad": (0, 0, 1, 1)}, "conv"),
+    ]
+    return net((1, 5, 8), nodes, {"w": even(4, 1, 3), "b": some(4)})
 
 
 def normalised() -> Graph:
@@ -88,11 +101,13 @@ def made(graph: Graph, samples: Dataset, **options: Any) -> tuple[Quantized, flo
     return done, metrics.sqnr_db(*pairs)
 
 
-@pytest.mark.parametrize("graph", [dense(), two_readers(), recurrent(), convolution((0, 0, 0, 0))], ids=lambda g: g.nodes[0].op)
+@pytest.mark.parametrize(
+    "graph", [dense(), two_readers(), recurrent(), convolution((0, 0, 0, 0))], ids=lambda g: g.nodes[-1].op
+)
 def test_what_one_step_loses_is_scaled_and_the_function_stays(graph: Graph) -> None:
     samples = data(graph)
     even = scaled(graph, samples)
-    assert [n.op for n in even.graph.nodes[:2]] == ["SUB", "MUL"]
+    assert [n.op for n in even.graph.nodes if n.op != "RESHAPE"][:2] == ["SUB", "MUL"]
     name = graph.outputs[0]
     values = [[reference.run(g, sample)[name] for sample in samples] for g in (graph, even.graph)]
     assert metrics.sqnr_db(*values) > 75  # float32 rounds elsewhere
@@ -100,15 +115,23 @@ def test_what_one_step_loses_is_scaled_and_the_function_stays(graph: Graph) -> N
     assert sqnr > 24
     assert "scaled by its own range" in done.notes[0]
     assert {why for op, _, why in done.report.islands} == {"it brings the input's features to one range"}
-    assert all(why[0] in ("SUB", "MUL") for why in done.report.islands)
+    assert all(why[0] in ("SUB", "MUL", "RESHAPE") for why in done.report.islands)
 
 
 def test_before_zeros_are_padded_features_keep_their_zero() -> None:
     graph = convolution((0, 1, 0, 1))
     samples = data(graph, np.zeros(5, np.float32))
     even = scaled(graph, samples)
-    assert [n.op for n in even.graph.nodes] == ["MUL", "CONV_2D"]
+    assert [n.op for n in even.graph.nodes] == ["RESHAPE", "MUL", "CONV_2D"]
     assert made(graph, samples, io="float")[1] > 24
+
+
+def test_features_before_time_are_found_where_the_network_reads_them() -> None:
+    graph = channels_first()
+    rows = np.random.default_rng(3).uniform(-1, 1, (48, 5, 8)) * RANGES[:, None] + CENTRES[:, None]
+    done, sqnr = made(graph, from_arrays(graph, {"x": rows.astype(np.float32)}), io="float")
+    assert sqnr > 20
+    assert "each of its 5 features" in done.notes[0]
 
 
 def test_the_networks_own_normalisation_stays_float() -> None:
