@@ -5,7 +5,7 @@
 Small networks with random weights (benchmarks/transformers_nets.py). Columns, for C and for TFLite-Micro: nodes of the
 legalized graph; SQNR in dB of that graph in float against PyTorch, and of int8 against it; nodes that stayed float; whether
 generated C (compiled here) and the TFLite-Micro interpreter give the reference's integers. TFLite-Micro has no GELU
-(x * sigmoid(1.702 x) stands for it, about 50 dB) and no layer normalisation. Needs the extras torch and dev.
+(its form with tanh stands for it, in float) and no layer normalisation. Needs the extras torch and dev.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edgekit import reference
 from edgekit.errors import Unsupported
 from edgekit.graph import Quant
 from edgekit.passes.legalize import ENGINE_OPS, illegal, legalize
@@ -136,6 +137,17 @@ def test_hard_sigmoid(alpha: float) -> None:
     net.add("HARD_SIGMOID", net.add("MUL", net.input(2, 40), net.value(np.float32(4))), alpha=alpha)
     assert legal(net) == ["MUL"] + ["MUL"] * (alpha == 0.2) + ["ADD", "MUL"]
     assert legal(net, "c") == ["MUL", "HARD_SIGMOID"]
+
+
+@pytest.mark.parametrize(("approximate", "tolerance"), [(True, 2e-6), (False, 6e-4)])
+def test_gelu_for_tflm_is_the_form_with_tanh(approximate: bool, tolerance: float) -> None:
+    net = Net()
+    graph = net.graph(net.add("GELU", net.input(1, 2001), approximate=approximate))
+    made = legalize(graph, "tflm")
+    assert not {"GELU", "TANH"} & {n.op for n in made.nodes}
+    x = {"x": np.linspace(-10, 10, 2001, dtype=np.float32)[None]}
+    ours, theirs = (reference.run(g, x)[graph.outputs[0]] for g in (made, graph))
+    np.testing.assert_allclose(ours, theirs, atol=tolerance)
 
 
 def test_relu_n1_to_1_is_fused_in_tflm() -> None:

@@ -15,8 +15,10 @@ from edgekit.graph import Array, Node, Shape
 from edgekit.ops.norm_layer import spans_of
 from edgekit.passes.draft import Draft
 
-# x * sigmoid(1.702 x) is x * Phi(x) to 0.02 (Hendrycks and Gimpel 2016, section 2).
-GELU_SLOPE = 1.702
+# x * Phi(x) is x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))) to 0.0005 (Hendrycks and Gimpel 2016, section 2), which is
+# x * sigmoid(x * (GELU_SLOPE + GELU_BEND * x^2)).
+GELU_SLOPE = 2 * math.sqrt(2 / math.pi)
+GELU_BEND = 0.044715 * GELU_SLOPE
 
 
 class _Chain:
@@ -73,20 +75,23 @@ def _layout(node: Node, shape: Shape) -> tuple[Shape, tuple[int, ...], Shape]:
 
 def silu(draft: Draft, node: Node) -> bool:
     """x * sigmoid(x)."""
-    return _gate(draft, node, 1.0)
-
-
-def gelu(draft: Draft, node: Node) -> bool:
-    """x * sigmoid(1.702 x), within 0.02 of both forms."""
-    return _gate(draft, node, GELU_SLOPE)
-
-
-def _gate(draft: Draft, node: Node, slope: float) -> bool:
     if not draft.is_float(node):
         return False
     x = str(node.inputs[0])
     draft.drop(node)
     chain = _Chain(draft, node)
-    inner = x if slope == 1.0 else chain.add("MUL", x, chain.const("slope", np.array([slope])))
-    chain.add("MUL", x, chain.add("LOGISTIC", inner), out=chain.y)
+    chain.add("MUL", x, chain.add("LOGISTIC", x), out=chain.y)
+    return True
+
+
+def gelu(draft: Draft, node: Node) -> bool:
+    """The form with tanh, within 0.0005 of the one with erf."""
+    if not draft.is_float(node):
+        return False
+    x = str(node.inputs[0])
+    draft.drop(node)
+    chain = _Chain(draft, node)
+    bent = chain.add("MUL", chain.add("MUL", x, x), chain.const("bend", np.array([GELU_BEND])))
+    slope = chain.add("ADD", bent, chain.const("slope", np.array([GELU_SLOPE])))
+    chain.add("MUL", x, chain.add("LOGISTIC", chain.add("MUL", x, slope)), out=chain.y)
     return True
