@@ -38,7 +38,8 @@ from edgekit.load.tflite import load_tflite
 from edgekit.pipeline import prepare
 from edgekit.report.table import text_table
 from edgekit.target import find_target
-from edgekit.verify import RANDOM_SAMPLES, VerifyReport, verify_model
+from edgekit.verdict import VerifyReport
+from edgekit.verify import RANDOM_SAMPLES, verify_model
 
 TARGET = "mcu"
 EXACT_ENGINES = ("c", "emulated", "tflm")

@@ -52,8 +52,8 @@ def test_parts_are_counted_as_the_runs_of_each_kind() -> None:
     assert [(node, op) for node, op, _ in found.refused] == [("node 1", "LOG_SOFTMAX"), ("node 4", "LOG_SOFTMAX")]
     assert (found.taken, found.parts, found.cpu_parts) == (3, 2, 2)
     # Two branches need no more parts than one: what is ready runs together.
-    pairs = [("RELU", "xa"), ("ROUND", "xb"), ("RELU", "bc"), ("RELU", "ad")]
-    nodes = [Node(op, (source,), (made,)) for op, (source, made) in pairs]
+    pairs = [("RELU", "x", "a"), ("ROUND", "x", "b"), ("RELU", "b", "c"), ("RELU", "a", "d")]
+    nodes = [Node(op, (source,), (made,)) for op, source, made in pairs]
     tensors = [Tensor(n, (1, 6), "float32") for n in "xabcd"]
     branches = build("branches", ["x"], ["c", "d"], nodes, tensors)
     assert partitions(branches, [True, False, True, True]) == (2, 1)

@@ -6,6 +6,7 @@ import json
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -134,8 +135,16 @@ def test_how_a_model_is_loaded_is_written_too(project: Path) -> None:
         parse_config(tomllib.loads(table), project, "edgekit.toml")
     (model,) = parse_config(tomllib.loads(table.partition("[model.b]")[0]), project, "edgekit.toml")
     assert (model.trust, model.task, model.states, model.fixed) == (True, "regression", {"h": "next"}, {"rate": "16000"})
-    keys = {key_of(replace(model, source=str(project / "net.onnx"), **change), []) for change in ({}, {"outputs": "a"},
-            {"task": None}, {"fixed": {}}, {"states": {}}, {"trust": False}, {"name": "other"})}  # fmt: skip
+    changes: tuple[dict[str, Any], ...] = (
+        {},
+        {"outputs": "a"},
+        {"task": None},
+        {"fixed": {}},
+        {"states": {}},
+        {"trust": False},
+        {"name": "other"},
+    )
+    keys = {key_of(replace(model, source=str(project / "net.onnx"), **change), []) for change in changes}
     assert len(keys) == 6
 
 

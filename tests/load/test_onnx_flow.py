@@ -44,7 +44,7 @@ def test_two_bodies_may_use_the_same_names() -> None:
     ]
     data = model(nodes, [value("x", [1, 4]), value("sr", [], INT64)], ["y"], {"rate": np.array(16000)})
     for rate in (8000, 16000):
-        agrees(data, fed={"sr": np.int64(rate)}, fixed={"sr": str(rate)})
+        agrees(data, fed={"sr": np.array(rate)}, fixed={"sr": str(rate)})
 
 
 def test_nested_branches_read_what_the_outer_one_made() -> None:
@@ -57,7 +57,7 @@ def test_nested_branches_read_what_the_outer_one_made() -> None:
     held: dict[str, Any] = {"rate": np.array(16000), "two": np.float32(2)}
     data = model(nodes, [value("x", [1, 4]), value("sr", [], INT64)], ["y"], held)
     for rate in (8000, 16000, 48000):
-        agrees(data, fed={"sr": np.int64(rate)}, fixed={"sr": str(rate)})
+        agrees(data, fed={"sr": np.array(rate)}, fixed={"sr": str(rate)})
 
 
 def test_a_recurrent_layer_stands_in_a_branch() -> None:
