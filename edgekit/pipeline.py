@@ -18,9 +18,9 @@ from edgekit.passes.io_layout import io_layout
 from edgekit.passes.legalize import legalize
 from edgekit.passes.quantize import Choice, ObserverName, QuantReport, Rounding, Scheme, named, quantize_with_report
 from edgekit.passes.quantize.apply import IO
-from edgekit.passes.quantize.choose import find_scheme
 from edgekit.passes.quantize.equalize import equalize as equalized
 from edgekit.passes.quantize.features import WHY, Scaled, scaled
+from edgekit.passes.quantize.scheme import find_scheme
 from edgekit.passes.quantize.storage import STORAGE, stored
 from edgekit.passes.simplify import simplify
 from edgekit.tasks import Task

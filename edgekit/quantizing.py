@@ -19,7 +19,7 @@ from edgekit.ladder import Climb, Rung, Way, climb
 from edgekit.measure import Measurement
 from edgekit.passes.quantize import LayerSqnr, ObserverName, QuantReport, Rounding, layer_sqnr
 from edgekit.passes.quantize.apply import IO
-from edgekit.passes.quantize.choose import find_scheme
+from edgekit.passes.quantize.scheme import find_scheme
 from edgekit.passes.quantize.storage import STORAGE
 from edgekit.pipeline import Layout, Source, needs_data, open_model, quantize_graph, usual_rounding
 from edgekit.recipe import Recipe, data_hash, versions

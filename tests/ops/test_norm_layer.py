@@ -6,7 +6,7 @@ import pytest
 from edgekit import fixedpoint, ops, reference
 from edgekit.errors import BadModel
 from edgekit.graph import Array, Node, Quant, Tensor, build, const
-from edgekit.passes.quantize.choose import affine
+from edgekit.passes.quantize.scheme import affine
 from tests.ops.draw import activation, floats
 from tests.ops.ort_judge import nchw, nhwc, run_ort, run_real
 from tests.tflm_judge import agree, feeds_for, one_node

@@ -14,11 +14,12 @@ from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import Array, Graph
 from edgekit.passes.quantize import masks, shares
 from edgekit.passes.quantize.apply import IO, apply
-from edgekit.passes.quantize.choose import SCHEMES, Choice, Scheme, choose, find_scheme, refitted, wanted
+from edgekit.passes.quantize.choose import Choice, choose, refitted, wanted
 from edgekit.passes.quantize.mixed import mixed
 from edgekit.passes.quantize.observe import Observations, observe
 from edgekit.passes.quantize.recurrent import narrowed
 from edgekit.passes.quantize.refine import Refined, refine, with_biases
+from edgekit.passes.quantize.scheme import SCHEMES, Scheme, find_scheme
 from edgekit.passes.quantize.sqnr import LayerSqnr, layer_sqnr
 
 __all__ = [

@@ -13,8 +13,9 @@ from edgekit.errors import BadConfig
 from edgekit.graph import NUMPY_DTYPES, Graph, Node, Quant, State, Tensor, build, const, fresh
 from edgekit.ops import op_of
 from edgekit.passes.quantize import shares, sound
-from edgekit.passes.quantize.choose import Affine, Choice
+from edgekit.passes.quantize.choose import Choice
 from edgekit.passes.quantize.recurrent import ties
+from edgekit.passes.quantize.scheme import Affine
 
 IO = Literal["int8", "float"]
 _T = TypeVar("_T")

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from edgekit.errors import BadConfig, BadModel
 from edgekit.graph import Graph
 from edgekit.passes.quantize import Choice, Observations, Scheme, choose, find_scheme, wanted
-from edgekit.passes.quantize.choose import LARGEST_BIAS, affine
+from edgekit.passes.quantize.choose import LARGEST_BIAS
 from edgekit.passes.quantize.observe import Observed
+from edgekit.passes.quantize.scheme import affine
 from tests.passes.net import Net
 
 SOFTMAX = (1 / 256, -128)
