@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 
-from edgekit import reference, states, tasks
+from edgekit import reference, states
 from edgekit.boundary import from_outputs, to_feeds
 from edgekit.data import Dataset
 from edgekit.errors import BadData, EdgekitError
@@ -72,14 +72,11 @@ def judged(
     try:
         task = task or task_of(graph, data)
         metric = METRICS[task].key
-        first, second = graph.outputs[0], graph.outputs[-1] if len(graph.outputs) < 2 else graph.outputs[1]
-        found = list(outputs(graph, data) if results is None else results)
-        answers, partners = [result[first] for result in found], [result[second] for result in found]
-        value = judge(graph, task, answers, data, partners if tasks.paired(graph) else ())
+        value = judge(graph, task, outputs(graph, data) if results is None else results, data)
     except BadData as error:
         return unavailable(metric, error.message)
     own = f", {UNLABELLED[task]}" if data.labels is None else ""
-    note = "; ".join((f"{len(answers)} samples of {data.name}{own}", *data.notes))
+    note = "; ".join((f"{len(data)} samples of {data.name}{own}", *data.notes))
     return Measurement(metric, value, UNITS[metric], "computed", None, note, "edgekit reference")
 
 

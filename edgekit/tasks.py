@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -229,37 +229,54 @@ def output_kind(graph: Graph) -> str:
     return {"SOFTMAX": "softmax", "LOGISTIC": "sigmoid", "LOG_SOFTMAX": "log"}.get("" if node is None else node.op, "plain")
 
 
-def judged(graph: Graph, task: Task, answers: Sequence[Array], samples: Dataset, partners: Sequence[Array] = ()) -> float:
-    """The task's metric of outputs, one a sample of `samples`, real numbers in the source's layout with a batch of 1.
+def judged(graph: Graph, task: Task, results: Iterable[Mapping[str, Array]], samples: Dataset) -> float:
+    """The task's metric of outputs by name, one batch of 1 a sample of `samples`, real numbers in the source's layout; read one
+    by one (embeddings are kept).
 
-    partners: the second output of two towers. Raises BadData where the labels do not fit the task.
+    Raises BadData where the labels do not fit the task.
     """
-    wanted = targets_of(graph, samples, task) if not (task == "embedding" and samples.labels is None) else None
-    y = np.concatenate([np.asarray(a) for a in answers])
-    kind = output_kind(graph)
-    others = None
-    if task == "embedding" and wanted is None:
-        if not partners:
-            raise BadData(f"{samples.name} has no labels, which embedding needs", "add an array y")
-        others = np.concatenate([np.asarray(a) for a in partners])
+    if task == "embedding":
+        return _embeddings(graph, results, samples)
+    wanted, kind = targets_of(graph, samples, task), output_kind(graph)
+    axis = -1
+    if task == "segmentation":
+        assert samples.labels is not None
+        axis = 1 + class_axis(source_output(graph)[1:], samples.labels.shape[1:])
+    # Scores outside of 0..1 are no probabilities: a logit says yes above zero. Which they are is known at the end.
+    totals: dict[float, Array | float] = dict.fromkeys((0.5, 0.0), 0.0)
+    logits = False
+    given = (sample for sample in samples) if wanted is None else iter(())
+    for i, found in enumerate(results):
+        y = np.moveaxis(np.asarray(found[graph.outputs[0]]), axis, -1)
+        if wanted is not None:
+            truth = wanted[i : i + 1]
+        else:
+            truth = _real(graph, np.asarray(next(given)[graph.inputs[0]]))
+        if task == "language":
+            if kind in {"softmax", "sigmoid"} or (y.min() >= 0 and np.allclose(y.sum(-1), 1, atol=1e-3)):
+                y = np.log(np.maximum(y, TINY))
+            if wanted is None:  # it foretells its own input
+                y, truth = y[:, :-1], truth.reshape(1, -1)[:, 1:].astype(np.int64)
+        logits = logits or bool(y.min() < 0.0 or y.max() > 1.0)
+        totals = {threshold: total + count(task, y, truth, threshold) for threshold, total in totals.items()}
+    return result(task, np.asarray(totals[0.0 if logits and kind != "sigmoid" else 0.5]))
+
+
+def _embeddings(graph: Graph, results: Iterable[Mapping[str, Array]], samples: Dataset) -> float:
+    """recall@1 of rows among themselves by their labels, or of those of two towers among their partners."""
+    kept = [[np.asarray(found[name]) for name in graph.outputs[:2]] for found in results]
+    rows, others = np.concatenate([row[0] for row in kept]), None
+    if samples.labels is not None:
+        wanted = targets_of(graph, samples, "embedding")
+        assert wanted is not None
+    elif paired(graph):
+        others = np.concatenate([row[1] for row in kept])
         # A caption that several pictures share is right for each of them.
         seen: dict[bytes, int] = {}
         wanted = np.array([seen.setdefault(np.asarray(s[graph.inputs[1]]).tobytes(), len(seen)) for s in samples])
-    if task == "reconstruction" and wanted is None:
-        wanted = np.concatenate([_real(graph, np.asarray(sample[graph.inputs[0]])).reshape(1, -1) for sample in samples])
-    if task == "segmentation":
-        assert samples.labels is not None
-        y = np.moveaxis(y, 1 + class_axis(source_output(graph)[1:], samples.labels.shape[1:]), -1)
-    if task == "language":
-        if kind in {"softmax", "sigmoid"} or (y.min() >= 0 and np.allclose(y.sum(-1), 1, atol=1e-3)):
-            y = np.log(np.maximum(y, TINY))
-        if wanted is None:  # it foretells its own input
-            ids = np.concatenate([np.asarray(sample[graph.inputs[0]]).reshape(1, -1) for sample in samples])
-            y, wanted = y[:, :-1], ids[:, 1:].astype(np.int64)
-    assert wanted is not None
-    # Scores outside of 0..1 are no probabilities: a logit says yes above zero.
-    threshold = 0.5 if kind == "sigmoid" or (y.min() >= 0.0 and y.max() <= 1.0) else 0.0
-    return result(task, count(task, y, wanted, threshold, others))
+    else:
+        raise BadData(f"{samples.name} has no labels, which embedding needs", "add an array y")
+    return result("embedding", count("embedding", rows, wanted, others=others))
 
 
 def _real(graph: Graph, array: Array) -> Array:

@@ -172,7 +172,7 @@ def test_labels_that_fit_no_task_are_refused() -> None:
     given = data(wide, rows(6, 2, 3), np.arange(6) % 2)
     assert evaluate.judged(wide, given).value is None
     with pytest.raises(BadData, match="labels"):
-        judged(wide, "embedding", list(rows(6, 1, 2, 3)), data(wide, rows(6, 2, 3)))
+        judged(wide, "embedding", [{"y": row} for row in rows(6, 1, 2, 3)], data(wide, rows(6, 2, 3)))
 
 
 def test_unlabelled_data_judges_what_it_can() -> None:
