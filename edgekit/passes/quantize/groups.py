@@ -22,6 +22,8 @@ from edgekit.passes.quantize.scheme import SCHEMES, Affine, Scheme, affine
 
 SATURATED = 1e30  # padding and clamp constants beyond this mean "the lowest (highest) value there is", not a range to hold
 KEPT = "it was asked to (--keep-float)"
+POLES = frozenset({"RSQRT", "RECIPROCAL", "LOG"})
+POLE = "what it adds is less than a step of its integers, and keeps what reads it from infinity"
 LONGEST_LOG_SOFTMAX = 4095  # a sum of as many exponentials, each at most 1, has 12 integer bits
 
 
@@ -46,6 +48,20 @@ def why_float(graph: Graph, node: Node, scheme: Scheme = SCHEMES["int8"]) -> str
     if node.op == "SCATTER_ND" and not _each_once(graph[str(node.inputs[0])]):
         return "it may add several values at one place"
     return ""
+
+
+def _before_poles(graph: Graph, scheme: Scheme) -> list[str]:
+    """Sums with a constant (a norm's epsilon) that only float nodes read which are infinite at zero."""
+    readers = graph.consumers()
+    return [
+        node.outputs[0]
+        for node in graph.nodes
+        if node.op == "ADD"
+        and any(n is not None and graph[n].is_const for n in node.inputs)
+        and node.outputs[0] not in graph.outputs
+        and (after := readers.get(node.outputs[0], []))
+        and all(n.op in POLES and why_float(graph, n, scheme) for n in after)
+    ]
 
 
 def _each_once(indices: Tensor) -> bool:
@@ -83,6 +99,7 @@ class Groups:
             self.find(name)
         self.islands |= {n.outputs[0]: why for n in graph.nodes if op_of(n).recurrent and (why := why_float(graph, n, scheme))}
         self.islands |= dict.fromkeys(sound.front_end(graph), sound.WHY)
+        self.islands |= dict.fromkeys(_before_poles(graph, scheme), POLE)
         self.wide = wide_values(graph, self.islands)
         self.widened: dict[str, str] = {}  # an int8 value where it is joined with wide ones -> the value that it is made of
         for node in graph.nodes:

@@ -146,3 +146,19 @@ def test_stored_weights_are_refused_where_they_would_be_widened_in_memory(scheme
             stored(prepare(network(), engine), scheme, engine)
     with pytest.raises(Unsupported, match="no C kernel"):
         compile_c(stored(prepare(network(), "tflite"), scheme, "tflite"), "net")
+
+
+def test_rows_of_little_variance_in_16_bits_are_the_same_on_every_engine() -> None:
+    """A norm's epsilon is less than a step of int16: added there, its inverse root would be infinite."""
+    net = Net(2)
+    x = net.add("FULLY_CONNECTED", net.input(1, 6, 8), net.random(2, 8), keep_dims=True)
+    graph = net.graph(net.add("LAYER_NORM", x, net.random(2), net.random(2), axis=2))
+    before = prepare(graph, "tflm")
+    after = quantized(before)
+    assert {after[n.outputs[0]].dtype for n in after.nodes if n.op == "RSQRT"} == {"float32"}
+    name = after.inputs[0]
+    small = np.random.default_rng(0).integers(-60, 60, after[name].shape).astype(np.int16)
+    feeds = [{name: small}, *random_feeds(after, 3)]
+    expected = [reference.run(after, feed)[after.outputs[0]] for feed in feeds]
+    for truth, made in zip(expected, run_tflm(export_tflite(after), feeds), strict=True):
+        assert np.abs(made[after.outputs[0]].astype(int) - truth).max() <= 1
