@@ -25,7 +25,8 @@ def mixed(graph: Graph, plain: Graph, wide: Graph, names: Collection[str]) -> Gr
     lacking = [n.source or n.outputs[0] for n in graph.nodes if n.outputs[0] in names and not is_wide(wide, n)]
     if lacking:
         able = ", ".join(sorted(WIDE & {n.op for n in graph.nodes if is_wide(wide, n)}))
-        raise BadConfig(f"--int16: no 16 bits for {', '.join(lacking)}", f"of this model's operators they are there for {able}")
+        fix = f"of this model's operators they are there for {able}" if able else "none of this model's operators has them"
+        raise BadConfig(f"--int16: no 16 bits for {', '.join(lacking)}", fix)
     return _Splice(graph, plain, wide, frozenset(names)).run()
 
 

@@ -5,7 +5,7 @@ It also saves precision: an int8 scale then need not span values that are thrown
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -70,11 +70,7 @@ def slice_above_rows(draft: Draft, node: Node) -> bool:
         return False
     draft.drop(node)
     draft.drop(maker)
-    inputs: list[str | None] = []
-    for name, seen in zip(maker.inputs, axes, strict=True):
-        own = {seen[axis]: part for axis, part in cut.items() if axis in seen}
-        inputs.append(name if name is None or not own else _slice(draft, name, own, node))
-    draft.emit(maker.op, inputs, maker.attrs, maker, node.outputs)
+    _part(draft, node, maker, cut, axes)
     return True
 
 
@@ -89,12 +85,17 @@ def slice_before_joined(draft: Draft, node: Node) -> bool:
     if maker.op == "CONCATENATION" or axes is None or not _from_part(draft, str(node.inputs[0]), cut, FEW):
         return False
     draft.drop(node)
+    _part(draft, node, maker, cut, axes)
+    return True
+
+
+def _part(draft: Draft, node: Node, maker: Node, cut: Cut, axes: Sequence[Mapping[int, int]]) -> None:
+    """What a dropped SLICE made, by `maker` on slices of its inputs. axes: as of `_axes`."""
     inputs: list[str | None] = []
     for name, seen in zip(maker.inputs, axes, strict=True):
         own = {seen[axis]: part for axis, part in cut.items() if axis in seen}
         inputs.append(name if name is None or not own else _slice(draft, name, own, node))
     draft.emit(maker.op, inputs, maker.attrs, maker, node.outputs)
-    return True
 
 
 def _from_part(draft: Draft, name: str, cut: Cut, steps: int) -> bool:

@@ -80,6 +80,11 @@ def test_what_has_no_16_bits_is_refused() -> None:
     before = prepare(network("HARD_SWISH"), "c", whole=True)
     with pytest.raises(BadConfig, match="no 16 bits for"):
         quantize_with_report(before, random_samples(before, 2), int16=["HARD_SWISH", "ADD"])
+    net = Net(0)
+    alone = net.graph(net.add("ELU", net.input(1, 4)))
+    with pytest.raises(BadConfig, match="no 16 bits for") as caught:
+        quantize_with_report(alone, random_samples(alone, 2), int16=["ELU"])
+    assert caught.value.hint == "none of this model's operators has them"
     with pytest.raises(BadConfig, match="mixes 16 bits"):
         quantize_with_report(before, random_samples(before, 2), int16=["ADD"], scheme="int16x8")
     with pytest.raises(BadConfig, match="no node NOTHING"):
