@@ -27,7 +27,8 @@ from edgekit.inspection import Inspection, inspect_graph
 from edgekit.load import divided
 from edgekit.load import load as load  # the first verb, as it is
 from edgekit.pipeline import Layout, open_model
-from edgekit.pruning import Pruner, PruneResult, ScanRow
+from edgekit.pruning import Pruner
+from edgekit.pruning_result import PruneResult, ScanRow
 from edgekit.pruning_settings import NAMES, Settings, check_goal, settings_of
 from edgekit.quantizing import quantize as quantize
 from edgekit.recipe import Recipe, changes, data_hash, versions

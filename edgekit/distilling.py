@@ -22,7 +22,8 @@ from edgekit.passes.finite import check_finite
 from edgekit.passes.prune import Coupling, scores_of, without
 from edgekit.passes.simplify import simplify
 from edgekit.pipeline import Source
-from edgekit.pruning import Judged, check_suffix, write
+from edgekit.pruning import check_suffix, write
+from edgekit.pruning_result import Judged
 from edgekit.tasks_further import metric_of
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,8 +25,6 @@ from edgekit.passes.prune import (
     Budget,
     Coupling,
     Group,
-    Scope,
-    Score,
     choose,
     masked,
     masks_of,
@@ -35,6 +33,7 @@ from edgekit.passes.prune import (
 )
 from edgekit.passes.simplify import simplify
 from edgekit.pipeline import Source, prepare, quantize_graph
+from edgekit.pruning_result import Judged, PruneResult, ScanRow, StepTaken, Tried
 from edgekit.pruning_search import sizes, within
 from edgekit.pruning_settings import WAYS, Limit, Settings, Share, check
 from edgekit.report.model import TargetResult
@@ -43,7 +42,7 @@ from edgekit.tasks_further import metric_of
 
 if TYPE_CHECKING:
     from edgekit.passes.finetune import Progress
-    from edgekit.tasks import Metric, Task
+    from edgekit.tasks import Task
 
 # Channels that a target's kernels take at once: rounding to them costs nothing, rounding away from them does.
 MULTIPLES = {"dsp": 4, "mve": 16, "plain": 1}
@@ -54,80 +53,6 @@ MOST = 0.9  # of the MACs, when only --max-drop says where to end
 TRIAL = 5  # of the epochs one in so many goes to each way that --score auto tries
 SCAN_SHARES = (0.25, 0.5, 0.75)
 SHOWN = 512  # samples that a metric shown by the way is from, at most
-
-
-@dataclass(frozen=True)
-class StepTaken:
-    """A step of the schedule: MACs left, the metric before recovery and after it on what decides, or else on samples that were
-    trained on (NaN: nothing to judge by)."""
-
-    macs: int
-    cut: float
-    recovered: float
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A way of --score auto: MACs left, the metric on the samples that decide after a short recovery."""
-
-    score: Score
-    scope: Scope
-    macs: int
-    metric: float
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A metric of the network before and after. drop: how much worse it got: points of shares, percent of the others."""
-
-    metric: str
-    higher: bool
-    before: float
-    after: float
-    note: str
-
-    @classmethod
-    def of(cls, metric: Metric, before: float, after: float, data: Dataset) -> Judged:
-        return cls(metric.name, metric.higher, before, after, deciding.words(data))
-
-    @property
-    def drop(self) -> float:
-        worse = self.before - self.after if self.higher else self.after - self.before
-        return 100.0 * worse if self.higher else 100.0 * worse / (abs(self.before) or 1.0)
-
-
-@dataclass(frozen=True)
-class PruneResult:
-    """files: {file name: bytes}, one file. layers: (name, kind, units before, after). judged: None without data to judge on.
-
-    decided: on the samples that anything was decided by, which are none of those (None: nothing was). bench: the target
-    before and after (the form it runs: int8 where the target takes that). zeros: share of weights. trained: samples learnt.
-    """
-
-    source: Source
-    files: Mapping[str, bytes]
-    graph: Graph
-    layers: tuple[tuple[str, str, int, int], ...]
-    macs: tuple[int, int]
-    params: tuple[int, int]
-    judged: Judged | None
-    decided: Judged | None
-    tried: tuple[Tried, ...]
-    steps: tuple[StepTaken, ...]
-    bench: tuple[TargetResult, TargetResult] | None
-    zeros: float | None
-    trained: int
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class ScanRow:
-    """The metric with a share of one layer's units left out, without recovery, for each of SCAN_SHARES."""
-
-    layer: str
-    kind: str
-    units: int
-    values: tuple[float, ...]
 
 
 class Pruner:

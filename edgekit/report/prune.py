@@ -11,7 +11,7 @@ from edgekit.report.numbers import amount, percent, size
 from edgekit.report.table import text_table
 
 if TYPE_CHECKING:
-    from edgekit.pruning import PruneResult, ScanRow
+    from edgekit.pruning_result import PruneResult, ScanRow
 
 GAINS = ("flash", "ram", "arena", "instructions", "latency", "file", "file_gz")
 
