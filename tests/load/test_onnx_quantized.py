@@ -182,3 +182,15 @@ def test_nodes_that_stayed_float_are_read_so(ways: dict[str, Any]) -> None:
     for feed in random_feeds(made, 3):
         ours, theirs = (reference.run(g, feed)[made.outputs[0]] for g in (made, again))
         np.testing.assert_allclose(theirs, ours, atol=1e-6)
+
+
+@pytest.mark.parametrize("scheme", ["int8", "int16x8"])
+def test_a_softmax_of_scaled_scores_is_an_integer_one_again(scheme: str) -> None:
+    net = Net(1)
+    scores = net.add("FULLY_CONNECTED", net.input(1, 6, 8), net.random(40, 8), keep_dims=True)
+    graph = net.graph(net.add("SOFTMAX", scores, beta=0.125))
+    made, _ = quantize_with_report(prepare(graph, "c"), random_samples(graph, 8), scheme=scheme)
+    again = prepare(load_onnx(export_onnx(prepare(made, "onnx", "nhwc"))), "c", "nhwc")
+    assert [(n.op, n.attrs.get("beta")) for n in again.nodes] == [("FULLY_CONNECTED", None), ("SOFTMAX", 0.125)]
+    for feed in random_feeds(made, 3):
+        np.testing.assert_array_equal(reference.run(again, feed)[made.outputs[0]], reference.run(made, feed)[made.outputs[0]])

@@ -43,6 +43,7 @@ from edgekit.load.onnx.builder import NARROW, Builder, Call, Cannot, Handler
 from edgekit.load.onnx.file import OWN_DOMAIN, RESAVE, dense_array, modernize, opset_of, read_model, tensor_array
 from edgekit.load.onnx.live import cut, live_nodes, reads
 from edgekit.load.onnx.numbers import real_inputs
+from edgekit.load.onnx.qdq_joined import joined
 from edgekit.load.onnx.qdq_recurrent import read_cells
 from edgekit.load.onnx.schema import complaint
 from edgekit.load.onnx.shapes import expected_tensors, input_shapes
@@ -314,7 +315,7 @@ class _Reader:
         nodes, tensors = _needed(b.nodes, outputs), dict(b.tensors)
         if any(node.op in ("QUANTIZE", "DEQUANTIZE") for node in nodes) or b.exact:
             cells = read_cells(next((p.value for p in self.model.metadata_props if p.key == "edgekit.cells"), None))
-            fuser = qdq.Fuser(nodes, tensors, b.exact, outputs, cells)
+            fuser = qdq.Fuser(joined(nodes, tensors, b.exact, outputs), tensors, b.exact, outputs, cells)
             nodes, tensors = fuser.run()
             self.notes += fuser.notes
         nodes = _needed(nodes, outputs)
