@@ -17,7 +17,7 @@ from edgekit.errors import BadData
 from edgekit.estimate import KINDS, choose, macs_of, nanoseconds, precision_of, work
 from edgekit.fitting import Observation, fit
 from edgekit.graph import Graph
-from edgekit.latency import Calibration
+from edgekit.latency import OWN, Calibration
 from edgekit.pipeline import open_model, prepare
 from edgekit.report.model import RunReport, TargetResult
 from edgekit.target import Target
@@ -121,7 +121,7 @@ def _one(target: Target, engine: str, precision: str, threads: int, items: Seque
         rows=len(items),
         networks=len(networks),
         here=len(items),
-        source="edgekit targets calibrate",
+        source=OWN,
     )
     return Refit(made, len(networks), before, after, held_out)
 

@@ -11,18 +11,28 @@ import math
 from collections.abc import Mapping
 
 from edgekit.graph import Graph, Node
-from edgekit.latency import KINDS, Calibration
+from edgekit.latency import KINDS, OWN, Calibration
 from edgekit.measure import UNITS, Measurement, unavailable
 from edgekit.ops import op_of
 from edgekit.report.numbers import percent
 from edgekit.target import Target
 
-__all__ = ["KINDS", "MACS", "Work", "choose", "latency", "macs_of", "nanoseconds", "precision_of", "work"]
+__all__ = ["KINDS", "MACS", "Work", "choose", "latency", "macs_of", "nanoseconds", "precision_of", "unseen", "work"]
 
 MACS = ("first", "conv", "pointwise", "depthwise", "dense")
 LANES = 16
 SHORT = 48  # values that one output of the image layer is a sum of: 3x3 of three colours, 10x4 of one
 VIEWS = {"RESHAPE"}  # no work: the same bytes under another shape
+# What the networks of the published tables consist of, and what works as these do. Others are counted alike, but nobody has
+# compared that with a device.
+PUBLISHED = frozenset(
+    {
+        *("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "SUB", "MUL", "CONCATENATION", "PAD", "RESHAPE", "SOFTMAX"),
+        *("AVERAGE_POOL_2D", "MAX_POOL_2D", "MEAN", "SUM", "REDUCE_MAX", "RELU", "RELU6", "RELU_N1_TO_1", "HARD_SWISH"),
+        *("HARD_SIGMOID", "LOGISTIC", "QUANTIZE", "DEQUANTIZE"),
+    }
+)
+UNSEEN = 0.1  # share of an estimate that others may have
 # How far outside the calibrated range of multiply-accumulates an estimate is still given (and says so).
 STRETCH = 32.0
 
@@ -63,31 +73,43 @@ def unfilled(node: Node, graph: Graph, macs: float) -> float:
     return macs * (-(-length // LANES) * LANES / length - 1)
 
 
+def work_of(node: Node, graph: Graph) -> Work:
+    """Amount of each of KINDS in one run of the node, its weights apart."""
+    found = dict.fromkeys(KINDS, 0.0)
+    if node.op in VIEWS:
+        return found
+    outputs = graph.output_tensors(node)
+    rule = op_of(node).macs
+    written = sum(t.elements for t in outputs)
+    found["ops"] = 1
+    if rule is None:
+        found["moved"] = written
+        return found
+    macs = rule(node, graph.input_tensors(node), outputs)
+    found[kind_of(node, graph)] = macs
+    found["outputs"] = written
+    found["idle"] = unfilled(node, graph, macs)
+    if node.op in {"CONV_2D", "TRANSPOSE_CONV"}:
+        found["taps"] = windows(node, graph)
+    return found
+
+
 def work(graph: Graph) -> Work:
     """Amount of each of KINDS in one run of the graph; `kinds` of a quantized graph and its float form are the same."""
-    found = dict.fromkeys(KINDS, 0.0)
-    seen: set[str] = set()
-    for node in graph.nodes:
-        for tensor in graph.input_tensors(node):
-            if tensor is not None and tensor.is_const and tensor.name not in seen:
-                seen.add(tensor.name)
-                found["weights"] += tensor.elements
-        if node.op in VIEWS:
-            continue
-        outputs = graph.output_tensors(node)
-        rule = op_of(node).macs
-        written = sum(t.elements for t in outputs)
-        found["ops"] += 1
-        if rule is None:
-            found["moved"] += written
-        else:
-            macs = rule(node, graph.input_tensors(node), outputs)
-            found[kind_of(node, graph)] += macs
-            found["outputs"] += written
-            found["idle"] += unfilled(node, graph, macs)
-            if node.op in {"CONV_2D", "TRANSPOSE_CONV"}:
-                found["taps"] += windows(node, graph)
+    parts = [work_of(node, graph) for node in graph.nodes]
+    found = {kind: sum(part[kind] for part in parts) for kind in KINDS}
+    used = [t for node in graph.nodes for t in graph.input_tensors(node) if t is not None and t.is_const]
+    found["weights"] = float(sum({tensor.name: tensor.elements for tensor in used}.values()))
     return found
+
+
+def unseen(graph: Graph, found: Calibration) -> dict[str, float]:
+    """Share of the estimated time of each operator that no published network has, largest first."""
+    whole, shares = nanoseconds(work(graph), found), dict[str, float]()
+    for node in graph.nodes:
+        if node.op not in PUBLISHED:
+            shares[node.op] = shares.get(node.op, 0.0) + nanoseconds(work_of(node, graph), found) / (whole or 1.0)
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def macs_of(amounts: Mapping[str, float]) -> float:
@@ -112,7 +134,8 @@ def choose(target: Target, engine: str, precision: str, threads: int | None = No
 
 def latency(graph: Graph, target: Target, engine: str, threads: int | None = None) -> Measurement:
     """The metric "latency" of a graph, as it would be exported for `engine`, on `target`. Unavailable, with the reason, when
-    the profile has no calibration for it or the network is more than STRETCH times outside its range."""
+    the profile has no calibration for it or the network is more than STRETCH times outside its range. Without an error
+    where more than UNSEEN of it are operators outside PUBLISHED, unless the calibration is the user's own."""
     precision = precision_of(graph)
     found = choose(target, engine, precision, threads)
     if found is None:
@@ -130,7 +153,7 @@ def latency(graph: Graph, target: Target, engine: str, threads: int | None = Non
             f"{found.title} is calibrated for",
         )
     inside = least <= macs <= most
-    error = found.error if inside else max(found.error, found.outside)
+    error: float | None = found.error if inside else max(found.error, found.outside)
     measured = f"{found.here} of them on this device" if found.here else "none of them on this device"
     threaded = f"CPU, {found.threads} thread{'s' * (found.threads > 1)}"
     note = (
@@ -140,7 +163,15 @@ def latency(graph: Graph, target: Target, engine: str, threads: int | None = Non
     if not inside:
         note += (
             f"; this network's {macs / 1e6:,.3g} million multiply-accumulates are outside the {least / 1e6:,.3g} to "
-            f"{most / 1e6:,.3g} it is calibrated for: {percent(error)}, the error of networks so far outside a fit"
+            f"{most / 1e6:,.3g} it is calibrated for: {percent(error or 0)}, the error of networks so far outside a fit"
+        )
+    strange = {} if found.source == OWN else unseen(graph, found)
+    if sum(strange.values()) > UNSEEN:
+        error = None
+        named = ", ".join(f"{op} {percent(share)}" for op, share in list(strange.items())[:3])
+        note += (
+            f"; but {percent(sum(strange.values()))} of the estimate are operators that none of those networks has "
+            f"({named}): how far off it is is not known"
         )
     return Measurement(
         "latency", nanoseconds(amounts, found) / 1e6, UNITS["latency"], "estimated", error, note, "edgekit estimate"

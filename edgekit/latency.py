@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "ops": "operators",
 }
 LATER = ("taps", "idle")  # kinds that profiles written before they were counted do not have: nothing
+OWN = "edgekit targets calibrate"  # the source of a calibration by one's own measurements
 TEXTS = ("engine", "title", "version", "precision", "checked", "source")
 
 

@@ -21,12 +21,14 @@ from benchmarks.estimates.readme import BLOCK, written
 from benchmarks.estimates.rows import Row, read
 from benchmarks.estimates.widths import START, chosen, nested
 from edgekit import calibrate, ops
+from edgekit.bench import energy
 from edgekit.bench.estimate import live_bytes, memory, of_firmware
 from edgekit.cli import main
 from edgekit.errors import BadData, BadTarget
-from edgekit.estimate import KINDS, STRETCH, choose, latency, macs_of, nanoseconds, work
+from edgekit.estimate import KINDS, PUBLISHED, STRETCH, choose, latency, macs_of, nanoseconds, work
 from edgekit.fitting import Observation, Parameters, fit, predict
-from edgekit.latency import Calibration, as_toml
+from edgekit.graph import Node, Tensor, build, const
+from edgekit.latency import OWN, Calibration, as_toml
 from edgekit.measure import Measurement, unavailable
 from edgekit.target import FIELDS, find_target, from_table, load_target, profiles, template
 
@@ -68,6 +70,7 @@ def test_networks_of_the_tables_have_the_published_macs(model: str, shape: str, 
     assert graph is not None
     assert ops.macs(graph) / 1e6 == pytest.approx(millions, rel=0.012)
     assert macs_of(work(graph)) == ops.macs(graph)
+    assert {node.op for node in graph.nodes} <= PUBLISHED
 
 
 def test_names_choose_a_network_or_say_that_none_is_known() -> None:
@@ -176,6 +179,34 @@ def test_an_estimate_names_its_error_and_its_range() -> None:
     other = latency(mobile.mobilenet_v1(1.0, 224), target, "onnx")
     assert other.value is None
     assert "not calibrated for onnx float32" in other.note
+
+
+def test_an_estimate_of_operators_that_nobody_timed_has_no_error() -> None:
+    target = find_target("raspberry-pi-4")
+    graph = build(
+        "series",
+        ["x"],
+        ["y"],
+        [Node("LSTM", ("x", "w", "r", "b"), ("h",)), Node("RELU", ("h",), ("y",))],
+        [
+            Tensor("x", (1, 200, 64), "float32"),
+            *(const(name, np.ones(shape, np.float32)) for name, shape in (("w", (256, 64)), ("r", (256, 64)), ("b", (256,)))),
+            *(Tensor(name, (1, 200, 64), "float32") for name in "hy"),
+        ],
+    )
+    strange = latency(graph, target, "tflite")
+    assert (strange.how, strange.error) == ("estimated", None)
+    assert "LSTM" in strange.note
+    assert "how far off it is is not known" in strange.note
+    usual = replace(target, latency=tuple(replace(c, source=OWN) for c in target.latency))
+    assert latency(graph, usual, "tflite").error is not None  # one's own measurements: of networks such as this one
+    board = find_target("nucleo-l4r5zi")
+    power = energy.of_run(board, {"latency": strange})
+    assert power is not None
+    assert power.error is None
+    timed = energy.of_run(board, {"latency": replace(strange, how=MEASURED)})
+    assert timed is not None
+    assert timed.error is not None
 
 
 def test_firmware_takes_its_cycles_over_the_clock() -> None:

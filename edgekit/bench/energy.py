@@ -23,7 +23,8 @@ def of_run(target: Target, found: Mapping[str, Measurement]) -> Measurement | No
         f"{target.active_mw:g} mW while a network runs ({source}) x the latency, {latency.how}; engines differ by {SPREAD:.0%}"
         " in power; of the chip or of the board, as the source measured it"
     )
-    error = (1 + (latency.error or 0.0)) * (1 + SPREAD) - 1
+    unknown = latency.how == "estimated" and latency.error is None
+    error = None if unknown else (1 + (latency.error or 0.0)) * (1 + SPREAD) - 1
     return Measurement("energy", target.active_mw * latency.value, UNITS["energy"], "estimated", error, note, latency.tool)
 
 

@@ -79,10 +79,8 @@ def on_board(graph: Graph, target: Target, found: Mapping[str, Measurement]) -> 
     tflm = of_engine(graph, target, "tflm") if "tflm" in target.engines else None
     if tflm is None or tflm.value is None or own.value is None:
         return own
-    return replace(
-        own,
-        note=f"{own.note}; TFLM with CMSIS-NN there: {amount('latency', tflm.value)} ±{percent(tflm.error or 0)} (estimated)",
-    )
+    error = "error not known" if tflm.error is None else f"±{percent(tflm.error)}"
+    return replace(own, note=f"{own.note}; TFLM with CMSIS-NN there: {amount('latency', tflm.value)} {error} (estimated)")
 
 
 def live_bytes(graph: Graph) -> int:
