@@ -129,8 +129,11 @@ def recurrent(w: Writer, node: Node) -> None:
     while not inputs[-1]:
         inputs.pop()
     w.nodes.append(_node(op, inputs, made, node_name(node), attrs))
-    flat = w.step("Reshape", [made[0], w.ints((steps, batch, units), f"{y.name}/flat_shape")], y.name)
-    w.put(y, OWN, "Transpose", [flat], perm=[1, 0, 2])
+    if node.attrs.get("last"):  # what the last step made is the state that is left
+        w.put(y, OWN, "Reshape", [made[1], w.ints((batch, 1, units), f"{y.name}/flat_shape")])
+    else:
+        flat = w.step("Reshape", [made[0], w.ints((steps, batch, units), f"{y.name}/flat_shape")], y.name)
+        w.put(y, OWN, "Transpose", [flat], perm=[1, 0, 2])
     plain = w.ints((batch, units), f"{y.name}/flat_state")
     for state, name in zip(states, made[1:], strict=True):
         w.put(state, OWN, "Reshape", [name, plain])

@@ -26,6 +26,8 @@ KEEPING = ("BROADCAST_TO", "CONCATENATION", "DYNAMIC_UPDATE_SLICE", "RESHAPE")
 
 def loop(graph: Graph, node: Node) -> Written:
     """A recurrent node as a WHILE."""
+    if node.attrs.get("last"):
+        raise Refused("it makes its last step only, as generated C does", "export the graph before it is prepared for C")
     if not node.attrs.get("loop"):
         if node.op == "LSTM":
             return tflite_rnn.lstm(graph, node)

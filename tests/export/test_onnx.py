@@ -13,11 +13,13 @@ from edgekit.bench.ort import run_onnx
 from edgekit.errors import BadConfig, BadModel, Unsupported
 from edgekit.export.onnx import OPSET, export_onnx
 from edgekit.export.onnx_ops import WRITERS
+from edgekit.export.tflite import export_tflite
 from edgekit.graph import Array, Graph, InputContract, InputSpec, Node, OutputSpec, Quant, Tensor, build
 from edgekit.load.onnx import load_onnx
 from edgekit.ops import TABLE
 from edgekit.passes.quantize import quantize
 from tests.export.random_net import random_net
+from tests.ops import recurrent_nets
 from tests.ops.draw import generators, sampled
 from tests.passes.net import Net
 
@@ -232,3 +234,17 @@ def test_int16_becomes_real_in_the_middle_of_a_network() -> None:
     feeds = {"x": np.random.default_rng(0).integers(-900, 900, (2, 5)).astype(np.int16)}
     theirs, ours = run_onnx(export_onnx(graph), [feeds])[0], reference.run(graph, feeds)
     np.testing.assert_allclose(theirs["y"], ours["y"], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("op", ["LSTM", "GRU", "RNN"])
+def test_a_cell_that_makes_its_last_step_only(op: str, reverse: bool) -> None:
+    """As prepared for C; TFLite has no such cell."""
+    rng = np.random.default_rng(3)
+    graph = recurrent_nets.float_net(op, rng, reverse=reverse, last=True)
+    data = recurrent_nets.feeds(graph, rng)
+    (found,) = run_onnx(export_onnx(graph), [data])
+    for name, value in reference.run(graph, data).items():
+        np.testing.assert_allclose(found[name], value, atol=1e-5)
+    with pytest.raises(Unsupported, match="last step only"):
+        export_tflite(graph)
