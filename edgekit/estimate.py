@@ -103,9 +103,9 @@ def work(graph: Graph) -> Work:
     return found
 
 
-def unseen(graph: Graph, found: Calibration) -> dict[str, float]:
-    """Share of the estimated time of each operator that no published network has, largest first."""
-    whole, shares = nanoseconds(work(graph), found), dict[str, float]()
+def unseen(graph: Graph, found: Calibration, whole: float) -> dict[str, float]:
+    """Share of the estimated time, `whole` nanoseconds, of each operator that no published network has, largest first."""
+    shares = dict[str, float]()
     for node in graph.nodes:
         if node.op not in PUBLISHED:
             shares[node.op] = shares.get(node.op, 0.0) + nanoseconds(work_of(node, graph), found) / (whole or 1.0)
@@ -165,7 +165,8 @@ def latency(graph: Graph, target: Target, engine: str, threads: int | None = Non
             f"; this network's {macs / 1e6:,.3g} million multiply-accumulates are outside the {least / 1e6:,.3g} to "
             f"{most / 1e6:,.3g} it is calibrated for: {percent(error or 0)}, the error of networks so far outside a fit"
         )
-    strange = {} if found.source == OWN else unseen(graph, found)
+    whole = nanoseconds(amounts, found)
+    strange = {} if found.source == OWN else unseen(graph, found, whole)
     if sum(strange.values()) > UNSEEN:
         error = None
         named = ", ".join(f"{op} {percent(share)}" for op, share in list(strange.items())[:3])
@@ -173,6 +174,4 @@ def latency(graph: Graph, target: Target, engine: str, threads: int | None = Non
             f"; but {percent(sum(strange.values()))} of the estimate are operators that none of those networks has "
             f"({named}): how far off it is is not known"
         )
-    return Measurement(
-        "latency", nanoseconds(amounts, found) / 1e6, UNITS["latency"], "estimated", error, note, "edgekit estimate"
-    )
+    return Measurement("latency", whole / 1e6, UNITS["latency"], "estimated", error, note, "edgekit estimate")

@@ -102,7 +102,8 @@ def quantize(
         raise BadConfig("split keeps a share of data to judge on, and there is no data", "give data, or eval")
     source = open_model(model, data or eval, **load_options)
     path = Path(out)
-    engine = _file_engine(path, None if target is None else find_target(target))
+    board = None if target is None else find_target(target)
+    engine = _file_engine(path, board)
     opened = partial(open_data, graph=source.graph, scale=data_scale, task=task)
     calibration = None if data is None else opened(data, samples=samples, split=split, role="train")
     held = None if calibration is None else calibration.held_out
@@ -114,7 +115,7 @@ def quantize(
     )
     learn = None if data is None or not (qat or max_drop is not None) else opened(data, split=split, role="train")
     show = None if progress is None else partial(progress, "qat")
-    climbed, chosen, board = None, None, None if target is None else find_target(target)
+    climbed, chosen = None, None
     if max_drop is None:
         done = quantize_graph(
             source.graph,

@@ -65,11 +65,34 @@ WIDTHS: dict[str, tuple[str, Mapping[str, str]]] = {
         for packed in ("", "dsp_")
     },
 }
-_BYTES = {"S": "s8", "SPAN": "channels * size"}
-_NIBBLES = {"S": "s4", "SPAN": "((channels + 1) / 2) * size"}
+# How two channels' weights lie side by side: a byte each, or the halves of one.
+_BYTES = {
+    "S": "s8",
+    "SPAN": "channels * size",
+    "PAIR": "2 * depth",
+    "LIE": "lie in turn (an odd last one by itself)",
+    "HELD": "w holds w0 and w1 in turn",
+    "LAST": "w[k]",
+    "FIRST": "*w++;         ",
+    "SECOND": "*w++;     ",
+    "HALVES": "",
+}
+_NIBBLES = {
+    "S": "s4",
+    "SPAN": "((channels + 1) / 2) * size",
+    "PAIR": "depth",
+    "LIE": "are the halves of a byte, the second's above (0 beside an odd last one)",
+    "HELD": "a byte of w holds a weight of w0 and, above, one of w1",
+    "LAST": "ek_low_s4(w[k])",
+    "FIRST": "ek_low_s4(*w);",
+    "SECOND": "*w++ >> 4;",
+    "HALVES": "low_s4 ",
+}
 # Kernels over weights of 8 or 4 bits.
 WEIGHTS: dict[str, tuple[str, Mapping[str, str]]] = {
-    f"{stem}_{w['S']}": (f"{stem}_s8", w) for stem in ("conv", "matmul", "matmul_back") for w in (_BYTES, _NIBBLES)
+    f"{stem}_{w['S']}": (f"{stem}_s8", w)
+    for stem in ("conv", "matmul", "matmul_back", "dot2", "sum_2x2")
+    for w in (_BYTES, _NIBBLES)
 }
 BINARY_F32 = {"add_f32": "+", "sub_f32": "-", "mul_f32": "*", "div_f32": "/"}
 # Function of x; named constants become parameters.

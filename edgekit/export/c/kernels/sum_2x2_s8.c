@@ -1,6 +1,6 @@
-/* needs: outline */
-/* bias + x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; w holds w0 and w1 in turn. */
-EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, const int32_t *bias,
+/* needs: outline @HALVES*/
+/* bias + x0 . w0, x0 . w1, x1 . w0, x1 . w1 to sum[0..3]; @HELD. */
+EK_OUTLINE static void ek_sum_2x2_@S(const int8_t *x0, const int8_t *x1, const int8_t *w, int32_t depth, const int32_t *bias,
                                      int32_t *sum)
 {
     uint32_t s00 = (uint32_t)bias[0], s01 = (uint32_t)bias[1], s10 = s00, s11 = s01;
@@ -8,8 +8,8 @@ EK_OUTLINE static void ek_sum_2x2_s8(const int8_t *x0, const int8_t *x1, const i
 #define EK_MAC                   \
     a0 = *x0++;                   \
     a1 = *x1++;                   \
-    b0 = *w++;                    \
-    b1 = *w++;                    \
+    b0 = @FIRST           \
+    b1 = @SECOND               \
     s00 += (uint32_t)(a0 * b0);   \
     s01 += (uint32_t)(a0 * b1);   \
     s10 += (uint32_t)(a1 * b0);   \
